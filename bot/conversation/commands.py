@@ -1,0 +1,145 @@
+"""What a talk may ask of the shells. The core decides; `call.py` carries out, in order."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+
+class Mood(StrEnum):
+    """The moods an entry can have."""
+
+    JOY = "기쁨"
+    CALM = "평온"
+    GRATITUDE = "감사"
+    EXCITEMENT = "설렘"
+    PRIDE = "뿌듯함"
+    TIRED = "피곤"
+    SAD = "슬픔"
+    ANGRY = "화남"
+    ANXIOUS = "불안"
+    LONELY = "외로움"
+    ORDINARY = "보통"
+
+
+class Status(StrEnum):
+    """What became of an entry."""
+
+    DRAFT = "draft"
+    APPROVED = "approved"
+    UNCONFIRMED = "unconfirmed"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One thing said in the talk: by the caller, or by the bot as far as it was heard."""
+
+    who: Literal["caller", "bot"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recognise:
+    """Give 16 kHz PCM of the caller to the recogniser."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finalize:
+    """Tell the recogniser that the utterance is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Have the model answer `history`, whose last exchange is the caller's, and speak the answer as reply `reply`."""
+
+    reply: int
+    history: tuple[Exchange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Speak these sentences as reply `reply`."""
+
+    reply: int
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StopSpeaking:
+    """Cancel reply `reply`: no more of it is made or sent, and what waits at Twilio is cleared."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSaid:
+    """Commit what the caller said in turn `turn` (from 0), between two times of the call clock."""
+
+    turn: int
+    text: str
+    from_ms: int
+    to_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeepHeard:
+    """Commit what the caller heard in answer to turn `turn` (-1: the greeting)."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteEntry:
+    """Write the day as an entry from what was said, with the corrections since; answered by `EntryWritten`."""
+
+    draft: int
+    said: tuple[str, ...]
+    corrections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeepEntry:
+    """Commit the entry that was written last, with this status."""
+
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class CloseDay:
+    """The call is over and no entry holds all that was said: write one, unconfirmed."""
+
+    said: tuple[str, ...]
+    corrections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetDay:
+    """Remove what was said in this call, and its entry, from the store; `for_good`: and keep nothing after it."""
+
+    for_good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the call."""
+
+    why: str
+
+
+Command = (
+    Recognise
+    | Finalize
+    | Reply
+    | Say
+    | StopSpeaking
+    | KeepSaid
+    | KeepHeard
+    | WriteEntry
+    | KeepEntry
+    | CloseDay
+    | ForgetDay
+    | HangUp
+)

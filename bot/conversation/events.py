@@ -1,0 +1,196 @@
+"""What can happen in a talk.
+
+Every event is a fact that some shell saw; none says what to do about it. Times are the call clock: milliseconds of
+`media.timestamp`. The core gets `now` beside each event, so an event carries a time only when it happened earlier.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SttLoss(StrEnum):
+    """Why there is no recogniser."""
+
+    FULL = "full"
+    UNREACHABLE = "unreachable"
+
+
+class Timer(StrEnum):
+    """What a deadline on the call clock is for."""
+
+    FINAL = "final"
+    """The answer to a `Finalize` is overdue."""
+    TURN = "turn"
+    """The caller has been silent long enough for the turn to be over."""
+    MARK = "mark"
+    """The mark behind the last thing said is overdue."""
+    SILENCE = "silence"
+    """The caller has said nothing for long."""
+    CALL = "call"
+    """The call is as long as a call may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """The media stream has begun; `said_before` is what the caller said before the call was resumed."""
+
+    first_time: bool
+    said_before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A frame of the caller's audio went by: deadlines are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A deadline has passed. The machine makes this event for itself when it looks at its deadlines."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """VAD: the caller speaks, since `at_ms`."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechPaused:
+    """VAD's SOFT stop: quiet for 200 ms; the last voiced frame ended at `at_ms`. May be taken back."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechResumed:
+    """VAD: the SOFT stop is taken back; the caller speaks on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """VAD's STOP: quiet for 260 to 280 ms; the last voiced frame ended at `at_ms`."""
+
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """The recogniser's text of utterance `utterance` so far; it replaces the one before."""
+
+    utterance: tuple[int, int]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The recogniser's last word on `utterance` = (number of the connection, `seq` on it)."""
+
+    utterance: tuple[int, int]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SttReady:
+    """The recogniser's socket is open (again)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SttLost:
+    """The recogniser cannot be had, after all tries."""
+
+    loss: SttLoss
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The caller pressed a key: one of 0-9, *, #."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceMade:
+    """Sentence `index` of reply `reply` is known; nothing of it was sent yet."""
+
+    reply: int
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceStarted:
+    """The first frame of sentence `index` of reply `reply` was sent."""
+
+    reply: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceSent:
+    """All of sentence `index` was sent, its mark behind it; it lasts `audio_ms`."""
+
+    reply: int
+    index: int
+    audio_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """No more sentences of `reply` will come. With none before it, nothing could be said."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class MarkEchoed:
+    """Twilio gave back the mark behind sentence `index`: played, or cleared."""
+
+    reply: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntryWritten:
+    """The day as an entry, the answer to `WriteEntry` number `draft`."""
+
+    draft: int
+    title: str
+    body: str
+    mood: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallerGone:
+    """The stream ended, by `stop` or a socket that broke, and the recogniser has given its last final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The process is going away: finish the sentence, say so, close."""
+
+
+Event = (
+    CallStarted
+    | Tick
+    | Due
+    | SpeechStarted
+    | SpeechPaused
+    | SpeechResumed
+    | SpeechStopped
+    | Interim
+    | Final
+    | SttReady
+    | SttLost
+    | KeyPressed
+    | SentenceMade
+    | SentenceStarted
+    | SentenceSent
+    | ReplyEnded
+    | MarkEchoed
+    | EntryWritten
+    | CallerGone
+    | Draining
+)
