@@ -1,0 +1,57 @@
+"""The fixed lines of a call, as sentences. Knows the keys; the words are data."""
+
+from dataclasses import dataclass, fields
+
+from bot.conversation.texts import table
+
+Line = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Every fixed line, each a tuple of sentences to be spoken one after the other."""
+
+    greeting_first: Line
+    greeting_again: Line
+    resumed: Line
+    writing: Line
+    still_writing: Line
+    read_back_intro: Line
+    ask_approval: Line
+    ask_approval_again: Line
+    ask_correction: Line
+    corrected_intro: Line
+    goodbye_kept: Line
+    goodbye_discarded: Line
+    goodbye_nothing: Line
+    goodbye_silence: Line
+    goodbye_unconfirmed: Line
+    goodbye_time: Line
+    goodbye_draining: Line
+    goodbye_plain: Line
+    time_soon: Line
+    forgotten: Line
+    nothing_to_forget: Line
+    silence_first: Line
+    silence_second: Line
+    approval_silence: Line
+    correction_silence: Line
+    stt_full: Line
+    stt_lost: Line
+    stt_lost_nothing: Line
+    store_lost: Line
+    nothing_heard: Line
+    not_understood: Line
+    say_again: Line
+    greeted_back: Line
+
+    def sentences(self) -> list[str]:
+        """Every sentence once, for rendering into the cache."""
+        return list(dict.fromkeys(sentence for field in fields(self) for sentence in getattr(self, field.name)))
+
+
+def _load() -> Lines:
+    return Lines(**{key: tuple(sentences) for key, sentences in table("lines").items()})
+
+
+LINES = _load()

@@ -1,0 +1,100 @@
+"""One call without its wires: messages and events in, commands out.
+
+Here the pure parts meet: a Twilio frame becomes PCM for the recogniser and for the VAD, and what the VAD hears becomes
+turn-taking. The call clock is `media.timestamp`; a gap in it is filled with silence, so that the VAD and the
+recogniser keep the time too.
+"""
+
+from bot.audio import mulaw
+from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_HZ, PCM_FRAME_BYTES, PCM_HZ
+from bot.audio.resample import Resampler
+from bot.audio.vad import Vad, VoiceActivityDetector
+from bot.conversation.commands import Command, Recognise
+from bot.conversation.events import CallerGone, Event, KeyPressed, MarkEchoed, Tick
+from bot.conversation.turns import Turns
+from bot.protocols.twilio import Inbound, KeyDown, Mark, Media
+
+MAX_GAP_MS = 5_000
+"""A longer gap is filled no further: whatever was said then is gone."""
+
+JITTER_MS = 60
+"""Timestamps jitter by less than this; only more is a gap."""
+
+
+class Talk:
+    """A call's ears and its turn-taking."""
+
+    def __init__(self, turns: Turns, vad: VoiceActivityDetector | None = None) -> None:
+        self.turns = turns
+        self.now_ms = 0
+        self.frames = 0
+        self.frames_missing = 0
+        self._vad = vad or Vad()
+        self._resampler = Resampler(MULAW_HZ, PCM_HZ)
+        self._last_media_ms: int | None = None
+
+    def hear(self, message: Inbound) -> list[Command]:
+        """Take a message of the media stream."""
+        match message:
+            case Media(at_ms, payload):
+                return self._hear_audio(at_ms, payload)
+            case KeyDown(digit):
+                return self.tell(KeyPressed(digit))
+            case Mark(name):
+                return self.tell(echo) if (echo := parse_mark(name)) else []
+            case _:
+                return []
+
+    def tell(self, event: Event) -> list[Command]:
+        """Take an event that happened now."""
+        return self.turns.step(event, self.now_ms)
+
+    def _hear_audio(self, at_ms: int, payload: bytes) -> list[Command]:
+        commands = self._fill_gap(at_ms)
+        frames = [payload[i : i + MULAW_FRAME_BYTES] for i in range(0, len(payload), MULAW_FRAME_BYTES)]
+        for index, frame in enumerate(frames):
+            padded = frame.ljust(MULAW_FRAME_BYTES, b"\xff")
+            pcm = self._resampler.push(mulaw.decode(padded))
+            self.now_ms = max(self.now_ms, at_ms + (index + 1) * FRAME_MS)
+            commands.append(Recognise(pcm))
+            commands += self._listen(pcm)
+        self._last_media_ms = at_ms + (len(frames) - 1) * FRAME_MS
+        self.frames += len(frames)
+        return commands
+
+    def _listen(self, pcm: bytes) -> list[Command]:
+        commands = self.tell(Tick())
+        for event in self._vad.push(pcm, self.now_ms):
+            commands += self.tell(event)
+        return commands
+
+    def _fill_gap(self, at_ms: int) -> list[Command]:
+        """Put silence where frames are missing."""
+        if self._last_media_ms is None:
+            return []
+        gap_ms = min(at_ms - self._last_media_ms - FRAME_MS, MAX_GAP_MS)
+        if gap_ms < JITTER_MS:
+            return []
+        silence = bytes(PCM_FRAME_BYTES)
+        commands: list[Command] = []
+        for missing in range(gap_ms // FRAME_MS, 0, -1):
+            self.now_ms = max(self.now_ms, at_ms - (missing - 1) * FRAME_MS)
+            self.frames_missing += 1
+            commands.append(Recognise(silence))
+            commands += self._listen(silence)
+        return commands
+
+    def hang_up(self) -> list[Command]:
+        """The stream is over, and no text will come any more."""
+        return self.tell(CallerGone())
+
+
+def mark_name(reply: int, index: int) -> str:
+    """Name the mark behind sentence `index` of reply `reply`."""
+    return f"{reply}:{index}"
+
+
+def parse_mark(name: str) -> MarkEchoed | None:
+    """Read a name of `mark_name`; None: it is not one of ours."""
+    reply, _, index = name.partition(":")
+    return MarkEchoed(int(reply), int(index)) if reply.isdecimal() and index.isdecimal() else None

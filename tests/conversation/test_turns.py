@@ -1,0 +1,580 @@
+"""Turn-taking, told as little talks: what happens, and what the bot does about it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.conversation.commands import (
+    CloseDay,
+    Command,
+    Exchange,
+    Finalize,
+    ForgetDay,
+    HangUp,
+    KeepEntry,
+    KeepHeard,
+    KeepSaid,
+    Reply,
+    Say,
+    Status,
+    StopSpeaking,
+    WriteEntry,
+)
+from bot.conversation.events import (
+    CallerGone,
+    CallStarted,
+    Draining,
+    EntryWritten,
+    Event,
+    Final,
+    Interim,
+    KeyPressed,
+    MarkEchoed,
+    ReplyEnded,
+    SentenceMade,
+    SentenceSent,
+    SentenceStarted,
+    SpeechPaused,
+    SpeechResumed,
+    SpeechStarted,
+    SpeechStopped,
+    SttLoss,
+    SttLost,
+    SttReady,
+    Tick,
+)
+from bot.conversation.floor import State
+from bot.conversation.lines import LINES
+from bot.conversation.turns import TABLE, Turns
+
+
+class Line:
+    """A telephone line to one `Turns`, with the shells played by hand and all commands written down."""
+
+    def __init__(self, *, first_time: bool = False, said_before: tuple[str, ...] = (), minutes: int = 30) -> None:
+        self.turns = Turns(max_call_ms=minutes * 60_000)
+        self.now = 0
+        self.commands: list[Command] = []
+        self.utterance = 100
+        self.tell(CallStarted(first_time, said_before))
+
+    def tell(self, *events: Event) -> list[Command]:
+        new: list[Command] = []
+        for event in events:
+            new += self.turns.step(event, self.now)
+        self.commands += new
+        return new
+
+    def wait(self, ms: int) -> list[Command]:
+        new: list[Command] = []
+        for _ in range(ms // 20):
+            self.now += 20
+            new += self.tell(Tick())
+        return new
+
+    def all(self, kind: type[Command]) -> list:
+        return [command for command in self.commands if isinstance(command, kind)]
+
+    def speech(self, text: str | None, *, ms: int = 1_000) -> list[Command]:
+        """The caller speaks; the final comes 170 ms after `Finalize`; `text` None is a noise."""
+        self.utterance += 1
+        key = (1, self.utterance)
+        new = self.tell(SpeechStarted(self.now))
+        new += self.wait(ms)
+        if text:
+            new += self.tell(Interim(key, text))
+        voiced_until = self.now
+        new += self.wait(200)
+        new += self.tell(SpeechPaused(voiced_until))
+        new += self.wait(80)
+        new += self.tell(SpeechStopped(voiced_until))
+        new += self.wait(100)
+        if text:
+            new += self.tell(Final(key, text))
+        return new
+
+    def says(self, text: str | None, *, ms: int = 1_000) -> list[Command]:
+        """The caller speaks and waits for the turn to end."""
+        return self.speech(text, ms=ms) + self.wait(1_400)
+
+    def live(self) -> Reply | Say:
+        return [command for command in self.commands if isinstance(command, Reply | Say)][-1]
+
+    def bot_begins(self, *sentences: str) -> tuple[str, ...]:
+        """The bot's last reply is sent, and none of it has been played."""
+        live = self.live()
+        texts = live.sentences if isinstance(live, Say) else sentences
+        for index, text in enumerate(texts):
+            if isinstance(live, Reply):
+                self.tell(SentenceMade(live.reply, index, text))
+            self.tell(SentenceStarted(live.reply, index), SentenceSent(live.reply, index, 2_000))
+        self.tell(ReplyEnded(live.reply))
+        return texts
+
+    def bot_finishes(self, upto: int | None = None) -> None:
+        live = self.live()
+        for index in range(upto if upto is not None else 20):
+            self.wait(100)
+            self.tell(MarkEchoed(live.reply, index))
+
+    def bot_speaks(self, *sentences: str) -> None:
+        texts = self.bot_begins(*sentences)
+        self.bot_finishes(len(texts))
+
+
+@pytest.fixture
+def line() -> Line:
+    """A call whose greeting was heard."""
+    line = Line()
+    line.bot_speaks()
+    return line
+
+
+def talked(line: Line, *texts: str) -> Line:
+    for text in texts:
+        line.says(text)
+        line.bot_speaks("그러셨군요.")
+    return line
+
+
+def at_approval(line: Line) -> Line:
+    talked(line, "오늘은 친구를 만났어요")
+    line.says("오늘은 여기까지 할게")
+    line.bot_speaks()
+    line.tell(EntryWritten(line.all(WriteEntry)[-1].draft, "친구", "친구를 만났다. 즐거웠다.", "기쁨"))
+    line.bot_speaks()
+    return line
+
+
+def test_a_first_call_is_greeted_with_the_notice() -> None:
+    assert Line(first_time=True).live().sentences == LINES.greeting_first
+    assert Line().live().sentences == LINES.greeting_again
+
+
+def test_a_resumed_call_goes_on_where_it_was() -> None:
+    line = Line(said_before=("오늘은 친구를 만났어요",))
+    assert line.live().sentences == LINES.resumed
+    line.bot_speaks()
+    line.says("영화도 봤어요")
+    assert line.live().history == (
+        Exchange("caller", "오늘은 친구를 만났어요"),
+        Exchange("bot", " ".join(LINES.resumed)),
+        Exchange("caller", "영화도 봤어요"),
+    )
+    assert line.all(KeepSaid)[-1].turn == 1
+
+
+def test_a_turn_is_finalized_kept_and_answered(line: Line) -> None:
+    line.says("오늘은 친구를 만났어요")
+    assert len(line.all(Finalize)) == 1
+    said = line.all(KeepSaid)[0]
+    assert (said.turn, said.text) == (0, "오늘은 친구를 만났어요")
+    assert said.to_ms - said.from_ms == 1_000
+    assert line.all(Reply)[0].history[-1] == Exchange("caller", "오늘은 친구를 만났어요")
+    assert line.turns.state is State.THINKING
+
+
+def test_what_was_heard_is_kept(line: Line) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    assert line.all(KeepHeard)[-1] == KeepHeard(0, "그러셨군요.")
+    assert line.turns.state is State.LISTENING
+
+
+def test_several_finals_are_one_turn(line: Line) -> None:
+    line.speech("오늘은 친구를")
+    line.speech("만났어요")
+    line.wait(1_000)
+    assert [said.text for said in line.all(KeepSaid)] == ["오늘은 친구를 만났어요"]
+
+
+def test_a_stop_that_is_taken_back_keeps_the_turn_open(line: Line) -> None:
+    line.tell(SpeechStarted(line.now))
+    line.wait(500)
+    line.tell(Interim((1, 1), "오늘은"), SpeechPaused(line.now))
+    line.wait(60)
+    line.tell(SpeechResumed(), Final((1, 1), "오늘은"))
+    line.wait(3_000)
+    assert line.turns.state is State.LISTENING
+    assert not line.all(Reply)
+    line.says("친구를 만났어요")
+    assert line.all(KeepSaid)[0].text == "오늘은 친구를 만났어요"
+
+
+def test_a_final_that_never_comes_is_replaced_by_its_interim_and_not_taken_twice(line: Line) -> None:
+    line.tell(SpeechStarted(line.now))
+    line.wait(500)
+    line.tell(Interim((1, 1), "비가 왔어요"), SpeechPaused(line.now))
+    line.wait(80)
+    line.tell(SpeechStopped(line.now - 280))
+    line.wait(1_600)
+    assert line.all(KeepSaid)[0].text == "비가 왔어요"
+    line.tell(Final((1, 1), "비가 왔어요"))
+    line.wait(2_000)
+    assert len(line.all(KeepSaid)) == 1
+    line.tell(Final((1, 1), "비가 왔어요 많이"))
+    line.wait(2_000)
+    assert line.all(KeepSaid)[-1].text.endswith("많이")
+
+
+def test_noise_gets_no_answer(line: Line) -> None:
+    line.says(None)
+    line.wait(1_000)
+    assert not line.all(Reply)
+    assert line.turns.state is State.LISTENING
+
+
+def test_words_that_the_vad_did_not_hear_are_a_turn_too(line: Line) -> None:
+    line.tell(Final((1, 9), "작게 말했어요"))
+    line.wait(2_000)
+    assert line.all(KeepSaid)[0].text == "작게 말했어요"
+
+
+def test_noise_that_never_stops_does_not_keep_a_turn_open(line: Line) -> None:
+    line.tell(SpeechStarted(line.now))
+    line.wait(1_000)
+    line.tell(Interim((1, 1), "비가"))
+    line.wait(800)
+    line.tell(Final((1, 1), "비가 왔어요"))
+    line.wait(1_600)
+    assert line.all(KeepSaid)[0].text == "비가 왔어요"
+    line.bot_begins("그러셨군요.")
+    line.wait(700)
+    line.tell(Interim((1, 2), "네"))
+    assert line.turns.state is State.SPEAKING
+    line.tell(Interim((1, 2), "네 그리고 눈도"))
+    assert line.all(StopSpeaking)
+    line.tell(Final((1, 2), "네 그리고 눈도 왔어요"))
+    line.wait(1_000)
+    assert line.all(KeepSaid)[1].text == "네 그리고 눈도 왔어요"
+
+
+def test_noise_that_stops_the_bot_for_good_lets_it_go_on(line: Line) -> None:
+    line.says("비가 왔어요")
+    line.bot_begins("그러셨군요.", "우산은 있으셨어요?")
+    line.bot_finishes(1)
+    line.wait(600)
+    line.tell(SpeechStarted(line.now))
+    line.wait(2_600)
+    assert line.live().sentences == ("우산은 있으셨어요?",)
+
+
+def test_noise_without_words_does_not_silence_the_ladder(line: Line) -> None:
+    line.tell(SpeechStarted(line.now))
+    line.wait(30_000)
+    assert LINES.silence_first in [say.sentences for say in line.all(Say)]
+
+
+def test_a_caller_who_draws_breath_in_noise_keeps_the_turn(line: Line) -> None:
+    line.tell(SpeechStarted(line.now), Interim((1, 1), "비가"))
+    line.wait(1_000)
+    line.tell(Final((1, 1), "비가"))
+    line.wait(1_000)
+    line.tell(Interim((1, 2), "왔어요"))
+    line.wait(1_000)
+    assert not line.all(KeepSaid)
+    line.tell(Final((1, 2), "왔어요"))
+    line.wait(1_600)
+    assert line.all(KeepSaid)[0].text == "비가 왔어요"
+
+
+def test_barge_in_stops_the_bot_and_history_holds_what_was_heard(line: Line) -> None:
+    line.says("오늘은 친구를 만났어요")
+    line.bot_begins("그러셨군요.", "무엇을 하셨어요?")
+    line.bot_finishes(1)
+    line.wait(600)
+    commands = line.tell(SpeechStarted(line.now))
+    assert StopSpeaking(line.live().reply) in commands
+    assert KeepHeard(0, "그러셨군요.") in commands
+    line.says("영화를 봤어요")
+    history = line.all(Reply)[-1].history
+    assert [exchange.text for exchange in history[-3:]] == ["오늘은 친구를 만났어요", "그러셨군요.", "영화를 봤어요"]
+
+
+def test_a_mark_of_a_stopped_reply_is_not_heard(line: Line) -> None:
+    line.says("오늘은 친구를 만났어요")
+    line.bot_begins("그러셨군요.")
+    stopped = line.live().reply
+    line.wait(1_000)
+    line.tell(SpeechStarted(line.now), MarkEchoed(stopped, 0))
+    assert not [heard for heard in line.all(KeepHeard) if heard.turn == 0]
+
+
+def test_who_goes_on_before_the_answer_has_said_one_turn(line: Line) -> None:
+    line.says("오늘은 친구를 만났는데")
+    assert line.turns.state is State.THINKING
+    line.says("영화도 봤어요")
+    assert line.all(StopSpeaking)
+    assert line.all(KeepSaid)[-1] == KeepSaid(
+        0, "오늘은 친구를 만났는데 영화도 봤어요", line.all(KeepSaid)[0].from_ms, line.all(KeepSaid)[-1].to_ms
+    )
+    assert line.all(Reply)[-1].history[-1].text == "오늘은 친구를 만났는데 영화도 봤어요"
+    assert line.turns.dialogue.said == ["오늘은 친구를 만났는데 영화도 봤어요"]
+
+
+def test_a_noise_while_thinking_only_delays_the_answer(line: Line) -> None:
+    line.says("오늘은 친구를 만났어요")
+    line.says(None)
+    assert line.all(Reply)[-1].history[-1].text == "오늘은 친구를 만났어요"
+    assert line.turns.state is State.THINKING
+
+
+@pytest.mark.parametrize("sound", [None, "네", "음"])
+def test_a_sound_that_is_no_word_lets_the_bot_go_on(line: Line, sound: str | None) -> None:
+    line.says("오늘은 친구를 만났어요")
+    line.bot_begins("그러셨군요.", "무엇을 하셨어요?")
+    line.bot_finishes(1)
+    line.wait(600)
+    line.says(sound, ms=300)
+    assert line.live().sentences == ("무엇을 하셨어요?",)
+
+
+def test_the_day_is_read_back_and_kept(line: Line) -> None:
+    at_approval(line)
+    assert line.all(WriteEntry)[0].said == ("오늘은 친구를 만났어요",)
+    assert "친구를 만났다." in line.live().sentences
+    line.says("맞아요")
+    assert line.all(KeepEntry) == [KeepEntry(Status.DRAFT), KeepEntry(Status.APPROVED)]
+    assert line.live().sentences == LINES.goodbye_kept
+    assert not line.all(HangUp)
+    line.bot_speaks()
+    assert line.all(HangUp)
+    assert not line.all(CloseDay)
+    assert line.turns.state is State.CLOSED
+
+
+def test_an_entry_that_comes_while_the_bot_speaks_waits(line: Line) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    line.says("오늘은 여기까지 할게")
+    line.bot_begins()
+    line.tell(EntryWritten(1, "친구", "친구를 만났다.", "기쁨"))
+    assert line.live().sentences == LINES.writing
+    line.bot_finishes(2)
+    assert "친구를 만났다." in line.live().sentences
+
+
+def test_a_correction_is_written_and_read_again(line: Line) -> None:
+    at_approval(line)
+    line.says("고칠게")
+    assert line.live().sentences == LINES.ask_correction
+    line.bot_speaks()
+    line.says("친구가 아니라 동생을 만났어")
+    assert line.all(WriteEntry)[-1].corrections == ("친구가 아니라 동생을 만났어",)
+    line.bot_speaks()
+    line.tell(EntryWritten(2, "동생", "동생을 만났다.", "기쁨"))
+    assert line.live().sentences[:2] == (*LINES.corrected_intro, "제목, 동생.")
+
+
+def test_an_old_draft_is_not_read(line: Line) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    line.says("오늘은 여기까지 할게")
+    line.bot_speaks()
+    line.says("아 그리고 영화도 봤어요")
+    assert line.all(WriteEntry)[-1].said == ("오늘은 친구를 만났어요", "아 그리고 영화도 봤어요")
+    line.bot_speaks()
+    line.tell(EntryWritten(1, "친구", "친구를 만났다.", "기쁨"))
+    assert not line.all(KeepEntry)
+
+
+def test_discarding_forgets_and_says_goodbye(line: Line) -> None:
+    at_approval(line)
+    line.says("지워 줘")
+    assert line.all(ForgetDay)
+    assert line.live().sentences == LINES.goodbye_discarded
+    line.bot_speaks()
+    assert line.turns.state is State.CLOSED
+    assert not line.all(CloseDay)
+
+
+def test_forgetting_in_the_middle_goes_on(line: Line) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    line.says("지워 줘")
+    assert line.all(ForgetDay)
+    assert line.turns.history == ()
+    line.bot_speaks()
+    talked(line, "산책을 했어요")
+    line.says("오늘은 여기까지 할게")
+    assert line.all(WriteEntry)[-1].said == ("산책을 했어요",)
+
+
+@pytest.mark.parametrize(("key", "status"), [("1", Status.APPROVED), ("3", None)])
+def test_keys_decide_like_words(line: Line, key: str, status: Status | None) -> None:
+    at_approval(line)
+    line.tell(KeyPressed(key))
+    assert (KeepEntry(Status.APPROVED) in line.commands) == (status is Status.APPROVED)
+    assert bool(line.all(ForgetDay)) == (status is None)
+    line.bot_speaks()
+    assert line.turns.state is State.CLOSED
+
+
+def test_hash_finishes_with_what_was_just_being_said(line: Line) -> None:
+    line.tell(SpeechStarted(line.now), Interim((1, 1), "산책을 했어요"))
+    line.tell(KeyPressed("#"))
+    assert line.all(WriteEntry)[0].said == ("산책을 했어요",)
+
+
+def test_a_key_without_meaning_changes_nothing(line: Line) -> None:
+    line.tell(SpeechStarted(line.now), Interim((1, 1), "산책을 했어요"))
+    assert line.tell(KeyPressed("5")) == []
+    line.says("좋았어요")
+    assert line.all(KeepSaid)[0].text == "산책을 했어요 좋았어요"
+
+
+def test_hanging_up_in_the_middle_keeps_the_day(line: Line) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    line.tell(SpeechStarted(line.now), Interim((1, 5), "그리고 영화도"))
+    line.tell(CallerGone())
+    assert line.all(KeepSaid)[-1].text == "그리고 영화도"
+    assert line.all(CloseDay) == [CloseDay(("오늘은 친구를 만났어요", "그리고 영화도"))]
+    assert line.turns.state is State.CLOSED
+
+
+def test_hanging_up_after_the_read_back_keeps_that_entry_unconfirmed(line: Line) -> None:
+    at_approval(line)
+    line.tell(CallerGone())
+    assert line.all(KeepEntry)[-1] == KeepEntry(Status.UNCONFIRMED)
+    assert not line.all(CloseDay)
+
+
+def test_approving_and_hanging_up_at_once_is_an_approval(line: Line) -> None:
+    at_approval(line)
+    line.tell(SpeechStarted(line.now), Interim((1, 7), "맞아요"), CallerGone())
+    assert line.all(KeepEntry)[-1] == KeepEntry(Status.APPROVED)
+
+
+def test_nothing_said_leaves_nothing(line: Line) -> None:
+    line.tell(CallerGone())
+    assert not line.all(CloseDay)
+    assert not line.all(KeepEntry)
+
+
+def test_the_silence_ladder_ends_in_a_goodbye(line: Line) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    line.wait(8_000)
+    assert line.live().sentences == LINES.silence_first
+    line.bot_speaks()
+    line.wait(12_000)
+    assert line.live().sentences == LINES.silence_second
+    line.bot_speaks()
+    line.wait(10_000)
+    assert line.live().sentences == LINES.goodbye_silence
+    line.bot_speaks()
+    assert line.all(HangUp) == [HangUp("silence")]
+    assert line.all(CloseDay)
+
+
+def test_noise_does_not_put_the_prompt_off_for_ever(line: Line) -> None:
+    for _ in range(8):
+        line.says(None)
+        line.wait(1_500)
+    assert LINES.silence_first in [say.sentences for say in line.all(Say)]
+
+
+def test_words_at_the_goodbye_cancel_it_and_politeness_does_not(line: Line) -> None:
+    at_approval(line)
+    line.says("맞아요")
+    line.bot_begins()
+    line.speech("네 안녕히 계세요", ms=400)
+    assert line.turns.state is State.CLOSING
+    line.speech("아 잠깐 오늘 상도 받았어요")
+    line.wait(1_000)
+    assert line.all(Reply)[-1].history[-1].text == "아 잠깐 오늘 상도 받았어요"
+    line.tell(CallerGone())
+    assert line.all(CloseDay)[-1].said[-1] == "아 잠깐 오늘 상도 받았어요"
+
+
+def test_a_mark_that_never_comes_does_not_hold_the_bot_up(line: Line) -> None:
+    line.says("오늘은 친구를 만났어요")
+    line.bot_begins("그러셨군요.")
+    line.wait(2_000 + 2_100)
+    assert line.turns.state is State.LISTENING
+    assert line.all(KeepHeard)[-1].text == "그러셨군요."
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (SttLost(SttLoss.FULL), LINES.stt_full),
+        (SttLost(SttLoss.UNREACHABLE), LINES.stt_lost),
+        (Draining(), LINES.goodbye_draining),
+    ],
+)
+def test_what_ends_a_call_is_said_honestly_and_the_day_is_kept(
+    line: Line, event: Event, words: tuple[str, ...]
+) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    line.tell(event)
+    assert line.live().sentences == words
+    line.bot_speaks()
+    assert line.all(CloseDay)
+    assert line.all(HangUp)
+
+
+def test_a_call_ends_in_time(line: Line) -> None:
+    line = Line(minutes=1)
+    line.bot_speaks()
+    talked(line, "오늘은 친구를 만났어요")
+    line.says("그리고요")
+    while line.now < 61_000:
+        line.bot_speaks("네.")
+        line.says("더 있어요")
+    line.bot_speaks("네.")
+    line.wait(1_100)
+    assert line.live().sentences == LINES.goodbye_time
+
+
+EVENTS = st.one_of(
+    st.just(Tick()),
+    st.builds(SpeechStarted, st.integers(0, 10_000)),
+    st.builds(SpeechPaused, st.integers(0, 10_000)),
+    st.just(SpeechResumed()),
+    st.builds(SpeechStopped, st.integers(0, 10_000)),
+    st.builds(
+        Interim,
+        st.tuples(st.just(1), st.integers(0, 4)),
+        st.sampled_from(["", "네", "오늘은", "산책했어요", "여기까지 할게"]),
+    ),
+    st.builds(
+        Final,
+        st.tuples(st.just(1), st.integers(0, 4)),
+        st.sampled_from(["", "네", "산책을 했어요", "여기까지 할게", "맞아요", "고칠게", "지워 줘"]),
+    ),
+    st.builds(KeyPressed, st.sampled_from("0123*#")),
+    st.builds(SentenceMade, st.integers(1, 6), st.integers(0, 2), st.just("그러셨군요.")),
+    st.builds(SentenceStarted, st.integers(1, 6), st.integers(0, 2)),
+    st.builds(SentenceSent, st.integers(1, 6), st.integers(0, 2), st.integers(0, 3_000)),
+    st.builds(MarkEchoed, st.integers(1, 6), st.integers(0, 2)),
+    st.builds(ReplyEnded, st.integers(1, 6)),
+    st.builds(EntryWritten, st.integers(1, 3), st.just("제목"), st.just("산책을 했다."), st.just("평온")),
+    st.sampled_from([SttReady(), SttLost(SttLoss.FULL), Draining(), CallerGone()]),
+)
+
+
+@given(st.lists(st.tuples(EVENTS, st.integers(0, 3_000)), max_size=60))
+def test_whatever_happens_one_reply_lives_and_closed_absorbs(story: list[tuple[Event, int]]) -> None:
+    turns = Turns()
+    now, live = 0, None
+    steps: list[tuple[Event, int]] = [(CallStarted(True), 0), *story]
+    for event, passed in steps:
+        now += passed
+        closed = turns.state is State.CLOSED
+        commands = turns.step(event, now)
+        assert not (closed and commands)
+        for command in commands:
+            match command:
+                case Reply(reply) | Say(reply):
+                    assert live is None or reply > live
+                    live = reply
+                case StopSpeaking(reply):
+                    assert reply == live
+        heard = [exchange.text for exchange in turns.history if exchange.who == "bot"]
+        assert all(heard)
+    ends = turns.step(CallerGone(), now)
+    assert turns.state is State.CLOSED
+    assert turns.step(CallStarted(True), now) == []
+    assert len([command for command in ends if isinstance(command, HangUp)]) <= 1
+
+
+def test_every_row_can_be_read() -> None:
+    for (state, _), row in TABLE.items():
+        assert row.leads_to
+        assert state is not State.CLOSED

@@ -1,0 +1,75 @@
+"""The texts of a turn: interims are replaced, finals are joined, and no word is taken twice or lost."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.conversation.events import Final, Interim
+from bot.conversation.utterances import Utterances
+
+A, B = (1, 1), (1, 2)
+
+
+def test_an_interim_is_replaced_by_the_next_and_by_its_final() -> None:
+    texts = Utterances()
+    texts.take(Interim(A, "오늘"), 0)
+    texts.take(Interim(A, "오늘은"), 0)
+    assert texts.text == "오늘은" and texts.interim_open
+    texts.take(Final(A, "오늘은 비가 왔어요."), 500)
+    assert texts.text == "오늘은 비가 왔어요." and not texts.interim_open
+    assert texts.final_since(500) and not texts.final_since(501)
+
+
+def test_finals_are_joined_in_the_order_of_utterances() -> None:
+    texts = Utterances()
+    texts.take(Final(B, "왔어요"), 0)
+    texts.take(Final(A, "비가"), 0)
+    assert texts.end_turn() == "비가 왔어요"
+    assert texts.end_turn() == ""
+
+
+def test_a_promoted_interim_is_not_taken_again_as_a_final() -> None:
+    texts = Utterances()
+    texts.take(Interim(A, "비가 왔어요"), 0)
+    texts.promote()
+    assert texts.end_turn() == "비가 왔어요"
+    assert not texts.take(Final(A, "비가 왔어요."), 0)
+    assert texts.text == ""
+
+
+def test_an_utterance_that_grew_after_its_turn_gives_only_what_is_new() -> None:
+    texts = Utterances()
+    texts.take(Interim(A, "비가 왔어요"), 0)
+    texts.promote()
+    texts.end_turn()
+    assert texts.take(Interim(A, "비가 왔어요 그래서"), 0)
+    assert texts.take(Final(A, "비가 왔어요. 그래서 집에 있었어요."), 0)
+    assert texts.end_turn() == "그래서 집에 있었어요."
+    assert not texts.take(Final(A, "비가 왔어요. 그래서 집에 있었어요."), 0)
+
+
+def test_after_a_reconnect_the_same_seq_is_another_utterance() -> None:
+    texts = Utterances()
+    texts.take(Final((1, 1), "비가 왔어요"), 0)
+    texts.end_turn()
+    assert texts.take(Final((2, 1), "집에 있었어요"), 0)
+
+
+def test_an_empty_final_takes_its_interim_away() -> None:
+    texts = Utterances()
+    texts.take(Interim(A, "음"), 0)
+    assert not texts.take(Final(A, "  "), 10)
+    assert texts.text == "" and not texts.interim_open and texts.final_since(10)
+
+
+@given(st.lists(st.lists(st.sampled_from(["비", "눈", "해", "달"]), min_size=1, max_size=4), min_size=1, max_size=6))
+def test_every_word_of_every_final_is_given_once(utterances: list[list[str]]) -> None:
+    texts, given_out = Utterances(), []
+    for seq, said in enumerate(utterances):
+        for upto in range(1, len(said)):
+            texts.take(Interim((1, seq), " ".join(said[:upto])), 0)
+            if upto % 2:
+                texts.promote()
+                given_out += texts.end_turn().split()
+        texts.take(Final((1, seq), " ".join(said)), 0)
+        given_out += texts.end_turn().split()
+    assert given_out == [word for said in utterances for word in said]
