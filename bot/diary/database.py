@@ -1,0 +1,184 @@
+"""One database, SQLite or PostgreSQL: everything that the two do differently is here.
+
+Gives transactions (`read`, `write`) on SQLAlchemy connections, and turns what drivers raise into StoreError. It must
+not know tables or keys.
+
+SQLite has one writer at a time. `write` takes the database's lock at its first statement (BEGIN IMMEDIATE), so that no
+transaction fails half way; writers of one process wait for each other in order, writers of two wait up to 10 s.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Table, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from bot.errors import SettingError, StoreError
+
+BUSY_TIMEOUT_MS = 10_000
+SCRUB_TIMEOUT_MS = 500
+SCHEMA_LOCK = 0x696C6769  # any number, the same in every process
+
+
+def parse_url(database_url: str) -> URL:
+    """Read DATABASE_URL, `postgres://` included, and name the asyncio driver; SettingError when it cannot be used."""
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError) as error:
+        raise SettingError("DATABASE_URL", "is not the address of a database") from error
+    kind = url.drivername.partition("+")[0]
+    if kind == "sqlite":
+        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+            raise SettingError("DATABASE_URL", "names no file: an SQLite diary is sqlite:///FILE")
+        return url.set(drivername="sqlite+aiosqlite")
+    if kind in ("postgres", "postgresql"):
+        sslmode = url.query.get("sslmode")
+        url = url.difference_update_query(["sslmode"]).set(drivername="postgresql+asyncpg")
+        return url if sslmode is None else url.update_query_dict({"ssl": sslmode})
+    raise SettingError("DATABASE_URL", "is neither sqlite:///FILE nor postgres://…")
+
+
+def sqlite_file(database_url: str) -> Path | None:
+    """The file of an SQLite diary, None for another database; SettingError as in `parse_url`."""
+    url = parse_url(database_url)
+    return Path(url.database or "") if url.drivername == "sqlite+aiosqlite" else None
+
+
+class Database:
+    """The engine of one database, for one event loop."""
+
+    def __init__(self, database_url: str) -> None:
+        """Take DATABASE_URL; opens nothing yet. SettingError, or StoreError when the driver is not installed."""
+        url = parse_url(database_url)
+        self.file = sqlite_file(database_url)
+        self._turn = asyncio.Lock()
+        try:
+            self._engine = _sqlite_engine(url) if self.file else _postgresql_engine(url)
+        except ModuleNotFoundError as error:
+            raise StoreError(f"PostgreSQL needs the package {error.name}") from error
+        self._writer = self._engine.execution_options(ilgi_begin="BEGIN IMMEDIATE")
+        self._bare = self._engine.execution_options(ilgi_begin="")
+
+    async def prepare(self) -> None:
+        """Make the SQLite file (mode 0600) with its write-ahead log; nothing to do elsewhere. StoreError on failure."""
+        if self.file is None:
+            return
+        try:
+            os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StoreError(f"the diary {self.file} cannot be opened: {error.strerror}") from error
+        # The change to WAL does not wait for other processes by itself.
+        for last_try in (*[False] * (BUSY_TIMEOUT_MS // 100), True):
+            try:
+                with _translated():
+                    async with self._bare.connect() as connection:
+                        await connection.execute(text("PRAGMA journal_mode = WAL"))
+                return
+            except StoreError as error:
+                if last_try or not isinstance(error.__cause__, OperationalError) or "locked" not in str(error):
+                    raise
+                await asyncio.sleep(0.1)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that only reads, on one state of the database; StoreError when the database fails."""
+        with _translated():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction that writes, committed at the end of the block, undone by an exception in it."""
+        turn: AbstractAsyncContextManager[None] = self._turn if self.file else nullcontext()
+        with _translated():
+            async with turn, self._writer.begin() as connection:
+                yield connection
+
+    async def upsert(
+        self,
+        connection: AsyncConnection,
+        table: Table,
+        key: Mapping[str, Any],
+        values: Mapping[str, Any],
+        *,
+        only_new: Sequence[str] = (),
+    ) -> None:
+        """Insert a row, or change the one with that key; columns in `only_new` keep what a row there already has."""
+        insert = sqlite.insert(table) if self.file else postgresql.insert(table)
+        changes = {name: value for name, value in values.items() if name not in only_new}
+        row = insert.values({**key, **values})
+        if changes:
+            await connection.execute(row.on_conflict_do_update(index_elements=list(key), set_=changes))
+        else:
+            await connection.execute(row.on_conflict_do_nothing(index_elements=list(key)))
+
+    async def lock_schema(self, connection: AsyncConnection) -> None:
+        """Keep other processes from migrating until this `write` ends."""
+        if self.file is None:
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEMA_LOCK})
+
+    async def scrub(self) -> None:
+        """Take deleted bytes out of SQLite's write-ahead log now if no reader is in the way; else a later one does."""
+        if self.file is None:
+            return
+        with _translated():
+            async with self._turn, self._bare.connect() as connection:
+                await connection.execute(text(f"PRAGMA busy_timeout = {SCRUB_TIMEOUT_MS}"))
+                try:
+                    await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                finally:
+                    await connection.execute(text(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _sqlite_engine(url: URL) -> AsyncEngine:
+    # isolation_level None keeps the driver from beginning transactions by its own rules.
+    connect_args = {"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000}
+    engine = create_async_engine(url, connect_args=connect_args, pool_size=4, max_overflow=4, hide_parameters=True)
+
+    def set_pragmas(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA secure_delete = ON")
+        cursor.close()
+
+    def begin(connection: Connection) -> None:
+        statement = connection.get_execution_options().get("ilgi_begin", "BEGIN")
+        if statement:
+            connection.exec_driver_sql(statement)
+
+    event.listen(engine.sync_engine, "connect", set_pragmas)
+    event.listen(engine.sync_engine, "begin", begin)
+    return engine
+
+
+def _postgresql_engine(url: URL) -> AsyncEngine:
+    # Six processes fit into the 20 connections of a small hosted database.
+    return create_async_engine(url, pool_size=2, max_overflow=1, pool_pre_ping=True, hide_parameters=True)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        # SQLite's own sentences hold no values; other drivers may quote a row, so theirs is the name of the error.
+        cause = error.orig or error
+        named = type(cause.__cause__ or cause).__name__
+        sentence = str(cause) if type(cause).__module__ == "sqlite3" else named
+        raise StoreError(f"the diary's database failed: {sentence}") from error
+    except SQLAlchemyError as error:
+        raise StoreError(f"the diary's database failed: {type(error).__name__}") from error
+    except OSError as error:
+        raise StoreError(f"the diary's database cannot be reached: {error.strerror or type(error).__name__}") from error

@@ -1,0 +1,91 @@
+"""The command `entries`: print what the diary keeps, or remove one entry with what was said.
+
+Needs the diary's own settings alone. It must not send what it reads anywhere but to standard output.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+
+from bot.diary.database import sqlite_file
+from bot.diary.records import EntryRecord, phone_number
+from bot.diary.store import Store, open_store
+from bot.errors import IlgiError
+from bot.settings import StoreSettings, load_store
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run `entries` with the arguments behind its name; returns the exit status: 1 after a failure, 2 for bad usage."""
+    arguments = _parser().parse_args(argv)
+    if arguments.caller is not None:
+        arguments.caller = phone_number(re.sub(r"[\s()-]", "", arguments.caller))
+        if arguments.caller is None:
+            sys.stderr.write("entries: --caller takes a number such as +821012345678\n")
+            return 2
+    try:
+        return asyncio.run(_run(arguments, load_store(environ)))
+    except IlgiError as error:
+        sys.stderr.write(f"entries: {error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bot entries", description="Print the entries that were kept.")
+    parser.add_argument("--json", action="store_true", help="print a JSON array")
+    parser.add_argument("--caller", metavar="NUMBER", help="only the entries of this number, in E.164 form")
+    parser.add_argument("--delete", metavar="CALL_SID", help="remove the entry of a call and what was said in it")
+    return parser
+
+
+async def _run(arguments: argparse.Namespace, settings: StoreSettings) -> int:
+    file = sqlite_file(settings.database_url)
+    if file is not None and not file.exists():
+        # Looking must not make a diary where there is none.
+        return _deleted(arguments.delete, False) if arguments.delete else _print([], as_json=arguments.json)
+    store: Store = await open_store(settings.database_url, settings.diary_keys, settings.timezone)
+    try:
+        if arguments.delete:
+            return _deleted(arguments.delete, await store.delete(arguments.delete))
+        return _print(await store.entries(arguments.caller), as_json=arguments.json)
+    finally:
+        await store.close()
+
+
+def _deleted(call_sid: str, found: bool) -> int:
+    if not found:
+        sys.stderr.write(f"entries: there is nothing kept of call {call_sid}\n")
+        return 1
+    sys.stdout.write(f"removed the entry of call {call_sid} and what was said in it\n")
+    return 0
+
+
+def _print(records: Sequence[EntryRecord], *, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(json.dumps([_fields(record) for record in records], ensure_ascii=False, indent=2) + "\n")
+    elif records:
+        sys.stdout.write("\n".join(_page(record) for record in records))
+    else:
+        sys.stdout.write("no entries\n")
+    return 0
+
+
+def _fields(record: EntryRecord) -> dict[str, str | None]:
+    return {
+        "call_sid": record.call_sid,
+        "caller": record.caller,
+        "date": record.day.isoformat(),
+        "title": record.title,
+        "body": record.body,
+        "mood": record.mood,
+        "status": record.status,
+    }
+
+
+def _page(record: EntryRecord) -> str:
+    head = [record.day.isoformat(), record.mood, record.status, record.caller or "anonymous", record.call_sid]
+    lines = [" · ".join(part for part in head if part)]
+    lines += [f"  {line}" for text in (record.title, record.body) if text for line in text.splitlines()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,96 @@
+"""An entry without a model: the caller's own sentences in their order. Knows no store and no service."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from bot.conversation.clauses import clause, main_noun, sentences
+from bot.conversation.commands import Mood
+from bot.conversation.endings import adnominal, plain
+from bot.conversation.intents import IntentKind, intent
+from bot.conversation.korean import is_backchannel, is_filler, normalise
+from bot.conversation.moods import mood_of
+from bot.conversation.texts import table
+from bot.diary.corrections import Replacement, replace, replacement
+
+_DATA: dict[str, Any] = table("diary")
+_TALK = re.compile("|".join(_DATA["talk"]))
+_SELF: dict[str, str] = table("plain")["self"]
+_MID_POLITE = re.compile(r"(는데|은데|인데|고|구|서|니까|지만|거든)요$")
+TITLE_LETTERS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A day as a diary entry: first person, past tense, plain register."""
+
+    title: str
+    body: str
+    mood: Mood
+
+
+def plain_entry(said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
+    """The caller's own sentences as an entry, with the corrections put in; nothing is added that was not said."""
+    told = [sentence for text in said for sentence in sentences(text) if _belongs(sentence)]
+    added: list[str] = []
+    for correction in corrections:
+        wanted = replacement(correction)
+        replaced = [replace(sentence, wanted) for sentence in told] if wanted else told
+        if wanted and replaced != told:
+            told = replaced
+        else:
+            added += [sentence for sentence in sentences(correction) if _belongs(sentence)]
+    told += added
+    return Entry(title=title(told, day), body=" ".join(map(diary_sentence, told)), mood=mood_of(told))
+
+
+def corrected(said: Sequence[str], corrections: Sequence[str]) -> tuple[list[str], list[Replacement]]:
+    """What was said with the corrections put in, and what they replaced."""
+    told, done = list(said), []
+    for correction in corrections:
+        wanted = replacement(correction)
+        if wanted:
+            told = [replace(text, wanted) for text in told]
+            done.append(wanted)
+    return told, done
+
+
+def _belongs(sentence: str) -> bool:
+    if is_filler(sentence) or is_backchannel(sentence) or _TALK.search(normalise(sentence)):
+        return False
+    meant = intent(sentence)
+    return meant is None or (meant.kind is IntentKind.CORRECT and bool(meant.rest))
+
+
+def diary_sentence(sentence: str) -> str:
+    """A spoken sentence in the plain register where the rule is safe, else as it was said; ends in punctuation."""
+    words = sentence.split()
+    end = re.search(r"[.?!…]+$", sentence)
+    words[-1] = words[-1].rstrip(".?!…,~") or words[-1]
+    words = [_SELF.get(word, word) for word in words]
+    words[:-1] = [_MID_POLITE.sub(r"\1", word) for word in words[:-1]]
+    text = " ".join(words)
+    ended = plain(text)
+    mark = end.group(0) if end else "."
+    return ended + mark if ended is not None and "?" not in mark else text + mark
+
+
+def title(told: list[str], day: date) -> str:
+    """A short title from the caller's own words: what was done that day, else a noun, else the date."""
+    for sentence in told:
+        done = clause(sentence)
+        if done is None or not done.words:
+            continue
+        words = [*done.words, adnominal(done.predicate.form)]
+        while len(words) > 1:
+            text = str(_DATA["title"]["event"]).format(" ".join(words))
+            if len(text) <= TITLE_LETTERS:
+                return text
+            words.pop(0)
+    for sentence in told:
+        noun = main_noun(sentence)
+        if noun and len(noun) <= TITLE_LETTERS:
+            return noun
+    return str(_DATA["title"]["day"].format(day.month, day.day))

@@ -1,0 +1,99 @@
+"""Which keys a diary is written with, checked when it is opened, and the change to a new one.
+
+To rotate: put a new secret in front of DIARY_KEY (`new,old`) in every process, run `rotate`, then drop the old one. The
+database notes the keys in use, so a key that is missing shows at the start and not in the middle of a call.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Table, delete, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.diary.crypto import KEY_ID_BYTES, Keys
+from bot.diary.database import Database
+from bot.diary.schema import SEALED, callers, diary_keys
+from bot.errors import WrongKey
+
+BATCH_ROWS = 100
+
+
+async def check_keys(database: Database, keys: Keys, clock: Callable[[], datetime]) -> None:
+    """Raise WrongKey unless `keys` holds every key in use, and note that its newest is in use from now."""
+    async with database.read() as connection:
+        used = set((await connection.scalars(select(diary_keys.c.key_id))).all())
+    if used and keys.newest_id in used:
+        _must_have(keys, used)
+        return
+    async with database.write() as connection:
+        used = set((await connection.scalars(select(diary_keys.c.key_id).with_for_update())).all())
+        _must_have(keys, used)
+        if not used:
+            values = {"hashes_numbers": True, "since": clock()}
+            await database.upsert(connection, diary_keys, {"key_id": keys.oldest_id}, values)
+        values = {"hashes_numbers": False, "since": clock()}
+        await database.upsert(connection, diary_keys, {"key_id": keys.newest_id}, values, only_new=list(values))
+    async with database.read() as connection:
+        _must_have(keys, set((await connection.scalars(select(diary_keys.c.key_id))).all()))
+
+
+async def number_key(connection: AsyncConnection) -> bytes:
+    """The id of the key that numbers are hashed with; it stays so until the transaction of `connection` ends."""
+    query = select(diary_keys.c.key_id).where(diary_keys.c.hashes_numbers).with_for_update(read=True)
+    return bytes((await connection.scalars(query)).one())
+
+
+async def rotate(database: Database, keys: Keys) -> int:
+    """Encrypt everything anew with the newest key and hash all numbers with it; returns how many texts were changed.
+
+    Texts go in batches, so that calls go on meanwhile; numbers in one transaction. May be run again at any time.
+    StoreError when a text is damaged, WrongKey when its key is missing: what came before stays rotated.
+    """
+    changed, now_changed = 0, -1
+    while now_changed:
+        now_changed = 0
+        for table, order, columns in SEALED:
+            now_changed += await _reseal(database, keys, table, order, columns)
+        changed += now_changed
+    async with database.write() as connection:
+        # The look-ups of `number_key` in other processes wait here, so no number is hashed with the old key afterwards.
+        await connection.execute(select(diary_keys).with_for_update())
+        rows = (await connection.execute(select(callers.c.id, callers.c.number_sealed))).all()
+        for row in rows:
+            new_hash = keys.number_hash(keys.decrypt(row.number_sealed), keys.newest_id)
+            await connection.execute(update(callers).where(callers.c.id == row.id).values(number_hash=new_hash))
+        await connection.execute(delete(diary_keys).where(diary_keys.c.key_id != keys.newest_id))
+        await connection.execute(update(diary_keys).values(hashes_numbers=True))
+    await database.scrub()
+    return changed
+
+
+async def _reseal(
+    database: Database, keys: Keys, table: Table, order: Column[Any], columns: tuple[Column[Any], ...]
+) -> int:
+    changed = 0
+    query = select(order, *columns).order_by(order).limit(BATCH_ROWS).with_for_update()
+    last: Any = None
+    while True:
+        async with database.write() as connection:
+            batch = query if last is None else query.where(order > last)
+            rows = (await connection.execute(batch)).all()
+            for place, *blobs in rows:
+                old = {
+                    column.name: blob
+                    for column, blob in zip(columns, blobs, strict=True)
+                    if blob is not None and blob[:KEY_ID_BYTES] != keys.newest_id
+                }
+                if old:
+                    new = {name: keys.encrypt(keys.decrypt(blob)) for name, blob in old.items()}
+                    await connection.execute(update(table).where(order == place).values(new))
+                    changed += len(old)
+        if len(rows) < BATCH_ROWS:
+            return changed
+        last = rows[-1][0]
+
+
+def _must_have(keys: Keys, used: set[bytes]) -> None:
+    if not used <= set(keys.ids):
+        raise WrongKey("DIARY_KEY does not open this diary: a key that it was written with is missing")

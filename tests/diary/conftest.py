@@ -1,0 +1,58 @@
+"""A diary in a temporary folder, and a clock that the test turns."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.diary.crypto import Keys
+from bot.diary.store import Store
+
+OpenStore = Callable[..., Awaitable[Store]]
+
+
+@dataclass
+class Clock:
+    now: datetime = field(default_factory=lambda: datetime(2026, 11, 21, 12, 0, tzinfo=UTC))
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys.parse("first-secret-of-the-tests-0123456789")
+
+
+@pytest.fixture
+def diary_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'diary.db'}"
+
+
+@pytest.fixture
+async def open_store(diary_url: str, keys: Keys, clock: Clock) -> AsyncIterator[OpenStore]:
+    """Open the test's diary, any number of times: each is an engine of its own, as in another process."""
+    stores: list[Store] = []
+
+    async def open_one(with_keys: Keys = keys) -> Store:
+        stores.append(await Store.open(diary_url, with_keys, clock=clock))
+        return stores[-1]
+
+    yield open_one
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> Store:
+    return await open_store()

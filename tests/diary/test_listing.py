@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from bot.conversation.commands import Mood, Status
+from bot.diary import listing
+from bot.diary.crypto import Keys
+from bot.diary.store import Store
+
+NUMBER = "+821012345678"
+SECRET = "first-secret-of-the-tests-0123456789"
+
+
+@pytest.fixture
+def environ(diary_url: str) -> dict[str, str]:
+    return {"DATABASE_URL": diary_url, "DIARY_KEY": SECRET}
+
+
+async def fill(diary_url: str, clock) -> None:
+    store = await Store.open(diary_url, Keys.parse(SECRET), clock=clock)
+    await store.call_arrived("CA1", NUMBER)
+    await store.add_said("CA1", 0, "산책했어요", 0, 1)
+    await store.save_entry("CA1", "산책", "공원을 걸었다.\n바람이 불었다.", Mood.JOY, Status.APPROVED)
+    clock.forward(hours=1)
+    await store.call_arrived("CA2", "anonymous")
+    await store.forget_day("CA2")
+    await store.close()
+
+
+@pytest.fixture
+def filled(diary_url: str, clock) -> None:
+    import asyncio
+
+    asyncio.run(fill(diary_url, clock))
+
+
+def test_json_holds_every_field(filled: None, environ, capsys) -> None:
+    assert listing.main(["--json"], environ) == 0
+    out = capsys.readouterr().out
+    assert "산책" in out
+    assert json.loads(out) == [
+        {
+            "call_sid": "CA1", "caller": NUMBER, "date": "2026-11-21", "title": "산책",
+            "body": "공원을 걸었다.\n바람이 불었다.", "mood": "기쁨", "status": "approved",
+        },
+        {
+            "call_sid": "CA2", "caller": None, "date": "2026-11-21", "title": None,
+            "body": None, "mood": None, "status": "discarded",
+        },
+    ]  # fmt: skip
+
+
+def test_one_caller(filled: None, environ, capsys) -> None:
+    assert listing.main(["--json", "--caller", "+82 10-1234-5678"], environ) == 0
+    assert [entry["call_sid"] for entry in json.loads(capsys.readouterr().out)] == ["CA1"]
+    assert listing.main(["--json", "--caller", "+821000000000"], environ) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert listing.main(["--json", "--caller", "nobody"], environ) == 2
+    assert "+82" in capsys.readouterr().err
+
+
+def test_the_readable_form(filled: None, environ, capsys) -> None:
+    assert listing.main([], environ) == 0
+    assert capsys.readouterr().out == (
+        "2026-11-21 · 기쁨 · approved · +821012345678 · CA1\n  산책\n  공원을 걸었다.\n  바람이 불었다.\n\n"
+        "2026-11-21 · discarded · anonymous · CA2\n"
+    )
+
+
+def test_delete_works_once(filled: None, environ, capsys) -> None:
+    assert listing.main(["--delete", "CA1"], environ) == 0
+    assert "CA1" in capsys.readouterr().out
+    assert listing.main(["--delete", "CA1"], environ) == 1
+    assert "nothing kept of call CA1" in capsys.readouterr().err
+    assert listing.main(["--json"], environ) == 0
+    assert [entry["call_sid"] for entry in json.loads(capsys.readouterr().out)] == ["CA2"]
+
+
+def test_looking_makes_no_diary(environ, tmp_path: Path, capsys) -> None:
+    assert listing.main(["--json"], environ) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert listing.main([], environ) == 0
+    assert listing.main(["--delete", "CA1"], environ) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize(
+    ("setting", "value", "sentence"),
+    [
+        ("DIARY_KEY", "another-secret-abcdefghij-0123456789", "entries: DIARY_KEY does not open this diary"),
+        ("DIARY_KEY", "short", "entries: DIARY_KEY: each key is at least 32"),
+        ("DATABASE_URL", "mysql://host/x", "entries: DATABASE_URL: "),
+        ("TIMEZONE", "Mars/Olympus", "entries: TIMEZONE: "),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(environ, capsys, setting: str, value: str, sentence: str) -> None:
+    assert listing.main(["--json"], {**environ, setting: value}) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(sentence) and err.count("\n") == 1 and out == ""

@@ -1,0 +1,137 @@
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from bot.diary import database as database_module
+from bot.diary import migrate
+from bot.diary import store as store_module
+from bot.diary.crypto import Keys
+from bot.diary.database import Database, parse_url, sqlite_file
+from bot.diary.schema import metadata
+from bot.diary.store import Store
+from bot.errors import SettingError, StoreError
+
+
+def revision(path: Path) -> list[tuple[str]]:
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    connection.close()
+    return rows
+
+
+async def test_an_empty_database_gets_exactly_the_tables_of_the_schema(diary_url: str) -> None:
+    await migrate.upgrade(diary_url)
+    database = Database(diary_url)
+
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
+
+    try:
+        assert await migrate.is_current(database)
+        async with database.read() as connection:
+            assert await connection.run_sync(differences) == []
+    finally:
+        await database.close()
+
+
+async def test_migrating_again_changes_nothing(store: Store, diary_url: str) -> None:
+    await store.call_arrived("CA1", None)
+    await store.add_said("CA1", 0, "남아요", 0, 1)
+    await migrate.upgrade(diary_url)
+    assert await store.said("CA1") == ["남아요"]
+
+
+async def test_many_may_migrate_and_open_at_once(diary_url: str, keys: Keys) -> None:
+    await asyncio.gather(*(migrate.upgrade(diary_url) for _ in range(3)), *(opened(diary_url, keys) for _ in range(3)))
+    assert revision(Path(diary_url.removeprefix("sqlite:///"))) == [("0001",)]
+
+
+async def opened(diary_url: str, keys: Keys) -> None:
+    store = await Store.open(diary_url, keys)
+    await store.close()
+
+
+def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bot.diary.migrate"]
+    environ = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path / 'diary.db'}"}
+    running = [subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0], said
+    assert revision(tmp_path / "diary.db") == [("0001",)]
+    assert sorted("0001" in text for text in said) == [False, True], "one of them did it"
+
+
+async def test_a_diary_of_a_newer_release_is_left_alone(store: Store, diary_url: str, keys: Keys) -> None:
+    async with store._database.write() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(StoreError, match="from revision 9999"):
+        await Store.open(diary_url, keys)
+
+
+async def test_a_served_database_is_not_migrated_by_the_way(
+    diary_url: str, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Served(Database):
+        """As a database server is: no file of ours."""
+
+        async def prepare(self) -> None:
+            await super().prepare()
+            self.file = None
+
+    monkeypatch.setattr(store_module, "Database", Served)
+    with pytest.raises(StoreError, match=r"run python -m bot\.diary\.migrate"):
+        await Store.open(diary_url, keys)
+
+
+def test_the_command_names_a_setting_that_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate.main({"DATABASE_URL": "mysql://localhost/diary"}) == 1
+    assert capsys.readouterr().err.startswith("migrate: DATABASE_URL: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "driver", "rest"),
+    [
+        ("postgres://me:pw@host:5432/diary", "postgresql+asyncpg", "me:pw@host:5432/diary"),
+        ("postgresql://host/diary?sslmode=require", "postgresql+asyncpg", "host/diary?ssl=require"),
+        ("postgresql+asyncpg://host/diary", "postgresql+asyncpg", "host/diary"),
+        ("sqlite:///ilgi.db", "sqlite+aiosqlite", "/ilgi.db"),
+        ("sqlite:////var/ilgi.db", "sqlite+aiosqlite", "//var/ilgi.db"),
+    ],
+)
+def test_the_forms_of_an_address(given: str, driver: str, rest: str) -> None:
+    assert parse_url(given).render_as_string(hide_password=False) == f"{driver}://{rest}"
+
+
+@pytest.mark.parametrize("given", ["", "ilgi.db", "sqlite://", "sqlite:///:memory:", "mysql://host/db", "postgres:/x"])
+def test_an_address_that_is_none_is_named(given: str) -> None:
+    with pytest.raises(SettingError, match=r"^DATABASE_URL: "):
+        parse_url(given)
+
+
+def test_only_sqlite_has_a_file() -> None:
+    assert sqlite_file("sqlite:///some/ilgi.db") == Path("some/ilgi.db")
+    assert sqlite_file("postgres://host/diary") is None
+
+
+def test_the_tables_can_be_made_on_postgresql() -> None:
+    made = "".join(str(CreateTable(table).compile(dialect=postgresql.dialect())) for table in metadata.sorted_tables)
+    assert made.count("BYTEA") == 7 and made.count("TIMESTAMP WITH TIME ZONE") == 10
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_engine(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'asyncpg'", name="asyncpg")
+
+    monkeypatch.setattr(database_module, "_postgresql_engine", no_engine)
+    with pytest.raises(StoreError, match="asyncpg"):
+        Database("postgres://host/diary")

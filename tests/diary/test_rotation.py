@@ -1,0 +1,77 @@
+import asyncio
+
+import pytest
+
+from bot.conversation.commands import Mood, Status
+from bot.diary import rotation
+from bot.diary.crypto import Keys
+from bot.diary.store import Store
+from bot.errors import WrongKey
+
+NUMBER = "+821012345678"
+OLD = "first-secret-of-the-tests-0123456789"
+NEW = "second-secret-of-the-tests-987654321"
+
+
+async def fill(store: Store, calls: range) -> None:
+    for n in calls:
+        await store.call_arrived(f"CA{n}", NUMBER if n % 2 else f"+8210000000{n:02}")
+        for turn in range(3):
+            await store.add_said(f"CA{n}", turn, f"{n}번째 전화의 말 {turn}", 0, 1)
+        await store.add_heard(f"CA{n}", 0, "들은 말")
+        await store.save_entry(f"CA{n}", f"제목 {n}", f"본문 {n}이다.", Mood.CALM, Status.APPROVED)
+
+
+async def test_after_a_rotation_the_old_key_is_not_needed(open_store, clock, monkeypatch) -> None:
+    monkeypatch.setattr(rotation, "BATCH_ROWS", 4)
+    await fill(await open_store(), range(6))
+    both = await open_store(Keys.parse(f"{NEW},{OLD}"))
+    before = await both.entries()
+    assert not (await both.call_arrived("CA1x", NUMBER)).first_time, "a new key in front changes no look-up"
+    changed = await both.rotate()
+    assert changed == 4 + 6 * 3 + 6 + 6 * 2  # numbers (three of them one caller's), said, heard, titles and bodies
+    assert await both.rotate() == 0
+    assert await both.entries() == before, "the process that has both keys goes on"
+    new = await open_store(Keys.parse(NEW))
+    assert await new.entries() == before
+    assert [entry.call_sid for entry in await new.entries(NUMBER)] == ["CA1", "CA3", "CA5"]
+    assert await new.said("CA5") == [f"5번째 전화의 말 {turn}" for turn in range(3)]
+    clock.forward(hours=1)
+    assert not (await new.call_arrived("CA9", NUMBER)).first_time
+    with pytest.raises(WrongKey):
+        await open_store(Keys.parse(OLD))
+
+
+async def test_calls_go_on_during_a_rotation(open_store) -> None:
+    await fill(await open_store(), range(4))
+    both = Keys.parse(f"{NEW},{OLD}")
+    one, two = await open_store(both), await open_store(both)
+    await asyncio.gather(one.rotate(), fill(two, range(4, 12)))
+    await one.rotate()
+    new = await open_store(Keys.parse(NEW))
+    assert len(await new.entries()) == 12
+    assert len(await new.entries(NUMBER)) == 6
+
+
+async def test_the_old_key_is_needed_until_the_rotation(open_store) -> None:
+    await fill(await open_store(), range(1))
+    with pytest.raises(WrongKey, match="is missing"):
+        await open_store(Keys.parse(NEW))
+    await open_store(Keys.parse(f"{NEW},{OLD}"))
+    with pytest.raises(WrongKey, match="is missing"):
+        await open_store(Keys.parse(OLD))
+    with pytest.raises(WrongKey, match="is missing"):
+        await open_store(Keys.parse(NEW))
+
+
+async def test_a_damaged_text_stops_a_rotation_before_the_old_key_is_given_up(open_store) -> None:
+    old = await open_store()
+    await fill(old, range(2))
+    async with old._database.write() as connection:
+        await connection.exec_driver_sql("UPDATE turns SET said_sealed = x'0102' WHERE turn = 1")
+    both = await open_store(Keys.parse(f"{NEW},{OLD}"))
+    with pytest.raises(WrongKey):
+        await both.rotate()
+    assert len(await both.entries(NUMBER)) == 1
+    with pytest.raises(WrongKey):
+        await open_store(Keys.parse(NEW))
