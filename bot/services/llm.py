@@ -1,0 +1,180 @@
+"""Any OpenAI-compatible chat model: words as they come, or a whole answer.
+
+It must not know what the words are for. Failures are `ModelError`s whose text holds nothing of what was sent or said.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Literal, TypedDict, cast
+
+import httpx2
+from openai import AsyncOpenAI, AsyncStream, BadRequestError, OpenAIError, omit
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
+
+from bot.errors import ModelError
+from bot.services.openai_client import connect, reason
+from bot.settings import OpenAiSettings
+
+log = logging.getLogger(__name__)
+
+FIRST_TOKEN_S = 3.0
+STALL_S = 5.0
+WARM_S = 3.0
+REPLY_TOKENS = 300
+WHOLE_TOKENS = 2000
+TEMPERATURE = 0.7
+WHOLE_TEMPERATURE = 0.2
+THOUGHTS_BEGIN, THOUGHTS_END = "<think>", "</think>"
+
+_FAILURES = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)  # ValueError: what came is not JSON
+
+
+class Message(TypedDict):
+    """One message of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatModel:
+    """One chat model. Nothing is tried twice, except once without the options that a server does not know."""
+
+    def __init__(
+        self, settings: OpenAiSettings, *, first_token_s: float = FIRST_TOKEN_S, stall_s: float = STALL_S
+    ) -> None:
+        self._client: AsyncOpenAI = connect(settings)
+        self._model = settings.model
+        self._first_token_s = first_token_s
+        self._stall_s = stall_s
+        self._knows_options = True
+
+    async def warm(self) -> None:
+        """Open a connection ahead of the first turn. Never fails."""
+        try:
+            async with asyncio.timeout(WARM_S):
+                await self._client.models.list()
+        except (*_FAILURES, TimeoutError) as error:
+            log.info("the model's server did not answer ahead of time: %s", reason(error))
+
+    async def stream(self, messages: Sequence[Mapping[str, object]]) -> AsyncGenerator[str]:
+        """Give the answer's text as it comes; close it (`contextlib.aclosing`) to end the request behind it.
+
+        ModelError: no text within `first_token_s`, none for `stall_s`, any failure, or an end that was a cut: by the
+        token limit, or with no reason given.
+        """
+        now = asyncio.get_running_loop().time
+        deadline, late = now() + self._first_token_s, "no first token in time"
+        thoughts, finish = _Thoughts(), None
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout_at(deadline):
+                    chunks = await stack.enter_async_context(await self._begin(messages))
+                while True:
+                    # No timeout stands around the `yield`: the consumer's own pauses must not count.
+                    async with asyncio.timeout_at(deadline):
+                        chunk = await anext(chunks, None)
+                    if chunk is None:
+                        break
+                    choice = _first(chunk)
+                    finish = _text_of(choice, "finish_reason") or finish
+                    if text := thoughts.without(_text_of(getattr(choice, "delta", None), "content")):
+                        yield text
+                        deadline, late = now() + self._stall_s, "stalled"
+        except TimeoutError as error:
+            raise ModelError(late) from error
+        except _FAILURES as error:
+            raise ModelError(reason(error)) from error
+        if finish in (None, "length", "content_filter"):
+            raise ModelError(f"cut ({finish})")
+
+    async def complete(self, messages: Sequence[Mapping[str, object]], *, json: bool = False, timeout_s: float) -> str:
+        """Return the whole answer; with `json` the server is asked for a JSON object, if it knows how. ModelError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                try:
+                    answer = await self._whole(messages, json=json, options=True)
+                except BadRequestError:
+                    answer = await self._whole(messages, json=False, options=False)
+        except TimeoutError as error:
+            raise ModelError("no answer in time") from error
+        except _FAILURES as error:
+            raise ModelError(reason(error)) from error
+        choice = _first(answer)
+        text = _Thoughts().without(_text_of(getattr(choice, "message", None), "content"))
+        if not text.strip() or _text_of(choice, "finish_reason") in ("length", "content_filter"):
+            raise ModelError("empty or cut")
+        return text
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _begin(self, messages: Sequence[Mapping[str, object]]) -> AsyncStream[ChatCompletionChunk]:
+        """Send the request; once more without options when the server refuses it, and from then on without."""
+        if self._knows_options:
+            try:
+                return await self._chunks(messages, options=True)
+            except BadRequestError:
+                log.info("the model's server refused a request: trying without options")
+        chunks = await self._chunks(messages, options=False)
+        self._knows_options = False
+        return chunks
+
+    async def _chunks(
+        self, messages: Sequence[Mapping[str, object]], *, options: bool
+    ) -> AsyncStream[ChatCompletionChunk]:
+        return await self._client.chat.completions.create(
+            model=self._model,
+            messages=_params(messages),
+            stream=True,
+            max_tokens=REPLY_TOKENS if options else omit,
+            temperature=TEMPERATURE if options else omit,
+        )
+
+    async def _whole(self, messages: Sequence[Mapping[str, object]], *, json: bool, options: bool) -> ChatCompletion:
+        return await self._client.chat.completions.create(
+            model=self._model,
+            messages=_params(messages),
+            response_format={"type": "json_object"} if json else omit,
+            max_tokens=WHOLE_TOKENS if options else omit,
+            temperature=WHOLE_TEMPERATURE if options else omit,
+        )
+
+
+class _Thoughts:
+    """Takes away what a reasoning model writes before its answer when its server does not."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._is_over = False
+
+    def without(self, text: str) -> str:
+        """Return the part of the next piece of text that is answer."""
+        if self._is_over:
+            return text
+        self._held = (self._held + text).lstrip()
+        if self._held.startswith(THOUGHTS_BEGIN):
+            _, end, answer = self._held.partition(THOUGHTS_END)
+            self._is_over = bool(end)
+            return answer.lstrip()
+        if THOUGHTS_BEGIN.startswith(self._held):
+            return ""
+        self._is_over = True
+        return self._held
+
+
+def _params(messages: Sequence[Mapping[str, object]]) -> list[ChatCompletionMessageParam]:
+    return [cast(ChatCompletionMessageParam, message) for message in messages]
+
+
+def _first(answer: object) -> object:
+    """The first choice, whatever the server sent: the client does not check what it gets."""
+    choices = getattr(answer, "choices", None)
+    return choices[0] if isinstance(choices, list) and choices else None
+
+
+def _text_of(part: object, name: str) -> str:
+    text = getattr(part, name, None)
+    return text if isinstance(text, str) else ""

@@ -1,0 +1,140 @@
+"""What waits for the recogniser: kept in order, sent again from the last final on, bounded."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.services.stt_outbox import FINALIZE, Outbox
+
+
+def everything(outbox: Outbox, at_most: int = 64) -> list[bytes | object]:
+    items: list[bytes | object] = []
+    while (item := outbox.take(at_most)) is not None:
+        items.append(item)
+    return items
+
+
+def joined(items: list[bytes | object]) -> bytes:
+    return b"".join(item for item in items if isinstance(item, bytes))
+
+
+def test_a_mark_stands_behind_the_audio_before_it() -> None:
+    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox.push(b"aabb")
+    outbox.mark()
+    outbox.push(b"cc")
+    assert everything(outbox) == [b"aabb", FINALIZE, b"cc"]
+    assert outbox.empty
+
+
+def test_a_piece_is_not_larger_than_asked() -> None:
+    outbox = Outbox(most_bytes=1000)
+    outbox.push(b"aabbc0")
+    assert everything(outbox, 4) == [b"aabb", b"c0"]
+
+
+def test_a_new_connection_begins_behind_the_last_final() -> None:
+    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox.push(b"aabb")
+    outbox.mark()
+    outbox.push(b"ccdd")
+    everything(outbox)
+    outbox.settled(end_ms=2)
+    outbox.push(b"ee")
+    outbox.rewind()
+    assert joined(everything(outbox)) == b"ccddee"
+
+
+def test_the_recognisers_times_count_from_the_connections_first_audio() -> None:
+    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox.push(b"aabb")
+    everything(outbox)
+    outbox.settled(end_ms=1)
+    outbox.rewind()
+    outbox.push(b"cc")
+    everything(outbox)
+    outbox.settled(end_ms=1)  # of the second connection, which began with bb
+    outbox.rewind()
+    assert joined(everything(outbox)) == b"cc"
+
+
+def test_a_mark_without_its_final_is_sent_again() -> None:
+    outbox = Outbox(most_bytes=1000)
+    outbox.push(b"aa")
+    outbox.mark()
+    everything(outbox)
+    outbox.rewind()
+    assert everything(outbox) == [b"aa", FINALIZE]
+
+
+def test_a_final_without_a_length_settles_what_was_marked() -> None:
+    outbox = Outbox(most_bytes=1000)
+    outbox.push(b"aa")
+    outbox.mark()
+    outbox.push(b"bb")
+    everything(outbox)
+    outbox.settled(None)
+    outbox.rewind()
+    assert joined(everything(outbox)) == b"bb"
+
+
+def test_a_final_cannot_settle_what_was_not_sent() -> None:
+    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox.push(b"aabb")
+    outbox.take(2)
+    outbox.settled(end_ms=999)
+    outbox.rewind()
+    assert joined(everything(outbox)) == b"bb"
+
+
+def test_what_is_too_much_is_dropped_from_the_front_and_counted() -> None:
+    outbox = Outbox(most_bytes=16)
+    for _ in range(10):
+        outbox.push(b"0123")
+    rest = joined(everything(outbox))
+    assert 0 < len(rest) <= 16
+    assert outbox.dropped_bytes == 40 - len(rest)
+
+
+def test_dropping_what_was_sent_loses_nothing() -> None:
+    outbox = Outbox(most_bytes=16)
+    for _ in range(10):
+        outbox.push(b"0123")
+        everything(outbox)
+    assert outbox.dropped_bytes == 0
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.integers(1, 6).map(lambda samples: ("push", samples)),
+        st.sampled_from([("mark", 0), ("break", 0)]),
+        st.integers(0, 8).map(lambda ms: ("take", ms)),
+        st.integers(0, 12).map(lambda ms: ("final", ms)),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(steps: list[tuple[str, int]]) -> None:
+    """Each sample has its own value; a connection must hold all samples behind the last final, in order."""
+    outbox = Outbox(most_bytes=10_000, bytes_per_ms=2)
+    pushed = settled = sent_from = 0
+    sent = b""
+    for what, amount in steps:
+        if what == "push":
+            outbox.push(b"".join((pushed + index).to_bytes(2, "little") for index in range(amount)))
+            pushed += amount
+        elif what == "mark":
+            outbox.mark()
+        elif what == "take":
+            item = outbox.take(2 * amount + 2)
+            sent += item if isinstance(item, bytes) else b""
+        elif what == "final":
+            outbox.settled(end_ms=amount)
+            settled = max(settled, min(sent_from + amount, sent_from + len(sent) // 2))
+        else:
+            outbox.rewind()
+            sent, sent_from = b"", settled
+    sent += joined(everything(outbox))
+    assert sent == b"".join(index.to_bytes(2, "little") for index in range(sent_from, pushed))
+    assert outbox.dropped_bytes == 0

@@ -1,0 +1,229 @@
+"""The voice against the stand-in: streamed, cached, and never silent."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import numpy as np
+import pytest
+
+from bot.audio import mulaw
+from bot.errors import VoiceError
+from bot.lab.openai import OpenAiLab, Profile, speech
+from bot.lab.openai_behaviour import Faults
+from bot.services import espeak
+from bot.services.tts import EspeakVoice, OpenAiVoice, Voice
+from bot.settings import OpenAiSettings
+
+SENTENCE = "오늘은 손자와 함께 가까운 공원에 다녀오셨군요."
+QUICK = Profile(first_token_ms=0, token_ms=0, first_byte_ms=0, speech_speed=1000)
+
+
+def settings_of(lab: OpenAiLab) -> OpenAiSettings:
+    return OpenAiSettings(api_key=lab.key, base_url=lab.url, model="lab", tts_model="lab-tts", tts_voice="coral")
+
+
+def engine_of(lab: OpenAiLab) -> OpenAiVoice:
+    return OpenAiVoice(settings_of(lab), first_byte_s=1.0, stall_s=0.3)
+
+
+async def spoken(voice: Voice, sentence: str = SENTENCE) -> bytes:
+    frames = [part async for part in voice.frames(sentence)]
+    assert all(part and len(part) % 160 == 0 for part in frames)
+    return b"".join(frames)
+
+
+def ms(frames: bytes) -> float:
+    return len(frames) / 8
+
+
+def loudness_dbfs(frames: bytes) -> float:
+    sound = np.frombuffer(mulaw.decode(frames), "<i2").astype(float)
+    return float(20 * np.log10(np.sqrt(np.mean(sound**2)) / 32768))
+
+
+def alike(one: bytes, other: bytes) -> bool:
+    """Whether two sounds say the same in the same voice: espeak-ng never gives the same samples twice."""
+    if abs(len(one) - len(other)) > 3 * 160:
+        return False
+    length = min(len(one), len(other)) // 160 * 160
+    sounds = [np.frombuffer(mulaw.decode(sound[:length]), "<i2").astype(float) for sound in (one, other)]
+    levels = [np.log(np.abs(sound.reshape(-1, 160)).mean(axis=1) + 10) for sound in sounds]
+    return float(np.corrcoef(*levels)[0, 1]) > 0.9
+
+
+def espeak_ms(text: str) -> float:
+    pcm, rate_hz = espeak.synthesize(text, variant="f3")
+    return len(pcm) / 2 / rate_hz * 1000
+
+
+async def test_espeak_alone_speaks_whole_frames_at_its_level() -> None:
+    frames = await spoken(Voice())
+    assert ms(frames) == pytest.approx(espeak_ms(SENTENCE), abs=60)
+    assert loudness_dbfs(frames) == pytest.approx(-20, abs=1)
+
+
+async def test_the_engine_s_speech_is_streamed() -> None:
+    async with OpenAiLab(profile=Profile(first_byte_ms=0, speech_speed=20)) as lab:
+        engine = engine_of(lab)
+        voice = Voice(engine)
+        parts = [part async for part in voice.frames(SENTENCE)]
+        await voice.close()
+        assert len(parts) > 10, "it does not wait for the whole"
+        assert ms(b"".join(parts)) == pytest.approx(len(speech(SENTENCE)) / 48, abs=100)
+        assert lab.report.breaches == []
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        Faults(speech_status=401),
+        Faults(speech_status=429),
+        Faults(speech_status=500),
+        Faults(cut_speech_after_bytes=0),
+        Faults(stall_speech_after_bytes=0),
+    ],
+)
+async def test_a_voice_that_does_not_begin_is_replaced_in_the_same_sentence(faults: Faults) -> None:
+    async with OpenAiLab(profile=QUICK, faults=faults) as lab:
+        engine = engine_of(lab)
+        with pytest.raises(VoiceError):
+            _ = [piece async for piece in engine.stream(SENTENCE)]
+        assert alike(await spoken(Voice(engine)), await spoken(Voice()))
+        await engine.close()
+
+
+async def test_an_unreachable_voice_is_replaced() -> None:
+    async with OpenAiLab(profile=QUICK) as lab:
+        settings = settings_of(lab)
+    assert alike(await spoken(Voice(OpenAiVoice(settings))), await spoken(Voice()))
+
+
+@pytest.mark.parametrize("fault", ["cut_speech_after_bytes", "stall_speech_after_bytes"])
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+async def test_a_voice_that_breaks_in_the_middle_is_continued_near_the_word_it_reached(
+    fault: str, share: float
+) -> None:
+    whole = len(speech(SENTENCE))
+    async with OpenAiLab(profile=QUICK) as lab:
+        voice = Voice(engine_of(lab))
+        await spoken(voice)  # learns how fast the engine speaks
+        setattr(lab.faults, fault, int(whole * share) // 2 * 2)
+        frames = await spoken(voice)
+        await voice.close()
+    expected = len(speech(SENTENCE)) / 48 * share + espeak_ms(SENTENCE) * (1 - share)
+    longest_word = espeak_ms("다녀오셨군요.")
+    assert expected - longest_word / 2 < ms(frames) < expected + longest_word + 200
+
+
+class Scripted:
+    """An engine of 24 kHz that gives so many seconds of tone and then fails, or not."""
+
+    rate_hz = 24_000
+
+    def __init__(self, seconds: float, *, fails: bool) -> None:
+        self.seconds, self.fails, self.asked = seconds, fails, 0
+        self.closed = 0
+
+    async def stream(self, text: str) -> AsyncGenerator[bytes]:
+        self.asked += 1
+        at = np.arange(int(self.rate_hz * self.seconds))
+        try:
+            for piece in np.array_split((6000 * np.sin(at * 0.1)).astype("<i2"), 20):
+                await asyncio.sleep(0)
+                yield piece.tobytes()
+            if self.fails:
+                raise VoiceError("scripted")
+        finally:
+            self.closed += 1
+
+
+async def test_the_word_that_was_cut_is_where_it_goes_on() -> None:
+    _, _, words = espeak.synthesize_words(SENTENCE, variant="f3")
+    reached_ms = words[3][1] + 100  # in the middle of the fourth word
+    heard = []
+
+    class Listening(EspeakVoice):
+        async def stream(self, text: str) -> AsyncGenerator[bytes]:
+            heard.append(text)
+            async for piece in super().stream(text):
+                yield piece
+
+    await spoken(Voice(Scripted(reached_ms / 1000, fails=True), fallback=Listening()))
+    assert heard == [SENTENCE[words[3][0] :]]
+
+
+async def test_a_failing_engine_rests_and_is_tried_again() -> None:
+    now = 0.0
+    engine = Scripted(0, fails=True)
+    voice = Voice(engine, clock=lambda: now)
+    for _ in range(5):
+        assert await spoken(voice)
+    assert engine.asked == 2
+    now = 31.0
+    await spoken(voice)
+    assert engine.asked == 3
+    await spoken(voice)
+    assert engine.asked == 3, "one try, then it rests again"
+    engine.seconds, engine.fails, now = 1.0, False, 70.0
+    await spoken(voice)
+    await spoken(voice)
+    assert engine.asked == 5
+
+
+async def test_fixed_lines_are_rendered_once() -> None:
+    async with OpenAiLab(profile=QUICK) as lab:
+        voice = Voice(engine_of(lab))
+        lines = [f"{n}번째 인사를 드립니다." for n in range(1, 7)]
+        await voice.prepare([*lines, lines[0]])
+        asked = len(lab.report.requests)
+        assert asked == 6
+        parts = [part async for part in voice.frames(lines[2])]
+        assert len(parts) == 1, "all of it at once"
+        await voice.prepare(lines)
+        assert len(lab.report.requests) == asked
+        await voice.close()
+
+
+async def test_a_line_the_engine_could_not_say_is_there_and_tried_again() -> None:
+    async with OpenAiLab(profile=QUICK, faults=Faults(speech_status=500)) as lab:
+        now = 0.0
+        voice = Voice(engine_of(lab), clock=lambda: now)
+        await voice.prepare([SENTENCE])
+        assert alike(await spoken(voice), await spoken(Voice()))
+        lab.faults.speech_status, now = None, 60.0
+        await voice.prepare([SENTENCE])
+        assert ms(await spoken(voice)) == pytest.approx(len(speech(SENTENCE)) / 48, abs=100)
+        assert len(lab.report.requests) == 2
+        await voice.close()
+
+
+async def test_stopping_in_the_middle_ends_the_request() -> None:
+    async with OpenAiLab(profile=Profile(first_byte_ms=0, speech_speed=2)) as lab:
+        voice = Voice(engine_of(lab))
+        async with aclosing(voice.frames(SENTENCE)) as frames:
+            assert await anext(frames)
+        await asyncio.wait_for(lab.client_left.wait(), 5)
+        assert lab.report.cancelled == 1
+        await voice.close()
+
+
+async def test_ten_sentences_at_once_are_the_same_as_alone() -> None:
+    sentences = ["비가 왔어요.", "친구를 만나서 밥을 먹었어요.", "잘 잤어요.", "저녁에는 산책을 다녀왔답니다."] * 3
+    voice = Voice()
+    alone = [await spoken(voice, sentence) for sentence in sentences]
+    assert not alike(alone[0], alone[1])
+    assert not alike(alone[1], alone[3])
+    together = await asyncio.gather(*(spoken(voice, sentence) for sentence in sentences))
+    assert all(alike(one, other) for one, other in zip(together, alone, strict=True))
+
+
+async def test_what_has_no_sound_gives_no_frames() -> None:
+    engine = Scripted(1, fails=False)
+    for text in ("", "…", "😀", "\n"):
+        assert await spoken(Voice(engine), text) == b""
+    assert engine.asked == 0
+
+
+async def test_an_engine_without_sound_is_replaced() -> None:
+    assert alike(await spoken(Voice(Scripted(0, fails=False))), await spoken(Voice()))
