@@ -1,0 +1,83 @@
+"""The command line: `python -m bot COMMAND`. Each command lives where its work is done; here is only the way to it."""
+
+import os
+import sys
+from collections.abc import Callable
+
+USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
+
+  serve                       answer the telephone, with the settings of the environment
+  entries [--json]            print the diary          [--caller NUMBER] [--delete CALL_SID]
+  call                        phone a running bot with a recorded caller
+  replay FILE                 run a call's journal through the core, and print the talk
+  bench audio|vad|turns       measure
+
+Each takes --help.
+"""
+
+
+def _serve(arguments: list[str]) -> int:
+    from bot.server import run
+
+    if arguments:
+        print("serve takes no arguments; its settings are in the environment (see README.md)", file=sys.stderr)
+        return 2
+    return run(os.environ)
+
+
+def _entries(arguments: list[str]) -> int:
+    from bot.diary.listing import main
+
+    return main(arguments, os.environ)
+
+
+def _call(arguments: list[str]) -> int:
+    from bot.lab.telephone import main
+
+    return main(arguments)
+
+
+def _replay(arguments: list[str]) -> int:
+    from bot.lab.replay import main
+
+    return main(arguments, os.environ)
+
+
+def _bench(arguments: list[str]) -> int:
+    match arguments:
+        case ["audio", *rest]:
+            from bot.lab import bench_audio
+
+            return bench_audio.main(rest)
+        case ["vad", *rest]:
+            from bot.lab import bench_vad
+
+            return bench_vad.main(rest)
+        case ["turns", *rest]:
+            from bot.lab import bench_turns
+
+            return bench_turns.main(rest)
+    print("usage: python -m bot bench audio|vad|turns", file=sys.stderr)
+    return 2
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "serve": _serve,
+    "entries": _entries,
+    "call": _call,
+    "replay": _replay,
+    "bench": _bench,
+}
+
+
+def main() -> int:
+    """Run the command that was asked for; returns the exit status."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in COMMANDS:
+        return COMMANDS[arguments[0]](arguments[1:])
+    print(USAGE, end="", file=sys.stderr if arguments else sys.stdout)
+    return 2 if arguments and arguments[0] not in ("-h", "--help") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""The application: routes, what lives as long as the process, and its end.
+
+`create_app` makes a Quart application for any ASGI server; `bot.server` runs it. What a process has (store, recogniser,
+models, voice) is built by `bot.wiring`. It must not know protocols, or what is said in a call.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import AsyncExitStack
+from typing import cast
+
+from quart import Quart
+
+from bot.call import Services
+from bot.catchup import CatchUp
+from bot.doors.asgi import AsgiApp, bounded_bodies, media_sockets
+from bot.doors.health import HealthDoor
+from bot.doors.live import LiveCall, LiveCalls
+from bot.doors.phone import PhoneDoor, Running
+from bot.doors.signature import LARGEST_BODY_BYTES
+from bot.doors.twiml import Documents
+from bot.settings import Settings
+from bot.wiring import call_factory, keep_warm, open_services
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 25.0
+LAST_SAVING_S = 2.0
+
+
+class IlgiApp(Quart):
+    """The application, with its phone door at hand."""
+
+    phone: PhoneDoor
+
+
+def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
+    """Make the application; without `services` it builds its own when it starts, and closes them when it ends."""
+    app = IlgiApp("bot", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
+    app.config["BODY_TIMEOUT"] = 10
+    app.phone = PhoneDoor(settings, Documents())
+    app.register_blueprint(app.phone.blueprint())
+    app.get("/health")(HealthDoor(app.phone).health)
+    beneath = bounded_bodies(media_sockets(cast(AsgiApp, app.asgi_app)), LARGEST_BODY_BYTES)
+    app.asgi_app = beneath  # type: ignore[method-assign, assignment]
+
+    @app.while_serving
+    async def serving() -> AsyncGenerator[None, None]:
+        async with AsyncExitStack() as stack:
+            own = services
+            if own is None:
+                own = await stack.enter_async_context(open_services(settings))
+            async with asyncio.TaskGroup() as tasks:
+                live = LiveCalls(tasks, carry_out)
+                catch_up = CatchUp(own.store, own.scribe, live.holds)
+                background = [
+                    tasks.create_task(guarded("keeping warm", keep_warm(own))),
+                    tasks.create_task(guarded("catching up", catch_up.for_ever())),
+                ]
+                app.phone.start(Running(own.store, live, call_factory(own), catch_up.soon))
+                yield
+                for task in background:
+                    task.cancel()
+                await end(live)
+
+    return app
+
+
+async def carry_out(call: LiveCall) -> None:
+    """Run a call to its end; whatever breaks in it stays in it."""
+    await guarded("a call", call.run())
+
+
+async def guarded(what: str, work: Awaitable[None]) -> None:
+    """Await `work`; an error that nobody foresaw is logged, without its text, and ends nothing else."""
+    try:
+        await work
+    except Exception as error:
+        log.error("%s broke: %s", what, where(error))
+
+
+async def end(live: LiveCalls) -> None:
+    """Give what is still live a moment to save, then cancel it."""
+    live.drain()
+    if not await live.finished(LAST_SAVING_S):
+        log.warning("%d calls were cut off", len(live))
+        live.cancel()
+
+
+def where(error: BaseException) -> str:
+    """The kind of an error and the line it came from, without its text, which may hold what was said."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else ""
+    return type(error).__name__ + place

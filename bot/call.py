@@ -1,0 +1,333 @@
+"""One call: the media stream's messages go to the talk, and what the talk decides is carried out.
+
+It owns one `asyncio.TaskGroup` for as long as the stream lives, and nothing of it outlives that: the recogniser's
+socket, the writer, the keeper that commits turns in order, the reply that is being made. It decides nothing itself.
+"""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from bot.conversation.commands import Command, Finalize, HangUp, Recognise, Reply, Say, StopSpeaking, WriteEntry
+from bot.conversation.events import CallStarted, Draining, Event, SentenceMade
+from bot.conversation.talk import Talk
+from bot.conversation.turns import Turns
+from bot.diary.entries import Scribe
+from bot.diary.store import Store
+from bot.errors import RemoteProtocolError, StoreError
+from bot.journal import Direction, Journal, encode_event
+from bot.keeper import Keeper
+from bot.playout import Playout
+from bot.protocols.twilio import Inbound, MediaStream, Started, Stopped
+from bot.services.replies import Replies
+from bot.services.stt import Recogniser, SttStream
+from bot.services.tts import Voice
+
+log = logging.getLogger(__name__)
+
+START_S = 10.0
+"""How long a socket may be open without `start`."""
+
+QUIET_S = 5.0
+"""How long an open stream may bring no message: Twilio sends 50 a second, silence too."""
+
+BAD_MESSAGES = 20
+"""So many messages that break the protocol end the stream."""
+
+EARLY_MESSAGES = 500
+"""So many messages wait while the token is checked."""
+
+NORMAL, POLICY = 1000, 1008
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a process has once, for all its calls."""
+
+    store: Store
+    recogniser: Recogniser
+    replies: Replies
+    scribe: Scribe
+    voice: Voice
+    max_call_ms: int
+    journal: Callable[[str, str], Journal] | None = None
+    """Opens the journal of (call_sid, stream_sid); None: calls are not recorded."""
+
+
+class Call:
+    """A media socket, from its handshake to the moment when everything said on it is kept."""
+
+    def __init__(
+        self, services: Services, send: Callable[[str], Awaitable[None]], close: Callable[[int], Awaitable[None]]
+    ) -> None:
+        self.call_sid: str | None = None
+        self._services = services
+        self._close = close
+        self._send = send
+        self._stream = MediaStream()
+        self._talk = Talk(Turns(max_call_ms=services.max_call_ms))
+        self._playout = Playout(self._stream, self._send_on_wire, self._tell)
+        self._stt: SttStream = services.recogniser.stream(self._tell, journal=self._journal_stt)
+        self._journal: Journal | None = None
+        self._start: Started | None = None
+        self._early: deque[tuple[Inbound, str | bytes]] | None = deque(maxlen=EARLY_MESSAGES)
+        self._begun = asyncio.Event()
+        self._over = asyncio.Event()
+        self._stopped = False
+        self._gone = False
+        self._why = "the stream broke"
+        self._bad = 0
+        self._heard_at = time.monotonic()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._reply: asyncio.Task[None] | None = None
+        self._keeper: Keeper | None = None
+
+    # ── what the socket does ─────────────────────────────────────────────────────────────────────────────────────
+
+    def receive(self, message: str | bytes) -> None:
+        """Take a message of the media socket. Garbage is counted and costs the call nothing, until it is too much."""
+        self._heard_at = time.monotonic()
+        try:
+            inbound = self._stream.receive(message)
+        except RemoteProtocolError as error:
+            self._bad += 1
+            log.warning("call %s: %s", self.call_sid, error)
+            if self._bad >= BAD_MESSAGES:
+                self._end()
+            return
+        if self._early is not None:
+            self._wait_at_the_door(inbound, message)
+        else:
+            self._hear(inbound, message)
+
+    def _wait_at_the_door(self, inbound: Inbound, message: str | bytes) -> None:
+        """Until the token was checked, messages wait."""
+        match inbound:
+            case Started():
+                self._start, self.call_sid = inbound, inbound.call_sid
+                self._begun.set()
+            case Stopped():
+                self._stopped = True
+                self._end()
+        assert self._early is not None
+        self._early.append((inbound, message))
+
+    def _hear(self, inbound: Inbound, message: str | bytes) -> None:
+        if self._journal and isinstance(message, str):
+            self._journal.keep(self._talk.now_ms, "twilio", "in", message)
+        if isinstance(inbound, Stopped):
+            self._stopped = True
+            self._end()
+            return
+        try:
+            self._carry_out(self._talk.hear(inbound))
+        except Exception as error:
+            self._break_down(error)
+
+    def gone(self) -> None:
+        """The socket is over, whoever ended it."""
+        self._end()
+
+    def drain(self) -> None:
+        """The process is going away: the caller is told, and everything is kept."""
+        if self._tasks:
+            self._tell(Draining())
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        self._gone = True
+        self._playout.close()
+        self._begun.set()
+        self._over.set()
+
+    # ── the life of a call ───────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self) -> None:
+        """Live through the call; returns when all of it is kept."""
+        if not await self._admitted():
+            await self._close(POLICY)
+            return
+        try:
+            await self._talk_it_through()
+        except* StoreError as failed:
+            log.error("call %s: %s", self.call_sid, failed.exceptions[0])
+        except* Exception as crash:
+            for error in crash.exceptions:
+                self._break_down(error)
+            await self._save_what_is_left()
+        finally:
+            if self._journal:
+                self._journal.close()
+            await self._close(NORMAL)
+        if self._keeper:
+            await self._keeper.write_what_is_left()
+
+    async def _save_what_is_left(self) -> None:
+        """After a break-down: everything that the talk still knows is kept."""
+        if self._keeper is None:
+            return
+        try:
+            self._carry_out(self._talk.hang_up())
+        except Exception as error:
+            self._break_down(error)
+        self._keeper.finish()
+        await self._keeper.run()
+
+    def _break_down(self, error: Exception) -> None:
+        """A bug of ours ends this call and no other. Its message may hold what was said, so only its place is told."""
+        place = "".join(traceback.format_tb(error.__traceback__))
+        log.error("call %s: broke down with %s\n%s", self.call_sid, type(error).__name__, place)
+        self._end()
+
+    async def _admitted(self) -> bool:
+        """Whether this socket is the stream of a call that rang, for the first time."""
+        try:
+            async with asyncio.timeout(START_S):
+                await self._begun.wait()
+        except TimeoutError:
+            log.warning("media socket: no start within %d s", START_S)
+            return False
+        if (start := self._start) is None:
+            return False
+        try:
+            if await self._services.store.claim_media_token(start.call_sid, start.parameters.get("token", "")):
+                return True
+        except StoreError as error:
+            log.error("call %s: %s", self.call_sid, error)
+            return False
+        log.warning("call %s: media stream refused: its token is unknown, used, or of another call", self.call_sid)
+        return False
+
+    async def _talk_it_through(self) -> None:
+        assert self._start and self.call_sid
+        services, store = self._services, self._services.store
+        arrival = await store.call_arrived(self.call_sid, None)
+        said_before = tuple(await store.said(self.call_sid)) if arrival.stream > 1 else ()
+        self._keeper = Keeper(store, services.scribe, self.call_sid, arrival.day)
+        if services.journal:
+            self._journal = services.journal(self.call_sid, self._start.stream_sid)
+        log.info("call %s: started, stream %d", self.call_sid, arrival.stream)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            hearing = tasks.create_task(self._stt.run())
+            keeping = tasks.create_task(self._keeper.run())
+            others = [tasks.create_task(self._write()), tasks.create_task(self._watch())]
+            self._tell(CallStarted(arrival.first_time, said_before))
+            self._let_in()
+            await self._over.wait()
+            self._stt.end()
+            await hearing
+            if self._gone:
+                self._carry_out(self._talk.hang_up())
+            self._stop_reply()
+            self._keeper.finish()
+            await keeping
+            for other in others:
+                other.cancel()
+        if self._stopped or not self._gone:
+            await store.call_ended(self.call_sid, self._why)
+        log.info("call %s: ended after %d s: %s", self.call_sid, self._talk.now_ms // 1000, self._why)
+
+    def _let_in(self) -> None:
+        early, self._early = self._early, None
+        for inbound, message in early or ():
+            self._hear(inbound, message)
+
+    async def _watch(self) -> None:
+        """End a stream that has fallen silent on an open socket."""
+        while (quiet_s := time.monotonic() - self._heard_at) < QUIET_S:  # noqa: ASYNC110 (a message a frame sets no event)
+            await asyncio.sleep(QUIET_S - quiet_s)
+        log.warning("call %s: no media for %d s", self.call_sid, QUIET_S)
+        self._end()
+
+    # ── events and commands ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, event: Event) -> None:
+        if self._journal:
+            self._journal.keep(self._talk.now_ms, "event", "in", encode_event(event))
+        self._carry_out(self._talk.tell(event))
+
+    def _carry_out(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Recognise(pcm):
+                    self._stt.push(pcm)
+                case Finalize():
+                    self._stt.finalize()
+                case Reply() | Say():
+                    self._speak(command)
+                case StopSpeaking(reply):
+                    self._stop_reply()
+                    self._playout.stop(reply)
+                case WriteEntry():
+                    self._spawn(self._write_entry(command))
+                case HangUp(why):
+                    self._why = why
+                    self._over.set()
+                case _:
+                    assert self._keeper
+                    self._keeper.keep(command)
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None] | None:
+        assert asyncio.iscoroutine(work)
+        if self._tasks is None or self._gone:
+            work.close()
+            return None
+        return self._tasks.create_task(work)
+
+    def _speak(self, command: Reply | Say) -> None:
+        self._stop_reply()
+        self._playout.begin(command.reply)
+        self._reply = self._spawn(self._make_reply(command))
+
+    def _stop_reply(self) -> None:
+        if self._reply:
+            self._reply.cancel()
+            self._reply = None
+
+    async def _make_reply(self, command: Reply | Say) -> None:
+        """Turn a reply into sound, sentence by sentence, as fast as it can be made."""
+        if isinstance(command, Say):
+            for index, sentence in enumerate(command.sentences):
+                await self._say(command.reply, index, sentence)
+        else:
+            async with aclosing(self._services.replies.sentences(command.history)) as sentences:
+                index = 0
+                async for sentence in sentences:
+                    self._tell(SentenceMade(command.reply, index, sentence))
+                    await self._say(command.reply, index, sentence)
+                    index += 1
+        self._playout.end(command.reply)
+
+    async def _say(self, reply: int, index: int, sentence: str) -> None:
+        async with aclosing(self._services.voice.frames(sentence)) as frames:
+            await self._playout.sentence(reply, index, frames)
+
+    async def _write_entry(self, command: WriteEntry) -> None:
+        assert self._keeper
+        if written := await self._keeper.draft(command):
+            self._tell(written)
+
+    # ── the wire ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _write(self) -> None:
+        """Write to the socket until the call is over; a socket that breaks ends the call."""
+        try:
+            await self._playout.run()
+        except (ConnectionError, RemoteProtocolError):
+            self._end()
+
+    async def _send_on_wire(self, message: str) -> None:
+        if self._journal:
+            self._journal.keep(self._talk.now_ms, "twilio", "out", message)
+        await self._send(message)
+
+    def _journal_stt(self, direction: Direction, message: str | bytes) -> None:
+        if self._journal and isinstance(message, str):
+            self._journal.keep(self._talk.now_ms, "rtzr", direction, message)

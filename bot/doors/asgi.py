@@ -1,0 +1,122 @@
+"""What lies beneath Quart, at the level of ASGI: the media socket, and a bound for the bodies of requests.
+
+Quart queues messages without a bound and, when the peer closes, cancels the handler with messages still queued: the
+last words and `stop` would be lost. So messages go straight from the server to the call, in order, each within the same
+step of the event loop, and Quart only sees the handshake and the end. It must not know what the messages mean.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LARGEST_MESSAGE_BYTES = 64 * 1024
+TOO_BIG, NOT_UTF8, POLICY = 1009, 1007, 1008
+_SCOPE_KEY = "ilgi.socket"
+
+
+class MediaSocket:
+    """One WebSocket; `close_code` is the code it ended with, None while it is open.
+
+    Messages that come before `deliver_to` wait for it: there can be none before the handshake is answered, and
+    `deliver_to` is called in the same step.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._early: list[str | bytes] = []
+        self._deliver: Callable[[str | bytes], None] = self._early.append
+        self.close_code: int | None = None
+
+    @staticmethod
+    def of(scope: Any) -> "MediaSocket":
+        """The socket behind a WebSocket scope that came through `media_sockets`."""
+        socket = scope[_SCOPE_KEY]
+        assert isinstance(socket, MediaSocket)
+        return socket
+
+    def deliver_to(self, receiver: Callable[[str | bytes], None]) -> None:
+        """From now on `receiver` is called with each message."""
+        self._deliver = receiver
+        for message in self._early:
+            receiver(message)
+
+    async def send(self, text: str) -> None:
+        """Send a text message; ConnectionResetError when the socket is over."""
+        if self.close_code is not None:
+            raise ConnectionResetError("the media socket is closed")
+        try:
+            await self._send({"type": "websocket.send", "text": text})
+        except OSError as error:
+            raise ConnectionResetError("the media socket is gone") from error
+
+    async def close(self, code: int) -> None:
+        """Close with `code`; does nothing when the socket is over."""
+        if self.close_code is not None:
+            return
+        self.close_code = code
+        try:
+            await self._send({"type": "websocket.close", "code": code, "reason": ""})
+        except OSError:
+            pass
+
+    def received(self, event: MutableMapping[str, Any]) -> None:
+        """A `websocket.receive` of ASGI: text or bytes."""
+        text = event.get("text")
+        self._deliver(text if text is not None else event.get("bytes") or b"")
+
+    def ended(self, event: MutableMapping[str, Any]) -> None:
+        """A `websocket.disconnect` of ASGI."""
+        if self.close_code is None:
+            self.close_code = event.get("code") or 1006
+
+
+def bounded_bodies(app: AsgiApp, most_bytes: int) -> AsgiApp:
+    """ASGI middleware that ends a request's body one byte beyond `most_bytes`, so that the rest is never in memory.
+
+    The application then sees a body that is too large and answers so, whatever Content-Length said.
+    """
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        left_bytes = most_bytes + 1
+
+        async def receive_some() -> MutableMapping[str, Any]:
+            nonlocal left_bytes
+            while (event := await receive())["type"] == "http.request" and left_bytes <= 0:
+                continue
+            if event["type"] != "http.request":
+                return event
+            body = event.get("body", b"")[:left_bytes]
+            left_bytes -= len(body)
+            return {**event, "body": body, "more_body": event.get("more_body", False) and left_bytes > 0}
+
+        await app(scope, receive_some, send)
+
+    return wrapped
+
+
+def media_sockets(app: AsgiApp) -> AsgiApp:
+    """ASGI middleware that puts a `MediaSocket` into the scope of every WebSocket."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await app(scope, receive, send)
+            return
+        socket = MediaSocket(send)
+
+        async def receive_rest() -> MutableMapping[str, Any]:
+            while (event := await receive())["type"] == "websocket.receive":
+                socket.received(event)
+            if event["type"] == "websocket.disconnect":
+                socket.ended(event)
+            return event
+
+        await app({**scope, _SCOPE_KEY: socket}, receive_rest, send)
+
+    return wrapped

@@ -1,0 +1,111 @@
+"""A call's wire messages, kept for replay.
+
+A journal is a file of blocks, one a line, each a batch of records encrypted with DIARY_KEY; a recorded fixture holds
+the same records as plain JSON lines, gzipped. Records stand in the order in which the call took them in, which is all
+that a replay needs: the call clock is in the media messages. Tokens and signatures are never written.
+"""
+
+import gzip
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Literal
+
+import msgspec
+
+from bot.conversation import events
+from bot.conversation.events import Event
+from bot.diary.crypto import Keys
+from bot.errors import StoreError
+
+BLOCK_RECORDS = 100
+SECRET_PARAMETERS = re.compile(r'"token"\s*:\s*"[^"]*"')
+
+Wire = Literal["twilio", "rtzr", "event"]
+Direction = Literal["in", "out"]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One message: `at_ms` is the call clock, `message` the text as it stood on the wire, or an event as JSON."""
+
+    at_ms: int
+    wire: Wire
+    direction: Direction
+    message: str
+
+
+class _Told(msgspec.Struct, frozen=True):
+    name: str
+    fields: dict[str, object]
+
+
+_encoder = msgspec.json.Encoder()
+_records = msgspec.json.Decoder(Record)
+_told = msgspec.json.Decoder(_Told)
+
+
+def encode_event(event: Event) -> str:
+    """Write an event that came from a service or from the playout."""
+    return _encoder.encode(_Told(type(event).__name__, msgspec.to_builtins(event))).decode()
+
+
+def decode_event(text: str) -> Event:
+    """Read an event of `encode_event`; StoreError when this release knows no such event."""
+    told = _told.decode(text)
+    kind = getattr(events, told.name, None)
+    if kind is None or not isinstance(kind, type):
+        raise StoreError(f"the journal tells of an event {told.name!r} that this release does not know")
+    event: Event = msgspec.convert(told.fields, kind)
+    return event
+
+
+class Journal:
+    """Writes one call's journal."""
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self._file: IO[bytes] = path.open("ab")
+        self._keys = keys
+        self._batch: list[Record] = []
+
+    @classmethod
+    def begin(cls, folder: Path, call_sid: str, stream_sid: str, keys: Keys) -> "Journal":
+        """Open the journal of a media stream; the folder is made when it is missing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder / f"{call_sid}-{stream_sid}.journal", keys)
+
+    def keep(self, at_ms: int, wire: Wire, direction: Direction, message: str) -> None:
+        """Add a message; our one-time token is taken out of it."""
+        if wire == "twilio" and '"start"' in message:
+            message = SECRET_PARAMETERS.sub('"token":""', message)
+        self._batch.append(Record(at_ms, wire, direction, message))
+        if len(self._batch) >= BLOCK_RECORDS:
+            self._write()
+
+    def _write(self) -> None:
+        block = self._keys.encrypt(_encoder.encode(self._batch).decode())
+        self._file.write(b64encode(block) + b"\n")
+        self._batch.clear()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        if self._batch:
+            self._write()
+        self._file.close()
+
+
+def read(path: Path, keys: Keys | None) -> Iterator[Record]:
+    """Read a journal, or a recorded fixture (`.jsonl.gz`); StoreError when it is damaged, WrongKey without its key."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as lines:
+                for line in lines:
+                    yield _records.decode(line)
+            return
+        if keys is None:
+            raise StoreError("a journal is encrypted: set DIARY_KEY to the keys that it was written with")
+        with path.open("rb") as lines:
+            for line in lines:
+                yield from msgspec.json.decode(keys.decrypt(b64decode(line)), type=list[Record])
+    except (OSError, EOFError, ValueError, msgspec.MsgspecError) as error:
+        raise StoreError(f"{path.name} cannot be read as a journal: {error}") from error

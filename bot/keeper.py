@@ -1,0 +1,105 @@
+"""What a call keeps: its turns and its entry, committed in the order in which they came about.
+
+The talk never waits for the database; one task per call commits behind it. It knows the store and the scribe, and not
+what the talk is doing now.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from datetime import date
+
+from bot.conversation.commands import CloseDay, ForgetDay, KeepEntry, KeepHeard, KeepSaid, Status, WriteEntry
+from bot.conversation.events import EntryWritten
+from bot.diary.entries import Entry, Scribe, plain_entry
+from bot.diary.store import Store
+from bot.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+Keepable = KeepSaid | KeepHeard | KeepEntry | CloseDay | ForgetDay
+
+TRIES = 20
+"""How often a commit is tried, a second apart, while the database is away."""
+
+
+class Keeper:
+    """The keeper of call `call_sid`, whose day is `day`."""
+
+    def __init__(self, store: Store, scribe: Scribe, call_sid: str, day: date) -> None:
+        self._store = store
+        self._scribe = scribe
+        self._call_sid = call_sid
+        self._day = day
+        self._waiting: deque[Keepable] = deque()
+        self._more = asyncio.Event()
+        self._finished = False
+        self._draft = 0
+        self._entry: Entry | None = None
+        self._unwritten: CloseDay | None = None
+
+    def keep(self, command: Keepable) -> None:
+        """Commit this after all that came before it."""
+        self._waiting.append(command)
+        self._more.set()
+
+    def finish(self) -> None:
+        """Nothing more will come; `run` returns once all is committed."""
+        self._finished = True
+        self._more.set()
+
+    async def run(self) -> None:
+        """Commit until `finish`; when it was cancelled it can be run again, and goes on where it was."""
+        while self._waiting or not self._finished:
+            if self._waiting:
+                await self._commit_patiently(self._waiting[0])
+                self._waiting.popleft()
+            else:
+                self._more.clear()
+                await self._more.wait()
+
+    async def _commit_patiently(self, command: Keepable) -> None:
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                return await self._commit(command)
+            except StoreError as error:
+                log.error("call %s: not kept yet, %d tries left: %s", self._call_sid, left, error)
+                await asyncio.sleep(1)
+
+    async def draft(self, command: WriteEntry) -> EntryWritten | None:
+        """Write the day as an entry; None: another draft was asked for meanwhile."""
+        self._draft = command.draft
+        entry = await self._scribe.write(command.said, command.corrections, self._day)
+        if command.draft != self._draft:
+            return None
+        self._entry = entry
+        return EntryWritten(command.draft, entry.title, entry.body, entry.mood)
+
+    async def write_what_is_left(self) -> None:
+        """After the call: put the day into better words than those that were kept at once."""
+        if (left := self._unwritten) is None:
+            return
+        entry = await self._scribe.write(left.said, left.corrections, self._day)
+        try:
+            await self._save(entry, Status.UNCONFIRMED)
+        except StoreError as error:
+            log.error("call %s: its entry stays in the caller's own sentences: %s", self._call_sid, error)
+
+    async def _commit(self, command: Keepable) -> None:
+        match command:
+            case KeepSaid(turn, text, from_ms, to_ms):
+                await self._store.add_said(self._call_sid, turn, text, from_ms, to_ms)
+            case KeepHeard(turn, text):
+                await self._store.add_heard(self._call_sid, turn, text)
+            case KeepEntry(status):
+                if self._entry:
+                    await self._save(self._entry, status)
+            case CloseDay(said, corrections):
+                await self._save(plain_entry(said, corrections, self._day), Status.UNCONFIRMED)
+                self._unwritten = command
+            case ForgetDay(for_good):
+                self._entry = None
+                await (self._store.forget_day if for_good else self._store.forget_so_far)(self._call_sid)
+
+    async def _save(self, entry: Entry, status: Status) -> None:
+        await self._store.save_entry(self._call_sid, entry.title, entry.body, entry.mood, status)

@@ -1,0 +1,79 @@
+"""What a process has, built from its settings: the store, the recogniser, the models and the voice.
+
+It must not know routes, or what a call does with these.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from bot.call import Call, Services
+from bot.conversation.lines import LINES
+from bot.conversation.replies import BuiltinReplies
+from bot.conversation.texts import prompt
+from bot.diary.crypto import Keys
+from bot.diary.entries import Scribe
+from bot.diary.store import Store, keys_of
+from bot.doors.live import NewCall
+from bot.journal import Journal
+from bot.services.llm import ChatModel
+from bot.services.replies import Replies
+from bot.services.stt import Recogniser
+from bot.services.tts import OpenAiVoice, Voice
+from bot.settings import Settings
+
+FIRST_LINES = (*LINES.greeting_first, *LINES.greeting_again)
+AGAIN_S = 600.0
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open everything; the greeting is ready to be spoken. SettingError or StoreError when it cannot be.
+
+    What is open is closed at the end of the block, in reverse order.
+    """
+    keys = keys_of(settings.database_url, settings.diary_keys)
+    async with AsyncExitStack() as stack:
+        store = await Store.open(settings.database_url, keys, timezone=settings.timezone)
+        stack.push_async_callback(store.close)
+        recogniser = Recogniser(settings.rtzr)
+        stack.push_async_callback(recogniser.close)
+        model = ChatModel(settings.openai) if settings.openai else None
+        replies = Replies(model, BuiltinReplies(), prompt("reply"))
+        stack.push_async_callback(replies.close)
+        speech = OpenAiVoice(settings.openai) if settings.openai and settings.tts == "openai" else None
+        voice = Voice(speech)
+        stack.push_async_callback(voice.close)
+        await voice.prepare(FIRST_LINES)
+        yield Services(
+            store=store,
+            recogniser=recogniser,
+            replies=replies,
+            scribe=Scribe(model),
+            voice=voice,
+            max_call_ms=settings.max_call_minutes * 60_000,
+            journal=partial(_journal, settings.journal_dir, keys) if settings.journal_dir else None,
+        )
+
+
+async def keep_warm(services: Services) -> None:
+    """Open the model's connection and render every fixed line; ask again for lines that the voice could not say."""
+    await services.replies.warm()
+    while True:
+        await services.voice.prepare(LINES.sentences())
+        await asyncio.sleep(AGAIN_S)
+
+
+def _journal(folder: Path, keys: Keys, call_sid: str, stream_sid: str) -> Journal:
+    return Journal.begin(folder, call_sid, stream_sid, keys)
+
+
+def call_factory(services: Services) -> NewCall:
+    """Makes a call of each media socket."""
+
+    def new_call(send: Callable[[str], Awaitable[None]], close: Callable[[int], Awaitable[None]]) -> Call:
+        return Call(services, send, close)
+
+    return new_call

@@ -1,0 +1,185 @@
+"""bot/doors/phone.py: the media socket, through a real server on the loopback."""
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+CALL_SID = "CA" + "b2" * 16
+SIGNED_URL = "wss://diary.example.com/twilio/media"
+WAIT_S = 10
+
+
+class QuietServer(uvicorn.Server):
+    """A server that leaves the signals alone."""
+
+    async def serve(self, sockets=None):
+        await self._serve(sockets)
+
+
+@asynccontextmanager
+async def serving(app):
+    """The WebSocket address of `app` on a port of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, ws="websockets-sansio", ws_max_size=65536, log_config=None, lifespan="off")
+    server = QuietServer(config)
+    running = asyncio.create_task(server.serve([listener]))
+    async with asyncio.timeout(WAIT_S):
+        while not server.started:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    try:
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/twilio/media"
+    finally:
+        server.should_exit = True
+        await running
+
+
+async def until(is_so):
+    async with asyncio.timeout(WAIT_S):
+        while not is_so():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def signed(sign):
+    """Connect as Twilio does."""
+    return lambda url, **more: connect(
+        url, additional_headers={"X-Twilio-Signature": sign(SIGNED_URL)}, compression=None, **more
+    )
+
+
+async def test_messages_reach_the_call_in_order_and_its_own_reach_the_caller(open_door, signed):
+    async with open_door() as door, serving(door.app) as url:
+        async with signed(url) as caller:
+            for message in ("one", "two", b"three"):
+                await caller.send(message)
+            async with asyncio.timeout(WAIT_S):
+                assert [await caller.recv() for _ in range(3)] == ["echo one", "echo two", "echo b'three'"]
+            assert len(door.live) == 1
+        (call,) = door.calls
+        await until(lambda: call.saved)
+        assert call.messages == ["one", "two", b"three"]
+        await until(lambda: len(door.live) == 0)
+
+
+async def test_what_comes_right_before_the_close_is_not_lost(open_door, signed):
+    async with open_door() as door, serving(door.app) as url:
+        async with signed(url) as caller:
+            await asyncio.gather(*(caller.send(str(number)) for number in range(300)))
+        await until(lambda: door.calls[0].saved)
+        assert door.calls[0].messages == [str(number) for number in range(300)]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "nonsense",
+        "https://diary.example.com/twilio/media",
+        "wss://other.example.com/twilio/media",
+        "wss://diary.example.com/twilio/media?x=1",
+    ],
+)
+async def test_a_handshake_that_is_not_signed_over_the_wss_address_is_refused(open_door, sign, header):
+    async with open_door() as door, serving(door.app) as url:
+        signature = sign(header) if header and "://" in header else header
+        headers = {} if signature is None else {"X-Twilio-Signature": signature}
+        forged = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "other.example.com"}
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(url, additional_headers={**headers, **forged})
+        assert refused.value.response.status_code == 403
+        assert door.calls == []
+
+
+async def test_the_path_is_exact(open_door, signed):
+    async with open_door() as door, serving(door.app) as url:
+        for path in ("/", "x", "/../media/"):
+            with pytest.raises(InvalidStatus) as refused:
+                await signed(url + path)
+            assert refused.value.response.status_code in (403, 404)
+        assert door.calls == []
+
+
+async def test_a_message_that_is_too_large_ends_that_call_and_no_other(open_door, signed, caplog):
+    async with open_door() as door, serving(door.app) as url, signed(url) as other, signed(url) as flood:
+        await flood.send(CALL_SID)
+        assert await flood.recv() == f"echo {CALL_SID}"
+        with pytest.raises(ConnectionClosed):
+            await flood.send("x" * 10_000_000)
+            async with asyncio.timeout(WAIT_S):
+                while True:
+                    await flood.recv()
+        await until(lambda: any(call.saved for call in door.calls))
+        assert f"call {CALL_SID}: the media socket was closed: a message over 65536 bytes" in caplog.text
+        await other.send("still here")
+        async with asyncio.timeout(WAIT_S):
+            assert await other.recv() == "echo still here"
+
+
+async def test_an_empty_binary_message_is_a_message(open_door, signed):
+    async with open_door() as door, serving(door.app) as url, signed(url) as caller:
+        await caller.send(b"")
+        await until(lambda: door.calls and door.calls[0].messages == [b""])
+
+
+async def test_a_broken_connection_is_told_to_the_call(open_door, signed):
+    async with open_door() as door, serving(door.app) as url:
+        caller = await signed(url)
+        await caller.send("one")
+        await until(lambda: door.calls and door.calls[0].messages)
+        caller.transport.abort()
+        await until(lambda: door.calls[0].saved)
+
+
+async def test_the_call_may_close_its_socket(open_door, signed):
+    async with open_door() as door, serving(door.app) as url, signed(url) as caller:
+        await until(lambda: door.calls)
+        await door.calls[0].close(1008)
+        await door.calls[0].close(1000)
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(WAIT_S):
+                await caller.recv()
+        assert caller.close_code == 1008
+        await until(lambda: door.calls[0].saved)
+        with pytest.raises(ConnectionResetError):
+            await door.calls[0]._send("too late")
+
+
+async def test_a_call_that_ends_leaves_no_open_socket(open_door, signed):
+    async with open_door() as door, serving(door.app) as url, signed(url) as caller:
+        await until(lambda: door.calls)
+        door.calls[0].over.set()
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(WAIT_S):
+                await caller.recv()
+        assert caller.close_code == 1011
+
+
+async def test_draining_reaches_every_call_and_refuses_new_sockets(open_door, signed):
+    async with open_door() as door, serving(door.app) as url, signed(url) as one, signed(url) as two:
+        await until(lambda: len(door.live) == 2)
+        door.live.drain()
+        for caller in (one, two):
+            async with asyncio.timeout(WAIT_S):
+                assert await caller.recv() == "echo drained"
+        assert await door.live.finished(WAIT_S)
+        with pytest.raises(InvalidStatus) as refused:
+            await signed(url)
+        assert refused.value.response.status_code == 503
+
+
+async def test_after_waits_for_a_call_that_still_saves(open_door, signed):
+    async with open_door() as door, serving(door.app) as url:
+        async with signed(url) as caller:
+            await caller.send(CALL_SID)
+            await until(lambda: door.calls and door.calls[0].call_sid)
+            asking = asyncio.create_task(door.post("/twilio/after", CallStatus="in-progress"))
+            await asyncio.sleep(0.05)
+            assert not asking.done()
+        assert (await asking).status_code == 200
+        assert door.calls[0].saved

@@ -1,0 +1,102 @@
+"""bot/app.py: the application with all that it needs, on any ASGI server."""
+
+import asyncio
+import json
+import logging
+
+import pytest
+
+from bot.app import create_app, end, guarded, where
+from bot.doors.live import LiveCalls
+from bot.settings import load
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return load(
+        {
+            "RTZR_CLIENT_ID": "id",
+            "RTZR_CLIENT_SECRET": "secret",
+            "RTZR_API_URL": "http://127.0.0.1:9",
+            "DATABASE_URL": f"sqlite:///{tmp_path}/diary.db",
+            "ALLOW_UNSIGNED": "1",
+        }
+    )
+
+
+async def test_it_opens_and_closes_what_it_needs_by_itself(settings):
+    app = create_app(settings)
+    async with app.test_app() as running:
+        health = await running.test_client().get("/health")
+        assert json.loads(await health.get_data())["status"] == "ok"
+        form = {"CallSid": "CA" + "b2" * 16, "From": "+821012345678"}
+        documents = [await (await running.test_client().post("/twilio/voice", form=form)).get_data() for _ in range(2)]
+        assert b'<Parameter name="token" value="' in documents[0]
+        assert documents[0] == documents[1]
+        form["CallStatus"] = "completed"
+        assert (await running.test_client().post("/twilio/status", form=form)).status_code == 204
+        after = await running.test_client().post("/twilio/after", form={"CallSid": form["CallSid"]})
+        assert b"<Hangup/>" in await after.get_data()
+
+
+async def test_every_route_is_there(settings):
+    rules = {(rule.rule, method) for rule in create_app(settings).url_map.iter_rules() for method in rule.methods}
+    assert {
+        ("/twilio/voice", "POST"),
+        ("/twilio/after", "POST"),
+        ("/twilio/status", "POST"),
+        ("/twilio/stream-status", "POST"),
+        ("/twilio/media", "GET"),
+        ("/health", "GET"),
+    } <= rules
+
+
+async def test_what_breaks_in_a_call_stays_in_it_and_its_text_is_not_logged(caplog):
+    async def fails():
+        raise ValueError("오늘 산책했어요")
+
+    async def broken():
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(fails())
+
+    await guarded("a call", broken())
+    assert "a call broke: ValueError at test_app.py:" in caplog.text
+    assert "산책" not in caplog.text
+
+
+async def test_a_cancelled_call_is_not_swallowed():
+    task = asyncio.create_task(guarded("a call", asyncio.sleep(60)))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_an_error_without_a_place():
+    assert where(ValueError("secret")) == "ValueError"
+
+
+async def test_at_the_end_a_call_that_does_not_end_is_cut_off(monkeypatch, caplog):
+    class Endless:
+        call_sid = "CA1"
+        drained = cancelled = False
+
+        def drain(self):
+            self.drained = True
+
+        async def run(self):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.cancelled = True
+
+    monkeypatch.setattr("bot.app.LAST_SAVING_S", 0.01)
+    call = Endless()
+    with caplog.at_level(logging.WARNING):
+        async with asyncio.TaskGroup() as tasks:
+            live = LiveCalls(tasks, lambda call: call.run())
+            live.start(call)
+            await asyncio.sleep(0)
+            await end(live)
+    assert call.drained and call.cancelled
+    assert "1 calls were cut off" in caplog.text

@@ -1,0 +1,413 @@
+"""A call with real audio and real turn-taking, on a media socket in memory, with services that are played by hand."""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bot import call as call_module
+from bot.call import NORMAL, POLICY, Call, Services
+from bot.conversation.commands import Exchange, Mood, Status
+from bot.conversation.events import Event, Final, SttLoss, SttLost
+from bot.conversation.lines import LINES
+from bot.diary.crypto import Keys, make_secret
+from bot.diary.entries import Entry
+from bot.diary.store import Store
+from bot.errors import StoreError
+from bot.journal import Journal, read
+from bot.lab.replay import Replayed, replay
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+CALL, STREAM, ACCOUNT = "CA" + "1" * 32, "MZ" + "2" * 32, "AC" + "3" * 32
+SILENCE = b"\xff" * 160
+KEYS = Keys.parse(make_secret())
+
+
+class HandStt:
+    """A recogniser's stream that knows what will be said: one text for each `Finalize` after audio."""
+
+    def __init__(self, emit: Callable[[Event], None], texts: list[str]) -> None:
+        self.emit = emit
+        self.texts = texts
+        self.pushed = 0
+        self.utterances = 0
+        self.ended = asyncio.Event()
+
+    def push(self, pcm: bytes) -> None:
+        self.pushed += len(pcm)
+
+    def finalize(self) -> None:
+        if self.texts:
+            self.utterances += 1
+            asyncio.get_running_loop().call_soon(self.emit, Final((1, self.utterances), self.texts.pop(0)))
+
+    def end(self) -> None:
+        self.ended.set()
+
+    async def run(self) -> None:
+        await self.ended.wait()
+
+
+class HandReplies:
+    def __init__(self) -> None:
+        self.histories: list[Sequence[Exchange]] = []
+
+    async def sentences(self, history: Sequence[Exchange]) -> AsyncIterator[str]:
+        self.histories.append(history)
+        yield "그러셨군요."
+        yield "그다음에는요?"
+
+
+class HandVoice:
+    async def frames(self, sentence: str) -> AsyncIterator[bytes]:
+        yield b"\x55" * 160 * 3
+
+
+class HandScribe:
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    async def write(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
+        self.asked.append(tuple(said))
+        return Entry("하루", "좋은 하루였다.", Mood.JOY)
+
+
+class Phone:
+    """Twilio's end of the socket: plays what it gets at once, and says what the test tells it to say."""
+
+    def __init__(self, services: Services, texts: list[str]) -> None:
+        self.texts = texts
+        self.sent: list[dict[str, Any]] = []
+        self.closed: list[int] = []
+        self.at_ms = 155
+        self.hold_marks = False
+        self.call = Call(services, self._send, self._close)
+
+    async def _send(self, text: str) -> None:
+        message = json.loads(text)
+        self.sent.append(message)
+        if message["event"] == "mark" and not self.hold_marks:
+            asyncio.get_running_loop().call_soon(self.say, {"event": "mark", "mark": message["mark"]})
+
+    async def _close(self, code: int) -> None:
+        self.closed.append(code)
+
+    def say(self, message: dict[str, Any] | str | bytes) -> None:
+        if isinstance(message, dict):
+            message = json.dumps(message | {"streamSid": STREAM})
+        self.call.receive(message)
+
+    def start(self, token: str, call_sid: str = CALL) -> None:
+        start = {
+            "streamSid": STREAM,
+            "callSid": call_sid,
+            "accountSid": ACCOUNT,
+            "tracks": ["inbound"],
+            "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+            "customParameters": {"token": token},
+        }
+        self.call.receive('{"event":"connected","protocol":"Call","version":"1.0.0"}')
+        self.say({"event": "start", "sequenceNumber": "1", "start": start})
+
+    async def play(self, mulaw: bytes) -> None:
+        for begin in range(0, len(mulaw) - 159, 160):
+            payload = b64encode(mulaw[begin : begin + 160]).decode()
+            self.say(
+                {"event": "media", "media": {"timestamp": str(self.at_ms), "payload": payload, "track": "inbound"}}
+            )
+            self.at_ms += 20
+            if begin % 3200 == 0:
+                await asyncio.sleep(0)
+
+    async def quiet(self, ms: int) -> None:
+        await self.play(SILENCE * (ms // 20))
+
+    async def utter(self, name: str, text: str) -> None:
+        """Say an utterance and be quiet until the turn is over."""
+        self.texts.append(text)
+        await self.quiet(300)
+        await self.play((FIXTURES / "utterances" / f"{name}.ulaw").read_bytes())
+        await self.quiet(300)
+        await asyncio.sleep(0.01)
+        await self.quiet(700)
+
+    async def heard(self, count: int) -> None:
+        """Wait until so many marks were sent in all."""
+        async with asyncio.timeout(10):
+            while sum(message["event"] == "mark" for message in self.sent) < count:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.02)
+
+
+class Stage(SimpleNamespace):
+    store: Store
+    replies: HandReplies
+    scribe: HandScribe
+    services: Services
+    stts: list[HandStt]
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    store = await Store.open(f"sqlite:///{tmp_path / 'diary.db'}", KEYS)
+    texts: list[str] = []
+    stts: list[HandStt] = []
+
+    def stream(emit: Callable[[Event], None], *, journal: Any = None) -> HandStt:
+        stts.append(HandStt(emit, texts))
+        return stts[-1]
+
+    replies, scribe = HandReplies(), HandScribe()
+    services = Services(
+        store=store,
+        recogniser=SimpleNamespace(stream=stream),  # type: ignore[arg-type]
+        replies=replies,  # type: ignore[arg-type]
+        scribe=scribe,  # type: ignore[arg-type]
+        voice=HandVoice(),  # type: ignore[arg-type]
+        max_call_ms=1_800_000,
+        journal=lambda call_sid, stream_sid: Journal.begin(tmp_path / "journals", call_sid, stream_sid, KEYS),
+    )
+    yield Stage(store=store, replies=replies, scribe=scribe, services=services, stts=stts, texts=texts, folder=tmp_path)
+    await store.close()
+
+
+async def ringing(stage: Stage, number: str | None = "+821012345678") -> Phone:
+    await stage.store.call_arrived(CALL, number)
+    phone = Phone(stage.services, stage.texts)
+    phone.start(await stage.store.media_token(CALL))
+    return phone
+
+
+async def test_a_whole_call(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        marks = len(LINES.greeting_first)
+        await phone.heard(marks)
+        for name, text in (("jia-morning", "공원을 걸었어요"), ("jia-lunch", "김치찌개를 먹었어요")):
+            await phone.utter(name, text)
+            marks += 2
+            await phone.heard(marks)
+        await phone.utter("jia-finish", "오늘은 여기까지 할게요")
+        await phone.heard(marks + len(LINES.writing))
+        await phone.quiet(100)
+        marks += len(LINES.writing) + len(LINES.read_back_intro) + 2 + len(LINES.ask_approval)
+        await phone.heard(marks)
+        await phone.utter("jia-right", "맞아요")
+        await running
+    assert phone.closed[0] == NORMAL
+    assert stage.scribe.asked == [("공원을 걸었어요", "김치찌개를 먹었어요")]
+    assert [exchange.text for exchange in stage.replies.histories[1]][-3:] == [
+        "공원을 걸었어요",
+        "그러셨군요. 그다음에는요?",
+        "김치찌개를 먹었어요",
+    ]
+    [entry] = await stage.store.entries()
+    assert (entry.title, entry.body, entry.status) == ("하루", "좋은 하루였다.", Status.APPROVED)
+    turns = await stage.store.turns(CALL)
+    assert [turn.said for turn in turns if turn.turn >= 0][:2] == ["공원을 걸었어요", "김치찌개를 먹었어요"]
+    assert turns[0].heard == " ".join(LINES.greeting_first)
+    assert await stage.store.is_ended(CALL)
+    assert len(stage.stts) == 1 and stage.stts[0].ended.is_set()
+
+    [journal] = (stage.folder / "journals").iterdir()
+    outcome = Replayed()
+    talk = list(replay(read(journal, KEYS), outcome))
+    assert list(outcome.said.values()) == [turn.said for turn in turns if turn.said]
+    assert outcome.statuses == ["draft", "approved"]
+    assert outcome.ended == "approved"
+    assert any("김치찌개를 먹었어요" in line for line in talk)
+    assert "공원" not in journal.read_text() and "token" not in journal.read_text()
+
+
+async def test_hanging_up_in_the_middle_leaves_an_entry(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        phone.say({"event": "stop", "stop": {"accountSid": ACCOUNT, "callSid": CALL}})
+        phone.call.gone()
+        await running
+    [entry] = await stage.store.entries()
+    assert (entry.body, entry.status) == ("좋은 하루였다.", Status.UNCONFIRMED)
+    assert await stage.store.is_ended(CALL)
+
+
+async def test_a_socket_that_breaks_keeps_the_call_alive_and_the_next_stream_goes_on(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await phone.heard(len(LINES.greeting_first) + 2)
+        phone.call.gone()
+        await running
+        assert not await stage.store.is_ended(CALL)
+        again = await ringing(stage)
+        running = asyncio.create_task(again.call.run())
+        await again.heard(len(LINES.resumed))
+        await again.utter("jia-lunch", "김치찌개를 먹었어요")
+        again.call.gone()
+        await running
+    assert [turn.said for turn in await stage.store.turns(CALL) if turn.said] == [
+        "공원을 걸었어요",
+        "김치찌개를 먹었어요",
+    ]
+
+
+async def test_speaking_stops_the_bot(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        phone.hold_marks = True
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await phone.heard(len(LINES.greeting_first) + 2)
+        await phone.quiet(600)
+        await phone.play((FIXTURES / "utterances" / "jia-lunch.ulaw").read_bytes())
+        await asyncio.sleep(0.05)
+        phone.call.gone()
+        await running
+    assert any(message["event"] == "clear" for message in phone.sent)
+    assert not [turn for turn in await stage.store.turns(CALL) if turn.turn == 0 and turn.heard]
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+async def test_a_stream_without_its_token_is_closed_before_anything_is_opened(stage: Stage, token: str) -> None:
+    await stage.store.call_arrived(CALL, None)
+    await stage.store.media_token(CALL)
+    phone = Phone(stage.services, stage.texts)
+    phone.start(token)
+    await phone.call.run()
+    assert phone.closed == [POLICY]
+    assert phone.sent == []
+    assert not stage.stts[0].ended.is_set() and stage.stts[0].pushed == 0
+
+
+async def test_a_token_works_once_and_for_its_call_alone(stage: Stage) -> None:
+    await stage.store.call_arrived(CALL, None)
+    await stage.store.call_arrived("CA" + "9" * 32, None)
+    token = await stage.store.media_token(CALL)
+    other = Phone(stage.services, stage.texts)
+    other.start(token, "CA" + "9" * 32)
+    await other.call.run()
+    assert other.closed == [POLICY]
+    first = Phone(stage.services, stage.texts)
+    first.start(token)
+    running = asyncio.create_task(first.call.run())
+    await first.heard(1)
+    second = Phone(stage.services, stage.texts)
+    second.start(token)
+    await second.call.run()
+    assert second.closed == [POLICY]
+    first.call.gone()
+    await running
+
+
+async def test_no_start_closes_the_socket(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_module, "START_S", 0.05)
+    phone = Phone(stage.services, stage.texts)
+    await phone.call.run()
+    assert phone.closed == [POLICY]
+
+
+async def test_a_stream_that_falls_silent_is_ended(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_module, "QUIET_S", 0.1)
+    phone = await ringing(stage)
+    phone.hold_marks = True
+    async with asyncio.timeout(5):
+        await phone.call.run()
+    assert phone.closed[-1] == NORMAL
+    assert not await stage.store.is_ended(CALL)
+
+
+async def test_garbage_costs_a_message_and_then_the_call(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(1)
+        for garbage in ("not json", b"\x00\x01", '{"event":"media","media":{"payload":"%%%"}}', '{"event":"later"}'):
+            phone.say(garbage)
+        await phone.heard(len(LINES.greeting_first))
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await phone.heard(len(LINES.greeting_first) + 2)
+        for _ in range(call_module.BAD_MESSAGES):
+            phone.say("not json")
+        await running
+    assert await stage.store.said(CALL) == ["공원을 걸었어요"]
+    assert "공원" not in caplog.text
+
+
+async def test_a_recogniser_that_cannot_be_had_is_said_and_the_call_ends(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(1)
+        stage.stts[0].emit(SttLost(SttLoss.FULL))
+        await running
+    assert set(phone.closed) == {NORMAL}
+    assert await stage.store.is_ended(CALL)
+    assert LINES.stt_full[0] in ((await stage.store.turns(CALL))[0].heard or "")
+
+
+async def test_draining_says_so_and_keeps_the_day(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await phone.heard(len(LINES.greeting_first) + 2)
+        phone.call.drain()
+        await running
+    [entry] = await stage.store.entries()
+    assert entry.status is Status.UNCONFIRMED
+
+
+async def test_a_database_that_is_away_for_a_moment_loses_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = stage.store.add_said, 2
+
+    async def add_said(*arguments: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreError("the database is away")
+        await real(*arguments)
+
+    monkeypatch.setattr(stage.store, "add_said", add_said)
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await phone.heard(len(LINES.greeting_first) + 2)
+        phone.call.gone()
+        await running
+    assert await stage.store.said(CALL) == ["공원을 걸었어요"]
+
+
+async def test_a_bug_of_ours_ends_one_call_and_tells_no_word_of_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_history: Sequence[Exchange]) -> AsyncIterator[str]:
+        raise ValueError(_history)
+        yield ""
+
+    monkeypatch.setattr(stage.replies, "sentences", broken)
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await running
+    assert "ValueError" in caplog.text
+    assert "공원" not in caplog.text
+    assert await stage.store.said(CALL) == ["공원을 걸었어요"]

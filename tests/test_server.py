@@ -1,0 +1,215 @@
+"""bot/server.py: the process from its start to its end, as a real process."""
+
+import asyncio
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import urllib.parse
+import urllib.request
+import xml.etree.ElementTree as ET
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from bot.lab.rtzr import RtzrLab
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from bot.server import run
+
+ROOT = Path(__file__).resolve().parents[1]
+CALL_SID, STREAM_SID, ACCOUNT_SID = "CA" + "b2" * 16, "MZ" + "c3" * 16, "AC" + "a1" * 16
+SERVE = [sys.executable, "-c", "import os, sys; from bot.server import run; sys.exit(run(os.environ))"]
+WAIT_S = 30
+
+
+def environment(folder, **changes):
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    return {
+        **kept,
+        "PYTHONPATH": str(ROOT),
+        "PORT": "0",
+        "RTZR_CLIENT_ID": "id",
+        "RTZR_CLIENT_SECRET": "secret",
+        "RTZR_API_URL": "http://127.0.0.1:9",
+        "DATABASE_URL": f"sqlite:///{folder}/diary.db",
+        "ALLOW_UNSIGNED": "1",
+        **changes,
+    }
+
+
+@dataclass
+class Serving:
+    """A process that serves on `port`; `lines` is its log."""
+
+    process: asyncio.subprocess.Process
+    port: int
+    lines: list
+
+    async def get(self, path, fields=None):
+        def ask():
+            body = urllib.parse.urlencode(fields).encode() if fields else None
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", body, timeout=WAIT_S) as answer:
+                return answer.read().decode()
+
+        return await asyncio.to_thread(ask)
+
+    async def draining(self):
+        async with asyncio.timeout(WAIT_S):
+            while not json.loads(await self.get("/health"))["draining"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def ended(self):
+        async with asyncio.timeout(WAIT_S):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def serving(folder, **changes):
+    process = await asyncio.create_subprocess_exec(
+        *SERVE, cwd=folder, env=environment(folder, **changes), stderr=asyncio.subprocess.PIPE
+    )
+    lines = []
+    listening = asyncio.get_running_loop().create_future()
+
+    async def read():
+        async for line in process.stderr:
+            lines.append(line.decode().rstrip())
+            if (found := re.search(r"listening on 127\.0\.0\.1 port (\d+) as http://localhost:\d+$", lines[-1])) and (
+                not listening.done()
+            ):
+                listening.set_result(int(found[1]))
+
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(read())
+        try:
+            async with asyncio.timeout(WAIT_S):
+                yield Serving(process, await listening, lines)
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            await reading
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"PORT": "http"}, "PORT"),
+        ({"RTZR_CLIENT_SECRET": ""}, "RTZR_CLIENT_SECRET"),
+        ({"DIARY_KEY": "short"}, "DIARY_KEY"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it_and_nothing_is_started(tmp_path, capsys, changes, name):
+    assert run(environment(tmp_path, **changes)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ilgi: {name}: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert run(environment(tmp_path, PORT=str(taken.getsockname()[1]))) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ilgi: PORT: cannot listen on 127.0.0.1:")
+
+
+def test_a_diary_that_cannot_be_opened_is_one_line(tmp_path, capsys):
+    nowhere = f"sqlite:///{tmp_path}/no/such/folder.db"
+    assert run(environment(tmp_path, DATABASE_URL=nowhere, DIARY_KEY="0123456789abcdef" * 4)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("ilgi: ") and "folder.db" in line
+
+
+def test_missing_documents_are_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("bot.doors.twiml.FOLDER", tmp_path / "twiml")
+    assert run(environment(tmp_path)) == 1
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("ilgi: twiml/")]
+
+
+async def test_with_no_call_a_signal_ends_it(tmp_path):
+    async with serving(tmp_path) as bot:
+        health = json.loads(await bot.get("/health"))
+        assert health == {"status": "ok", "calls": 0, "draining": False, "database": "ok"}
+        bot.process.send_signal(signal.SIGTERM)
+        assert await bot.ended() == 0
+    assert not any("Traceback" in line for line in bot.lines)
+
+
+@asynccontextmanager
+async def talking(bot):
+    """A call whose caller is silent; gives the client's end of its media socket."""
+    ringing = {"CallSid": CALL_SID, "AccountSid": ACCOUNT_SID, "CallStatus": "ringing", "From": "+821012345678"}
+    stream = ET.fromstring(await bot.get("/twilio/voice", ringing)).find("Connect/Stream")
+    token = stream.find("Parameter").get("value")
+    start = {
+        "accountSid": ACCOUNT_SID,
+        "streamSid": STREAM_SID,
+        "callSid": CALL_SID,
+        "tracks": ["inbound"],
+        "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
+        "customParameters": {"token": token},
+    }
+    silence = base64.b64encode(b"\xff" * 160).decode()
+
+    async def pump(caller):
+        await caller.send(json.dumps({"event": "connected", "protocol": "Call", "version": "1.0.0"}))
+        sent = {"event": "start", "sequenceNumber": "1", "start": start, "streamSid": STREAM_SID}
+        await caller.send(json.dumps(sent))
+        number = 1
+        with suppress(ConnectionClosed):
+            while True:
+                media = {"track": "inbound", "chunk": str(number), "timestamp": str(number * 20), "payload": silence}
+                frame = {"event": "media", "sequenceNumber": str(number + 1), "media": media, "streamSid": STREAM_SID}
+                await caller.send(json.dumps(frame))
+                number += 1
+                await asyncio.sleep(0.02)
+
+    async with connect(stream.get("url"), compression=None) as caller, asyncio.TaskGroup() as tasks:
+        pumping = tasks.create_task(pump(caller))
+        yield caller
+        pumping.cancel()
+
+
+async def heard_to_its_end(caller):
+    """Play the caller's side of the marks until the bot closes; how much audio came, in bytes."""
+    audio_bytes = 0
+    with suppress(ConnectionClosed):
+        async for text in caller:
+            message = json.loads(text)
+            if message["event"] == "media":
+                audio_bytes += len(base64.b64decode(message["media"]["payload"]))
+            elif message["event"] == "mark":
+                await caller.send(json.dumps({**message, "sequenceNumber": "1"}))
+    return audio_bytes
+
+
+async def test_a_drain_lets_the_call_come_to_its_end(tmp_path):
+    async with RtzrLab() as lab, serving(tmp_path, RTZR_API_URL=lab.url) as bot:
+        async with talking(bot) as caller:
+            assert json.loads(await caller.recv())["event"] == "media"
+            bot.process.send_signal(signal.SIGTERM)
+            bot.process.send_signal(signal.SIGTERM)
+            await bot.draining()
+            other = {"CallSid": "CA" + "d4" * 16, "AccountSid": ACCOUNT_SID, "CallStatus": "ringing"}
+            assert ET.fromstring(await bot.get("/twilio/voice", other))[0].tag == "Say"
+            assert await heard_to_its_end(caller) > 8000
+            assert caller.close_code == 1000
+        assert await bot.ended() == 0
+    assert any("draining: 1 calls are live" in line for line in bot.lines)
+    assert not any("Traceback" in line or "cut off" in line for line in bot.lines)
+
+
+async def test_a_second_interrupt_ends_it_at_once(tmp_path):
+    async with RtzrLab() as lab, serving(tmp_path, RTZR_API_URL=lab.url) as bot, talking(bot) as caller:
+        assert json.loads(await caller.recv())["event"] == "media"
+        bot.process.send_signal(signal.SIGINT)
+        await bot.draining()
+        bot.process.send_signal(signal.SIGINT)
+        assert await bot.ended() == 0
+        assert any("ending at once" in line for line in bot.lines)
