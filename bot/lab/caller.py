@@ -1,0 +1,206 @@
+"""The caller: plays a script one frame of 20 ms at a time, and listens.
+
+Must not know sockets: it yields what happens next, and hears through `Ear`.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_SILENCE
+from bot.lab import utterances
+from bot.lab.level import is_audible, mix
+from bot.lab.script import (
+    BargeIn,
+    Drop,
+    Gap,
+    HangUp,
+    Network,
+    Noise,
+    Press,
+    Say,
+    ScriptError,
+    Send,
+    Step,
+    Wait,
+    WaitForBot,
+)
+from bot.lab.utterances import FIXTURES, Utterance
+
+SPEECH_DBFS = utterances.LEVEL_DBFS
+NOISE_DBFS = -30.0
+LONGEST_SPEECH_MS = 180_000
+SILENT_FRAME = MULAW_SILENCE * MULAW_FRAME_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class SaidFrame:
+    """20 ms of the caller's line; None when the frame never arrives. `voiced`: some of the caller's speech is in it.
+
+    `held`: it arrives together with the next frame, and with all that are held before it.
+    """
+
+    mulaw: bytes | None
+    voiced: bool = False
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBegan:
+    """The caller begins to say this."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """The caller is done with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUpWaiting:
+    """The bot was waited for in vain."""
+
+
+Act = SaidFrame | Press | Send | Drop | HangUp | TurnBegan | TurnEnded | GaveUpWaiting
+
+
+@dataclass(slots=True)
+class Ear:
+    """What the caller hears. Whoever plays the bot calls `listen` once per frame, before asking what comes next.
+
+    `quiet_ms`: since the last audible frame, with nothing left to play. `speaking_ms`: since the first audible frame of
+    this stretch of the bot's speech; 0 when it is quiet. `heard`: the bot has answered since the caller last spoke: it
+    was audible, and not with the rest of what it was saying before.
+    """
+
+    quiet_ms: int = 0
+    speaking_ms: int = 0
+    heard: bool = False
+    _fresh: bool = True
+
+    def listen(self, audible: bool, idle: bool) -> None:
+        """Hear 20 ms of the bot; `idle`: nothing of it is left to play."""
+        self.heard = self.heard or (audible and self._fresh)
+        self._fresh = self._fresh or idle
+        if audible:
+            self.quiet_ms = 0
+        elif idle:
+            self.quiet_ms += FRAME_MS
+        if audible or (self.speaking_ms and not idle):
+            self.speaking_ms += FRAME_MS
+        else:
+            self.speaking_ms = 0
+
+    def speak(self) -> None:
+        """The caller speaks 20 ms, or does as much: an answer is what is heard after the bot has been idle."""
+        self.heard = False
+        self._fresh = False
+
+
+@dataclass
+class Caller:
+    """Somebody with a script. `acts()` is one generator for the whole call, over as many streams as it takes."""
+
+    steps: Sequence[Step]
+    patience_ms: int = 30_000
+    fixtures: Path = FIXTURES
+    ear: Ear = field(default_factory=Ear)
+    _noise: bytes = field(default=b"", init=False)
+    _noise_at: int = field(default=0, init=False)
+    _noise_gain_db: float = field(default=0.0, init=False)
+    _network: Network = field(default=Network(), init=False)
+    _luck: Random = field(default_factory=lambda: Random(0), init=False)
+    _frames: int = field(default=0, init=False)
+    _next_step: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        known = utterances.load(self.fixtures)
+        self._sounds = {name: known[name] for name in _names(self.steps, known)}
+
+    def next_key(self) -> str | None:
+        """The key that the script presses next, if that is its next step (for <Gather>); the step is then done."""
+        if self._next_step < len(self.steps) and isinstance(step := self.steps[self._next_step], Press):
+            self._next_step += 1
+            return step.digit
+        return None
+
+    def acts(self) -> Generator[Act, None, None]:
+        """What the caller does: everything between two frames takes no time. Ends with hanging up."""
+        while self._next_step < len(self.steps):
+            step = self.steps[self._next_step]
+            self._next_step += 1
+            yield from self._act(step)
+        yield from self._wait(self.patience_ms)
+        yield HangUp()
+
+    def _act(self, step: Step) -> Generator[Act, None, None]:
+        match step:
+            case Say(parts):
+                yield from self._say(parts)
+            case BargeIn(parts, after_ms, timeout_ms):
+                yield from self._until(lambda: self.ear.speaking_ms >= after_ms, timeout_ms)
+                yield from self._say(parts)
+            case WaitForBot(quiet_ms, timeout_ms):
+                yield from self._until(lambda: self.ear.heard and self.ear.quiet_ms >= quiet_ms, timeout_ms)
+            case Wait(ms):
+                yield from self._wait(ms)
+            case Noise(kind, snr_db):
+                self._noise = (self.fixtures / "noises" / f"{kind}.ulaw").read_bytes() if kind else b""
+                self._noise_gain_db = SPEECH_DBFS - snr_db - NOISE_DBFS
+            case Network():
+                self._network = step
+            case Gap(ms):
+                yield from (SaidFrame(None) for _ in range(0, ms, FRAME_MS))
+            case Press() | Drop():
+                self.ear.speak()
+                yield step
+            case Send() | HangUp():
+                yield step
+
+    def _until(self, condition: Callable[[], bool], timeout_ms: int) -> Generator[Act, None, None]:
+        """Say nothing until the condition holds; time counts against `timeout_ms` while the bot is not speaking."""
+        quiet_ms = spoken_ms = 0
+        while not condition():
+            if quiet_ms >= timeout_ms or spoken_ms >= LONGEST_SPEECH_MS:
+                yield GaveUpWaiting()
+                return
+            quiet_ms += 0 if self.ear.speaking_ms else FRAME_MS
+            spoken_ms += FRAME_MS if self.ear.speaking_ms else 0
+            yield self._frame(SILENT_FRAME)
+
+    def _wait(self, ms: int) -> Generator[Act, None, None]:
+        for _ in range(0, ms, FRAME_MS):
+            yield self._frame(SILENT_FRAME)
+
+    def _say(self, parts: tuple[str | int, ...]) -> Generator[Act, None, None]:
+        yield TurnBegan(" ".join(self._sounds[part].text for part in parts if isinstance(part, str)))
+        for part in parts:
+            if isinstance(part, int):
+                yield from self._wait(part)
+                continue
+            sound = self._sounds[part].mulaw(self.fixtures)
+            for at in range(0, len(sound), MULAW_FRAME_BYTES):
+                self.ear.speak()
+                yield self._frame(sound[at : at + MULAW_FRAME_BYTES].ljust(MULAW_FRAME_BYTES, MULAW_SILENCE))
+        yield TurnEnded()
+
+    def _frame(self, mulaw: bytes) -> SaidFrame:
+        voiced = mulaw is not SILENT_FRAME and is_audible(mulaw)
+        if self._noise:
+            at = self._noise_at % (len(self._noise) - MULAW_FRAME_BYTES)
+            self._noise_at += MULAW_FRAME_BYTES
+            mulaw = mix(mulaw, self._noise[at : at + MULAW_FRAME_BYTES], self._noise_gain_db)
+        self._frames += 1
+        held = self._frames * FRAME_MS % max(self._network.hold_ms, FRAME_MS) >= FRAME_MS
+        lost = self._luck.random() < self._network.loss
+        return SaidFrame(None if lost else mulaw, voiced, held)
+
+
+def _names(steps: Sequence[Step], known: Mapping[str, Utterance]) -> set[str]:
+    parts = [part for step in steps if isinstance(step, Say | BargeIn) for part in step.parts]
+    names = {part for part in parts if isinstance(part, str)}
+    if missing := sorted(names - set(known)):
+        raise ScriptError(f"no such utterance: {', '.join(missing)}")
+    return names

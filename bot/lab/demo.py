@@ -1,0 +1,79 @@
+"""The demo: a recorded caller tells of a plain day, and the whole talk can be read as it happens.
+
+`python -m bot.lab.demo [--offline] [--script NAME]`. Exit status 1 when a protocol was breached, a turn got no answer,
+or no approved entry came of it.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+
+from bot.lab.report import CallReport, LogLine
+from bot.lab.script import ScriptError
+from bot.lab.stage import BotDied, Stage, staged
+
+WAV = Path("var") / "demo.wav"
+
+
+def show(line: LogLine) -> None:
+    """Print a line of the talk."""
+    print(f"{line.at_ms / 1000:7.2f} s  {line.what:<10} {line.detail}", flush=True)
+
+
+async def demo(*, offline: bool, script: str) -> int:
+    """Set the stage, phone, and print what came of it; returns the exit status."""
+    models = "its built-in replies and voice" if offline else "a stand-in for OpenAI"
+    print(f"The bot in a process of its own, with {models}; stand-ins for Twilio and RTZR.\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        async with staged(Path(folder), offline=offline) as stage:
+            report = await stage.twilio.call(script, on_event=show)
+            entries = await stage.bot.entries()
+            faults = _print_outcome(stage, report, entries)
+    report.save_wav(WAV)
+    print(f"\nThe call as a stereo WAV, caller left, bot right: {WAV}")
+    for fault in faults:
+        print(f"FAULT  {fault}")
+    return 1 if faults else 0
+
+
+def _print_outcome(stage: Stage, report: CallReport, entries: list[dict[str, str]]) -> list[str]:
+    """Print turns and entries; returns what must not be."""
+    faults = [*report.breaches, *(f"recogniser: {breach}" for breach in stage.rtzr.breaches)]
+    if stage.openai:
+        faults += [f"models: {breach}" for breach in stage.openai.report.breaches]
+    print(f"\nFirst sound of the greeting {report.greeting_ms} ms after start.")
+    print("From the caller's last voiced frame to the first audible frame of the answer:")
+    for turn in report.turns:
+        answer = "no answer" if turn.voice_to_voice_ms is None else f"{turn.voice_to_voice_ms:5d} ms"
+        print(f"  {answer}  {turn.said_text}")
+        if turn.voice_to_voice_ms is None:
+            faults.append(f"no answer to {turn.said_text!r}")
+    print("\nThe diary:")
+    for entry in entries:
+        print(f"  {entry['date']}  {entry['title']}  ({entry['mood']}, {entry['status']})\n  {entry['body']}")
+    if [entry["status"] for entry in entries] != ["approved"]:
+        faults.append("the day was not kept as one approved entry")
+    if report.ended_by != "app":
+        faults.append(f"the call was ended by: {report.ended_by}")
+    return faults
+
+
+def main() -> int:
+    """Run the demo from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bot.lab.demo", description=__doc__)
+    parser.add_argument("--offline", action="store_true", help="without a model: built-in replies and voice")
+    parser.add_argument("--script", default="plain-day", help="a name of fixtures/calls, or a path")
+    arguments = parser.parse_args()
+    try:
+        return asyncio.run(demo(offline=arguments.offline, script=arguments.script))
+    except ScriptError as error:
+        print(error, file=sys.stderr)
+    except BotDied as died:
+        print(f"the bot did not start:\n{died}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

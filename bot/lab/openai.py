@@ -1,0 +1,289 @@
+"""The OpenAI stand-in: a real HTTP server on the loopback that chats, writes entries and speaks.
+
+It answers from nothing but what it is sent, with delays and faults that can be set while it runs, and reports every
+breach of the API. It must not know the bot.
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import time
+import wave
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+import h11
+
+from bot.audio.resample import Resampler
+from bot.lab import model_texts
+from bot.lab.http import Connection, PeerGone, Request
+from bot.lab.openai_behaviour import Faults, Profile, Report
+from bot.services import espeak
+
+KEY = "sk-lab"
+SPEECH_HZ = 24_000
+SPEECH_PIECE_MS = 40
+VARIANT = "linda"
+LONGEST_INPUT = 4096
+ROLES = {"system", "developer", "user", "assistant"}
+
+
+class _Refused(Exception):
+    """The request is answered with an error."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class OpenAiLab:
+    """The stand-in on an ephemeral port, or on `port`: `async with OpenAiLab() as lab: lab.url`."""
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        key: str = KEY,
+        profile: Profile | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self._port = port
+        self.key = key
+        self.profile = profile or Profile()
+        self.faults = faults or Faults()
+        self.report = Report()
+        self.client_left = asyncio.Event()
+        self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "OpenAiLab":
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        """What OPENAI_BASE_URL is set to."""
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection's requests until it is over."""
+        self.report.connections += 1
+        connection = Connection(reader, writer)
+        try:
+            while (request := await connection.request()) is not None:
+                self.report.requests.append(f"{request.method} {request.path}")
+                async with connection.while_peer_stays():
+                    try:
+                        await self._answer(connection, request)
+                    except _Refused as refusal:
+                        await connection.answer(refusal.status, {"error": {"message": str(refusal), "type": "lab"}})
+                if connection.is_over:
+                    break
+        except PeerGone:
+            self.report.cancelled += 1
+            self.client_left.set()
+        except h11.RemoteProtocolError as error:
+            self.report.breaches.append(f"not HTTP: {error}")
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer(self, connection: Connection, request: Request) -> None:
+        if request.headers.get("authorization") != f"Bearer {self.key}":
+            raise _Refused(401, "wrong API key")
+        match request.method, request.path:
+            case "GET", "/v1/models":
+                model = {"id": "lab", "object": "model", "created": 0, "owned_by": "lab"}
+                await connection.answer(200, {"object": "list", "data": [model]})
+            case "POST", "/v1/chat/completions":
+                await self._chat(connection, self._json(request))
+            case "POST", "/v1/audio/speech":
+                await self._speech(connection, self._json(request))
+            case _:
+                raise self._breach(404, f"no such route: {request.method} {request.path}")
+
+    def _breach(self, status: int, why: str) -> _Refused:
+        self.report.breaches.append(why)
+        return _Refused(status, why)
+
+    def _json(self, request: Request) -> dict[str, Any]:
+        try:
+            value = json.loads(request.body)
+        except ValueError:
+            value = None
+        if not isinstance(value, dict) or not isinstance(value.get("model"), str) or not value["model"]:
+            raise self._breach(400, "not a JSON object with a model")
+        return value
+
+    async def _chat(self, connection: Connection, asked: dict[str, Any]) -> None:
+        if self.faults.chat_status is not None:
+            raise _Refused(self.faults.chat_status, "the fault that was set")
+        text = self._text(asked)
+        if self.faults.never_first_token:
+            await asyncio.Event().wait()
+        await asyncio.sleep(self.profile.first_token_ms / 1000)
+        if asked.get("stream") is True:
+            await self._chat_stream(connection, asked["model"], text)
+            return
+        await asyncio.sleep(len(text.split()) * self.profile.token_ms / 1000)
+        message = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        await connection.answer(200, _completion("chat.completion", asked["model"], message))
+
+    def _text(self, asked: dict[str, Any]) -> str:
+        """What the model answers. Refuses what the API would."""
+        messages = asked.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise self._breach(400, "no messages")
+        for message in messages:
+            if not isinstance(message, dict) or message.get("role") not in ROLES:
+                raise self._breach(400, "a message without a known role")
+            if not isinstance(message.get("content"), str) or not message["content"].strip():
+                raise self._breach(400, "a message without content")
+        users = [message["content"] for message in messages if message["role"] == "user"]
+        if not users or messages[-1]["role"] != "user":
+            raise self._breach(400, "the last message is not the user's")
+        if self.faults.no_options and ("max_tokens" in asked or "temperature" in asked):
+            raise _Refused(400, "unsupported parameter")
+        json_mode = (asked.get("response_format") or {}).get("type") == "json_object"
+        if json_mode and self.faults.no_json_mode:
+            raise _Refused(400, "response_format is not supported")
+        about_json = any("json" in message["content"].lower() for message in messages)
+        if json_mode and not about_json:
+            raise self._breach(400, "response_format json_object, but no message says JSON")
+        instructed = any("json" in message["content"].lower() for message in messages if message["role"] != "user")
+        if not json_mode and not instructed:
+            return model_texts.reply(users[-1], invents=self.faults.invents)
+        text = model_texts.entry(users, invents=self.faults.invents)
+        return text[: len(text) // 2] if self.faults.bad_json else text
+
+    async def _chat_stream(self, connection: Connection, model: str, text: str) -> None:
+        """Send `text` as server-sent events, a word each."""
+
+        async def send(choice: dict[str, Any]) -> None:
+            chunk = json.dumps(_completion("chat.completion.chunk", model, choice), ensure_ascii=False)
+            await connection.send(f"data: {chunk}\n\n".encode())
+
+        await connection.begin(200, "text/event-stream")
+        await send({"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
+        began = time.monotonic()
+        for sent, word in enumerate(text.split(" ")):
+            await _until(began + sent * self.profile.token_ms / 1000)
+            if sent == self.faults.stall_after_tokens:
+                await asyncio.Event().wait()
+            if sent == self.faults.cut_after_tokens:
+                connection.cut()
+                return
+            token = word if sent == 0 else " " + word
+            await send({"index": 0, "delta": {"content": token}, "finish_reason": None})
+        await send({"index": 0, "delta": {}, "finish_reason": "stop"})
+        await connection.send(b"data: [DONE]\n\n")
+        await connection.end()
+
+    async def _speech(self, connection: Connection, asked: dict[str, Any]) -> None:
+        if self.faults.speech_status is not None:
+            raise _Refused(self.faults.speech_status, "the fault that was set")
+        text, form = asked.get("input"), asked.get("response_format", "mp3")
+        if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_INPUT:
+            raise self._breach(400, "no input, or too much of it")
+        if not isinstance(asked.get("voice"), str):
+            raise self._breach(400, "no voice")
+        if form not in ("pcm", "wav"):
+            raise self._breach(400, f"this stand-in speaks pcm and wav, not {form}")
+        sound = await asyncio.to_thread(speech, text)
+        if form == "wav":
+            sound = _wav(sound)
+        await asyncio.sleep(self.profile.first_byte_ms / 1000)
+        if self.faults.cut_speech_after_bytes == 0:
+            connection.cut()
+            return
+        await connection.begin(200, "audio/pcm" if form == "pcm" else "audio/wav")
+        async for piece in self._paced(sound):
+            await connection.send(piece)
+        if self.faults.cut_speech_after_bytes is not None and self.faults.cut_speech_after_bytes < len(sound):
+            connection.cut()
+            return
+        await connection.end()
+
+    async def _paced(self, sound: bytes) -> AsyncIterator[bytes]:
+        """Give `sound` out in pieces, at the profile's speed, as far as the faults let it."""
+        step = SPEECH_HZ * SPEECH_PIECE_MS // 1000 * 2
+        stall, cut = self.faults.stall_speech_after_bytes, self.faults.cut_speech_after_bytes
+        end = min(limit for limit in (stall, cut, len(sound)) if limit is not None)
+        began = time.monotonic()
+        for at in range(0, end, step):
+            await _until(began + at / 2 / SPEECH_HZ / self.profile.speech_speed)
+            yield sound[at : min(at + step, end)]
+        if stall is not None:
+            await asyncio.Event().wait()
+
+
+@lru_cache(maxsize=256)
+def speech(text: str) -> bytes:
+    """Speak `text` in the stand-in's own voice: PCM16 at 24 kHz."""
+    pcm, rate_hz = espeak.synthesize(text, variant=VARIANT)
+    resampler = Resampler(rate_hz, SPEECH_HZ)
+    return resampler.push(pcm) + resampler.flush()
+
+
+def _wav(pcm: bytes) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(SPEECH_HZ)
+        out.writeframes(pcm)
+    return file.getvalue()
+
+
+async def _until(at_s: float) -> None:
+    if (left_s := at_s - time.monotonic()) > 0:
+        await asyncio.sleep(left_s)
+
+
+def _completion(kind: str, model: str, choice: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "chatcmpl-lab", "object": kind, "created": int(time.time()), "model": model, "choices": [choice]}
+
+
+async def _serve_forever(port: int, key: str, profile: Profile) -> None:
+    async with OpenAiLab(port=port, key=key, profile=profile) as lab:
+        print(f"OPENAI_BASE_URL={lab.url} OPENAI_API_KEY={key}", flush=True)
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """Run it alone."""
+    standard = Profile()
+    parser = argparse.ArgumentParser(prog="python -m bot.lab.openai", description="The OpenAI stand-in.")
+    parser.add_argument("--port", type=int, default=8802)
+    parser.add_argument("--key", default=KEY)
+    for name in ("first_token_ms", "token_ms", "first_byte_ms", "speech_speed"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(standard, name))
+    given = vars(parser.parse_args())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve_forever(given.pop("port"), given.pop("key"), Profile(**given)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""What a caller does in a call, as a list of steps.
+
+A script is a list of steps; as JSON, a list of objects:
+
+    {"say": ["jia-um", 900, "jia-lunch"]}                          utterances by name, pauses in ms between them
+    {"wait_for_bot": {"quiet_ms": 800, "timeout_ms": 20000}}       until the bot has said something and is done
+    {"wait_ms": 500}
+    {"press": "1"}
+    {"barge_in": ["jia-interrupt"], "after_ms": 700}               speak when the bot has been speaking for so long
+    {"noise": "street", "snr_db": 10}                              from here on; {"noise": null} ends it
+    {"network": {"loss": 0.01, "hold_ms": 400}}                    from here on: frames lost, frames arriving in bunches
+    {"gap_ms": 10000}                                              no message of Twilio's arrives for so long
+    {"send": "not json"}                                           this text, as it is, on the media socket
+    {"drop": "reset"}                                              the socket goes, or "close"; the caller stays
+    {"hang_up": "stop"}                                            "stop" then close; "close" without stop; "reset"
+
+Must not know who plays it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bot.lab.utterances import FIXTURES
+
+BOT_TIMEOUT_MS = 20_000
+
+
+class ScriptError(Exception):
+    """A script that cannot be played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Speak utterances (by name), with pauses in ms between them."""
+
+    parts: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BargeIn:
+    """Speak when the bot has been speaking for `after_ms`."""
+
+    parts: tuple[str | int, ...]
+    after_ms: int = 700
+    timeout_ms: int = BOT_TIMEOUT_MS
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForBot:
+    """Wait until the bot has said something and has been quiet, with nothing left to play, for `quiet_ms`.
+
+    Given up after `timeout_ms` of waiting, the time while the bot speaks not counted.
+    """
+
+    quiet_ms: int = 800
+    timeout_ms: int = BOT_TIMEOUT_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Say nothing for `ms`."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Press a key."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Noise around the caller from here on; None ends it."""
+
+    kind: str | None
+    snr_db: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """From here on this share of the frames never arrives, and the frames of every `hold_ms` arrive all at once."""
+
+    loss: float = 0.0
+    hold_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """No frame arrives for `ms`; what was said meanwhile is lost."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A message on the media socket as it is: text, or bytes in a binary frame."""
+
+    message: str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """The media socket goes; the caller stays on the line."""
+
+    how: Literal["close", "reset"] = "reset"
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The caller hangs up: `stop` and close, close without `stop`, or a TCP reset."""
+
+    how: Literal["stop", "close", "reset"] = "stop"
+
+
+Step = Say | BargeIn | WaitForBot | Wait | Press | Noise | Network | Gap | Send | Drop | HangUp
+
+
+def load_script(name_or_path: str, fixtures: Path = FIXTURES) -> list[Step]:
+    """A script of `fixtures/calls` by name, or any other by path. ScriptError when it is none."""
+    path = Path(name_or_path)
+    if path.suffix != ".json":
+        path = fixtures / "calls" / f"{name_or_path}.json"
+    try:
+        return script(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ScriptError(f"no script {name_or_path}: {error}") from error
+
+
+def script(rows: Iterable[Mapping[str, Any] | Step]) -> list[Step]:
+    """Steps from their JSON form; what is a step already stays as it is. ScriptError names a bad row."""
+    return [_step(row) if isinstance(row, Mapping) else row for row in rows]
+
+
+def _step(row: Mapping[str, Any]) -> Step:
+    match row:
+        case {"say": [*parts], **rest} if not rest:
+            return Say(tuple(parts))
+        case {"barge_in": [*parts], **rest} if set(rest) <= {"after_ms", "timeout_ms"}:
+            return BargeIn(tuple(parts), **rest)
+        case {"wait_for_bot": dict(options), **rest} if not rest and set(options) <= {"quiet_ms", "timeout_ms"}:
+            return WaitForBot(**options)
+        case {"wait_ms": int(ms), **rest} if not rest:
+            return Wait(ms)
+        case {"press": str(digit), **rest} if not rest and digit in tuple("0123456789*#"):
+            return Press(digit)
+        case {"noise": str() | None as kind, **rest} if set(rest) <= {"snr_db"}:
+            return Noise(kind, **rest)
+        case {"network": dict(options), **rest} if not rest and set(options) <= {"loss", "hold_ms"}:
+            return Network(**options)
+        case {"gap_ms": int(ms), **rest} if not rest:
+            return Gap(ms)
+        case {"send": str(message), **rest} if not rest:
+            return Send(message)
+        case {"drop": "close" | "reset" as how, **rest} if not rest:
+            return Drop(how)
+        case {"hang_up": "stop" | "close" | "reset" as how, **rest} if not rest:
+            return HangUp(how)
+        case _:
+            raise ScriptError(f"no step of a script: {dict(row)}")
