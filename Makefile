@@ -1,0 +1,43 @@
+# Ilgi. Nothing is needed but make and a Python of 3.11 or newer; everything else goes into $(VENV).
+#
+#   make demo             phone the bot with a recorded caller, against the stand-ins (OFFLINE=1: no models at all)
+#   make test             the whole test suite
+#   make run              serve, with the settings of the environment
+#   make bench-NAME       measure: audio, vad, turns
+
+VENV ?= .venv
+NEWEST = for name in python3.16 python3.15 python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test run bench-% clean
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/python -m bot.lab.demo $(if $(OFFLINE),--offline)
+
+test: $(VENV)/.installed-tests
+	$(VENV)/bin/python -m pytest -n auto
+
+run: $(VENV)/.installed
+	$(VENV)/bin/python -m bot serve
+
+bench-%: $(VENV)/.installed
+	$(VENV)/bin/python -m bot bench $*
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.installed: requirements.txt
+	@PYTHON="$(PYTHON)"; PYTHON="$${PYTHON:-$$($(NEWEST))}"; \
+	if [ -z "$$PYTHON" ]; then \
+		echo "Ilgi needs Python 3.11 or newer, with venv, and none was found. On Debian: apt install python3 python3-venv" >&2; \
+		exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$("$$PYTHON" --version)"; \
+	"$$PYTHON" -m venv --clear $(VENV)
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-tests: $(VENV)/.installed tests/requirements.txt
+	$(PIP) -r tests/requirements.txt
+	@touch $@
