@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from bot.lab.rtzr import RtzrLab
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from bot.lab.rtzr import RtzrLab
 from bot.server import run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,7 +61,7 @@ class Serving:
 
     async def draining(self):
         async with asyncio.timeout(WAIT_S):
-            while not json.loads(await self.get("/health"))["draining"]:  # noqa: ASYNC110
+            while not json.loads(await self.get("/health"))["draining"]:
                 await asyncio.sleep(0.01)
 
     async def ended(self):

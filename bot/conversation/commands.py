@@ -85,7 +85,7 @@ class KeepSaid:
 
 @dataclass(frozen=True, slots=True)
 class KeepHeard:
-    """Commit what the caller heard in answer to turn `turn` (-1: the greeting)."""
+    """Commit all that the caller has heard since turn `turn` (-1: the greeting), in place of what was kept before."""
 
     turn: int
     text: str

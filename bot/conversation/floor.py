@@ -66,6 +66,8 @@ class Floor:
         self.broken_off: tuple[str, ...] = ()
         self.hang_up: str | None = None
         self.turn = -1
+        self.heard_turn = -1
+        self.heard = ""
         self.reopened_turn: str | None = None
         self.undo: tuple[int, Dialogue] | None = None
         self.utterances = Utterances()
@@ -185,7 +187,10 @@ class Floor:
         self.forget(Timer.MARK)
         if ledger.heard:
             self.history.append(Exchange("bot", ledger.heard))
-            self.out.append(KeepHeard(ledger.turn, ledger.heard))
+            if ledger.turn != self.heard_turn:
+                self.heard_turn, self.heard = ledger.turn, ""
+            self.heard = f"{self.heard} {ledger.heard}".strip()
+            self.out.append(KeepHeard(ledger.turn, self.heard))
         self.last_said = ledger.sentences or self.last_said
 
     def stop_reply(self) -> None:

@@ -83,15 +83,15 @@ def _event(text: str) -> Uptake | None:
     named = subject is not None and subject not in _OWN
     someone = named and (subject or "").endswith((*_PEOPLE, *_ELDERS)) and not _TO_ME.search(text)
     polite = _polite(told, form, named and not (subject or "").endswith(_ELDERS), subject in _OWN)
-    if form.endswith(("였", "이었")) and not form.endswith(("하였", "되었", "보였")):
-        polite = form
+    copula = base(form) is None and form.endswith(("였", "이었"))
+    polite = form if copula else polite
     kind = "event_unwilled" if is_unwilled(form) or named or polite == form else "event"
     return Uptake(
         "event_other_day" if told.other_day else kind,
         {"C": before + polite, "A": before + adnominal(form)},
         about=told.before + form,
         someone_else=someone,
-        small=not told.words or form.endswith(("잤", "있었")) or (form in _SMALL and len(told.words) < 2),
+        small=copula or not told.words or form.endswith(("잤", "있었")) or (form in _SMALL and len(told.words) < 2),
     )
 
 

@@ -7,6 +7,7 @@ completes.
 
 import json as jsons
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace as with_changes
 from datetime import date
@@ -118,7 +119,12 @@ def _problems(entry: Entry | None, known: list[str], gone: list[str]) -> list[st
     if entry is None:
         return []
     says = table("diary")["problems"]["replaced"]
-    return [*problems(entry, known), *(says.format(old) for old in gone if old in f"{entry.title} {entry.body}")]
+    return [*problems(entry, known), *(says.format(old) for old in gone if _holds(f"{entry.title} {entry.body}", old))]
+
+
+def _holds(text: str, word: str) -> bool:
+    """Whether a word of the text begins with `word`: 산 is in 산에, not in 부산."""
+    return re.search(rf"(?<![가-힣A-Za-z0-9]){re.escape(word)}", text) is not None
 
 
 def _cut(entry: Entry, known: list[str], gone: list[str], plain: Entry) -> Entry:
@@ -126,12 +132,12 @@ def _cut(entry: Entry, known: list[str], gone: list[str], plain: Entry) -> Entry
     kept = [
         sentence
         for sentence in whole_sentences(entry.body)
-        if not (is_polite(sentence) or sentence_problems(sentence, known) or any(old in sentence for old in gone))
+        if not (is_polite(sentence) or sentence_problems(sentence, known) or any(_holds(sentence, old) for old in gone))
     ]
     if not kept:
         return plain
     title = entry.title
-    wrong = not title or len(title) > TITLE_LETTERS or any(old in title for old in gone)
+    wrong = not title or len(title) > TITLE_LETTERS or any(_holds(title, old) for old in gone)
     if wrong or sentence_problems(title, known):
         title = plain.title
     return with_changes(entry, title=title, body=" ".join(kept))

@@ -18,7 +18,10 @@ from bot.diary.corrections import Replacement, replace, replacement
 _DATA: dict[str, Any] = table("diary")
 _TALK = re.compile("|".join(_DATA["talk"]))
 _SELF: dict[str, str] = table("plain")["self"]
-_MID_POLITE = re.compile(r"(는데|은데|인데|고|구|서|니까|지만|거든)요$")
+_MID_POLITE = re.compile(r"(는데|은데|인데|고|구|서|니까|지만|거든|는|은)요$")
+_GOES_ON = tuple(_DATA["goes_on"])
+_GOES_NOT_ON = tuple(_DATA["goes_not_on"])
+_MOST_JOINED = 90
 TITLE_LETTERS = 20
 
 
@@ -34,6 +37,7 @@ class Entry:
 def plain_entry(said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
     """The caller's own sentences as an entry, with the corrections put in; nothing is added that was not said."""
     told = [sentence for text in said for sentence in sentences(text) if _belongs(sentence)]
+    told = _joined(told)
     added: list[str] = []
     for correction in corrections:
         wanted = replacement(correction)
@@ -44,6 +48,18 @@ def plain_entry(said: Sequence[str], corrections: Sequence[str], day: date) -> E
             added += [sentence for sentence in sentences(correction) if _belongs(sentence)]
     told += added
     return Entry(title=title(told, day), body=" ".join(map(diary_sentence, told)), mood=mood_of(told))
+
+
+def _joined(told: list[str]) -> list[str]:
+    """The sentences with what broke off (시장에 가서, 만났는데) before what came next."""
+    joined: list[str] = []
+    for sentence in told:
+        open_end = bool(joined) and joined[-1].endswith(_GOES_ON) and not joined[-1].endswith(_GOES_NOT_ON)
+        if open_end and len(joined[-1]) + len(sentence) <= _MOST_JOINED:
+            joined[-1] = f"{joined[-1]} {sentence}"
+        else:
+            joined.append(sentence)
+    return joined
 
 
 def corrected(said: Sequence[str], corrections: Sequence[str]) -> tuple[list[str], list[Replacement]]:

@@ -1,9 +1,9 @@
 """How the RTZR stand-in cuts what it hears into utterances and puts words to them.
 
 `Ear` is the recogniser of one connection: audio in, `Heard` out. It finds speech by its level over a floor that follows
-the noise, has each stretch of speech looked up in the fixtures (`matching.py`), and closes an utterance after `epd_time`
-of quiet, after `max_utter_duration`, or when told to. An utterance whose words it doesn't know, or that holds
-speech beside the words it knows, is heard without a text.
+the noise, has each stretch of speech looked up in the fixtures (`matching.py`) and followed (`tracking.py`), and
+closes an utterance after `epd_time` of quiet, after `max_utter_duration`, or when told to. An utterance whose words it
+does not know, or that holds speech beside the words it knows, is heard without a text.
 
 Time is the audio's own: 20 ms frames since the connection began. Knows no clock and no sockets.
 """
@@ -14,7 +14,8 @@ from math import log10
 import numpy as np
 
 from bot.audio import mulaw
-from bot.lab.matching import CHUNK, FRAME, Decimator, Library, Live, Track
+from bot.lab.matching import CHUNK, FRAME, Decimator, Library, Live
+from bot.lab.tracking import Track
 
 FRAME_MS = 20
 BATCH = 5  # frames worked on at once
@@ -68,7 +69,7 @@ class _Utterance:
 
     begins: int
     last_loud: int
-    loud: int = 0
+    loud: int = 0  # frames
     interims: int = 0
     unknown: bool = False
     stopped: list[int] = field(default_factory=list)  # frames at which a fixture was left before its end
@@ -176,10 +177,9 @@ class Ear:
         now = self._now
         for track in self._tracks:
             track.follow()
-        if not self._tracks and self._run_loud:
-            if self._run_loud >= self._search_due:
-                self._search_due = self._run_loud + (SEARCH_SOON if self._run_loud < 40 else SEARCH_LATER)
-                self._look_up(max(self._run_begins - 1, len(self._levels) - CHUNK // FRAME), len(self._levels))
+        if not self._tracks and self._run_loud >= self._search_due:
+            self._search_due = self._run_loud + (SEARCH_SOON if self._run_loud < 40 else SEARCH_LATER)
+            self._look_up(max(self._run_begins - 1, len(self._levels) - CHUNK // FRAME), len(self._levels))
         self._settle()
         if now is None:
             return []

@@ -43,8 +43,9 @@ class Replayed:
                 self.said[turn] = text
                 return f"caller  {text}"
             case KeepHeard(turn, text):
-                self.heard[turn] = f"{self.heard[turn]} {text}" if turn in self.heard else text
-                return f"bot     {text}"
+                new = text.removeprefix(self.heard.get(turn, ""))
+                self.heard[turn] = text
+                return f"bot     {new.strip()}"
             case Reply() | Say():
                 self.replies += 1
             case StopSpeaking():

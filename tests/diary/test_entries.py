@@ -88,6 +88,16 @@ def test_a_long_sentence_stays_one() -> None:
     assert plain_entry([said], [], DAY).body == said.removesuffix("어요") + "다."
 
 
+def test_what_broke_off_goes_on_in_the_next_turn() -> None:
+    said = ["오늘 아침에는요", "친구를 만났는데", "음", "같이 시장에 가서", "딸기를 샀습니다", "무릎은 좀 아프지만"]
+    assert plain_entry(said, [], DAY).body == (
+        "오늘 아침에는 친구를 만났는데 같이 시장에 가서 딸기를 샀다. 무릎은 좀 아프지만."
+    )
+    assert plain_entry(["이제 자려고요", "감기라고 하더라고요", "쉬었어요"], [], DAY).body == (
+        "이제 자려고 한다. 감기라고 하더라. 쉬었다."
+    )
+
+
 def test_nothing_said_gives_an_empty_entry() -> None:
     entry = plain_entry(["네", "음…", "여보세요", "오늘은 여기까지 할게요"], [], DAY)
     assert (entry.body, entry.title, entry.mood) == ("", "11월 21일의 일기", Mood.ORDINARY)
@@ -152,7 +162,7 @@ TRUE_ENTRIES = [
             "택시를 탔는데 만이천 원이나 나왔어요",
             "저녁에는 민지랑 을지로에서 골뱅이를 먹었어요",
         ],
-        "오늘은 늦잠을 자는 바람에 버스를 놓쳤다. 택시를 탔는데 12,000원이나 나왔다. 민지와 을지로에서 골뱅이를 먹었다.",
+        "늦잠을 자는 바람에 버스를 놓쳤다. 택시를 탔는데 12,000원이나 나왔다. 민지와 을지로에서 골뱅이를 먹었다.",
     ),
     (["조카가 세 살인데 이제 말을 잘해요"], "세 살 조카가 이제 말을 잘하는 모습을 보았다."),
     (

@@ -29,7 +29,7 @@ async def serving(app):
     server = QuietServer(config)
     running = asyncio.create_task(server.serve([listener]))
     async with asyncio.timeout(WAIT_S):
-        while not server.started:  # noqa: ASYNC110
+        while not server.started:
             await asyncio.sleep(0.01)
     try:
         yield f"ws://127.0.0.1:{listener.getsockname()[1]}/twilio/media"
@@ -40,7 +40,7 @@ async def serving(app):
 
 async def until(is_so):
     async with asyncio.timeout(WAIT_S):
-        while not is_so():  # noqa: ASYNC110
+        while not is_so():
             await asyncio.sleep(0.01)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -73,6 +73,12 @@ async def to_final(socket: ClientConnection) -> list[dict[str, Any]]:
     while not messages[-1]["final"]:
         messages.append(await transcript(socket))
     return messages
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 async def closed(socket: ClientConnection) -> int | None:
@@ -161,8 +167,7 @@ async def test_channels_are_counted(lab: RtzrLab) -> None:
     socket = await dial(lab)
     assert (await refusal(lab, token))[0] == 429
     await socket.close()
-    while lab.report.channels_open:
-        await asyncio.sleep(0.005)
+    await until(lambda: not lab.report.channels_open)
     await (await dial(lab)).close()
 
 
@@ -265,8 +270,7 @@ async def test_breaches_are_reported(lab: RtzrLab, messages: list[str | bytes], 
     await socket.send(spoken())
     for message in messages:
         await socket.send(message)
-    while not lab.breaches:
-        await asyncio.sleep(0.005)
+    await until(lambda: lab.breaches)
     assert lab.breaches == [f"connection 1: {breach}"]
     await socket.close()
 

@@ -95,6 +95,16 @@ def test_what_is_too_much_is_dropped_from_the_front_and_counted() -> None:
     assert outbox.dropped_bytes == 40 - len(rest)
 
 
+def test_a_drop_moves_the_recognisers_clock() -> None:
+    outbox = Outbox(most_bytes=16, bytes_per_ms=2)
+    for index in range(12):
+        outbox.push(bytes([index, index]))
+    rest = joined(everything(outbox))  # all that the connection was ever sent
+    outbox.settled(end_ms=1)
+    outbox.rewind()
+    assert joined(everything(outbox)) == rest[2:]
+
+
 def test_dropping_what_was_sent_loses_nothing() -> None:
     outbox = Outbox(most_bytes=16)
     for _ in range(10):
