@@ -72,7 +72,7 @@ class Call:
         self._stream = MediaStream()
         self._talk = Talk(Turns(max_call_ms=services.max_call_ms))
         self._playout = Playout(self._stream, self._send_on_wire, self._tell)
-        self._stt: SttStream = services.recogniser.stream(self._tell, journal=self._journal_stt)
+        self._stt: SttStream | None = None
         self._journal: Journal | None = None
         self._start: Started | None = None
         self._early: deque[tuple[Inbound, str | bytes]] | None = deque(maxlen=EARLY_MESSAGES)
@@ -215,6 +215,9 @@ class Call:
         log.info("call %s: started, stream %d", self.call_sid, arrival.stream)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            self._stt = services.recogniser.stream(
+                self._tell, name=f"call {self.call_sid}: recogniser", journal=self._journal_stt
+            )
             hearing = tasks.create_task(self._stt.run())
             keeping = tasks.create_task(self._keeper.run())
             others = [tasks.create_task(self._write()), tasks.create_task(self._watch())]
@@ -257,9 +260,11 @@ class Call:
         for command in commands:
             match command:
                 case Recognise(pcm):
-                    self._stt.push(pcm)
+                    if self._stt:
+                        self._stt.push(pcm)
                 case Finalize():
-                    self._stt.finalize()
+                    if self._stt:
+                        self._stt.finalize()
                 case Reply() | Say():
                     self._speak(command)
                 case StopSpeaking(reply):

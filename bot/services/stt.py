@@ -47,9 +47,9 @@ class Recogniser:
         self._url = rtzr.streaming_url(settings.api_url)
         self._tokens = tokens or Tokens(settings)
 
-    def stream(self, emit: Emit, *, journal: Journal | None = None) -> "SttStream":
-        """Return the recogniser of one call; events go to `emit`, text messages to `journal`."""
-        return SttStream(self, emit, journal=journal)
+    def stream(self, emit: Emit, *, name: str = "recogniser", journal: Journal | None = None) -> "SttStream":
+        """Return the recogniser of one call, `name` in the log; events go to `emit`, text messages to `journal`."""
+        return SttStream(self, emit, name=name, journal=journal)
 
     async def close(self) -> None:
         """Close what the process keeps open."""
@@ -110,8 +110,9 @@ def _refusal(error: InvalidStatus) -> RecogniserError:
 class SttStream:
     """The recogniser of one call. `push`, `finalize` and `end` never wait and never fail."""
 
-    def __init__(self, recogniser: Recogniser, emit: Emit, *, journal: Journal | None = None) -> None:
+    def __init__(self, recogniser: Recogniser, emit: Emit, *, name: str, journal: Journal | None = None) -> None:
         self._recogniser = recogniser
+        self._name = name
         self._emit = emit
         self._journal = journal
         self._outbox = Outbox(most_bytes=KEPT_BYTES, bytes_per_ms=PCM_BYTES_PER_MS)
@@ -163,7 +164,7 @@ class SttStream:
         finally:
             self._limit = None
             self.stats.dropped_bytes = self._outbox.dropped_bytes
-            log.info("recogniser: %s", self.stats.line())
+            log.info("%s: %s", self._name, self.stats.line())
 
     def _set_limit(self) -> None:
         if self._limit is not None:
@@ -179,15 +180,15 @@ class SttStream:
             try:
                 return await self._recogniser.connect(self.stats)
             except RecogniserFull as error:
-                log.warning("recogniser: no channel (%s)", error)
+                log.warning("%s: no channel (%s)", self._name, error)
                 if not self._ending:
                     self._emit(SttLost(SttLoss.FULL))
                 return None
             except RecogniserRefused as error:
-                log.error("recogniser: refused (%s)", error)
+                log.error("%s: refused (%s)", self._name, error)
                 break
             except RecogniserError as error:
-                log.warning("recogniser: try %d of %d failed (%s)", self._tries, len(DELAYS_S), error)
+                log.warning("%s: try %d of %d failed (%s)", self._name, self._tries, len(DELAYS_S), error)
         if not self._ending:
             self._emit(SttLost(SttLoss.UNREACHABLE))
         return None
@@ -214,7 +215,7 @@ class SttStream:
         self._short_lived = 0 if healthy else self._short_lived + 1
         self._tries = max(self._short_lived - 1, 0)
         if not self._session.ended:
-            log.warning("recogniser: socket %d closed on its own (%s)", self._connection, socket.close_code)
+            log.warning("%s: socket %d closed on its own (%s)", self._name, self._connection, socket.close_code)
         return self._session.ended
 
     async def _read(self, socket: ClientConnection) -> None:
@@ -231,7 +232,7 @@ class SttStream:
             inbound = self._session.receive(message)
         except RemoteProtocolError as error:
             self.stats.faults += 1
-            log.warning("recogniser: a message that is none (%s)", error)
+            log.warning("%s: a message that is none (%s)", self._name, error)
             return
         match inbound:
             case rtzr.Interim(seq=seq, text=text):
@@ -248,7 +249,7 @@ class SttStream:
                 self._emit(Final((self._connection, seq), text))
             case rtzr.ServerFault():
                 self.stats.faults += 1
-                log.warning("recogniser: it reports an error")
+                log.warning("%s: it reports an error", self._name)
             case rtzr.Ignored():
                 pass
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.audio.frames import MULAW_FRAME_BYTES, PCM_FRAME_BYTES
 from bot.conversation.commands import Command, Finalize, Recognise, Say
-from bot.conversation.events import CallStarted, MarkEchoed
+from bot.conversation.events import CallStarted, Interim, MarkEchoed
 from bot.conversation.talk import MAX_GAP_MS, Talk, mark_name, parse_mark
 from bot.conversation.turns import Turns
 from bot.protocols.twilio import Mark, Media
@@ -37,7 +37,10 @@ def started() -> Talk:
 
 def test_speech_is_recognised_and_finalized() -> None:
     utterance = (FIXTURES / "utterances" / "jia-lunch.ulaw").read_bytes()
-    commands = played(started(), SILENCE * 25 + utterance + SILENCE * 40, 155)
+    talk, half = started(), len(utterance) // 2 // MULAW_FRAME_BYTES * MULAW_FRAME_BYTES
+    commands = played(talk, SILENCE * 25 + utterance[:half], 155)
+    commands += talk.tell(Interim((1, 1), "점심에는"))
+    commands += played(talk, utterance[half:] + SILENCE * 40, talk.now_ms)
     assert [c for c in commands if isinstance(c, Finalize)]
     frames = 25 + len(utterance) // MULAW_FRAME_BYTES + 40
     assert len(pcm(commands)) in (frames * PCM_FRAME_BYTES, (frames + 1) * PCM_FRAME_BYTES)

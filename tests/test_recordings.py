@@ -1,0 +1,81 @@
+"""Recorded calls through the core at full speed: the talk that comes of each is the one that was recorded."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bot.__main__ import COMMANDS
+from bot.journal import read
+from bot.lab.replay import Replayed, replay
+
+CALLS = Path(__file__).parents[1] / "fixtures" / "calls"
+TEXTS = {row["name"]: row["text"] for row in json.loads((CALLS.parent / "utterances.json").read_text(encoding="utf-8"))}
+RECORDINGS = sorted(path.name.removesuffix(".jsonl.gz") for path in CALLS.glob("*.jsonl.gz"))
+
+
+@cache
+def replayed(name: str) -> tuple[Replayed, tuple[str, ...]]:
+    outcome = Replayed()
+    return outcome, tuple(replay(read(CALLS / f"{name}.jsonl.gz", None), outcome))
+
+
+def spoken(name: str) -> list[str]:
+    """What the caller of a script says, one text for each time the bot was waited for or talked over."""
+    steps = json.loads((CALLS / f"{name}.json").read_text(encoding="utf-8"))
+    parts = [step.get("say") or step.get("barge_in") for step in steps]
+    return [" ".join(TEXTS[part] for part in said if isinstance(part, str)) for said in parts if said]
+
+
+def test_there_are_recordings() -> None:
+    assert RECORDINGS == ["barge-in", "hang-up", "plain-day", "slow-speaker"]
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_every_word_is_in_the_talk_once_and_in_order(name: str) -> None:
+    outcome, _ = replayed(name)
+    assert [outcome.said[turn] for turn in sorted(outcome.said)] == spoken(name)
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_the_talk_ends_as_it_did(name: str) -> None:
+    outcome, _ = replayed(name)
+    if name == "hang-up":
+        assert (outcome.ended, outcome.statuses) == ("the caller hung up", [])
+    else:
+        assert (outcome.ended, outcome.statuses) == ("approved", ["draft", "approved"])
+    assert outcome.bad_messages == 0
+    assert outcome.frames * 20 == pytest.approx(outcome.length_ms, abs=400)
+
+
+def test_a_slow_speaker_s_pauses_cut_no_turn() -> None:
+    outcome, _ = replayed("slow-speaker")
+    assert outcome.stopped_replies >= 3
+    assert len(outcome.said) == 6
+
+
+def test_what_was_broken_off_is_not_taken_for_heard() -> None:
+    outcome, _ = replayed("barge-in")
+    assert outcome.stopped_replies >= 2
+    assert 0 not in outcome.heard
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_the_same_recording_gives_the_same_talk(name: str) -> None:
+    again = Replayed()
+    assert tuple(replay(read(CALLS / f"{name}.jsonl.gz", None), again)) == replayed(name)[1]
+
+
+def test_the_command_prints_the_talk(capsys: pytest.CaptureFixture[str]) -> None:
+    assert COMMANDS["replay"]([str(CALLS / "hang-up.jsonl.gz")]) == 0
+    printed = capsys.readouterr().out
+    assert "caller  병원에 갔더니 감기라고 하더라고요" in printed
+    assert printed.endswith("3 turns\n")
+
+
+def test_a_file_that_is_no_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.jsonl.gz"
+    broken.write_bytes(b"not a journal")
+    assert COMMANDS["replay"]([str(broken)]) == 1
+    assert "broken.jsonl.gz cannot be read" in capsys.readouterr().err
