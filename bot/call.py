@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from bot.conversation.commands import Command, Finalize, HangUp, Recognise, Reply, Say, StopSpeaking, WriteEntry
 from bot.conversation.events import CallStarted, Draining, Event, SentenceMade
+from bot.conversation.floor import State
 from bot.conversation.talk import Talk
 from bot.conversation.turns import Turns
 from bot.diary.entries import Scribe
@@ -85,6 +86,7 @@ class Call:
         self._heard_at = time.monotonic()
         self._tasks: asyncio.TaskGroup | None = None
         self._reply: asyncio.Task[None] | None = None
+        self._draft: asyncio.Task[None] | None = None
         self._keeper: Keeper | None = None
 
     # ── what the socket does ─────────────────────────────────────────────────────────────────────────────────────
@@ -118,13 +120,13 @@ class Call:
         self._early.append((inbound, message))
 
     def _hear(self, inbound: Inbound, message: str | bytes) -> None:
-        if self._journal and isinstance(message, str):
-            self._journal.keep(self._talk.now_ms, "twilio", "in", message)
         if isinstance(inbound, Stopped):
             self._stopped = True
             self._end()
             return
         try:
+            if self._journal and isinstance(message, str):
+                self._journal.keep(self._talk.now_ms, "twilio", "in", message)
             self._carry_out(self._talk.hear(inbound))
         except Exception as error:
             self._break_down(error)
@@ -136,7 +138,10 @@ class Call:
     def drain(self) -> None:
         """The process is going away: the caller is told, and everything is kept."""
         if self._tasks:
-            self._tell(Draining())
+            try:
+                self._tell(Draining())
+            except Exception as error:
+                self._break_down(error)
         else:
             self._end()
 
@@ -164,6 +169,7 @@ class Call:
         finally:
             if self._journal:
                 self._journal.close()
+                self._journal = None
             await self._close(NORMAL)
         if self._keeper:
             await self._keeper.write_what_is_left()
@@ -181,6 +187,8 @@ class Call:
 
     def _break_down(self, error: Exception) -> None:
         """A bug of ours ends this call and no other. Its message may hold what was said, so only its place is told."""
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
         place = "".join(traceback.format_tb(error.__traceback__))
         log.error("call %s: broke down with %s\n%s", self.call_sid, type(error).__name__, place)
         self._end()
@@ -208,10 +216,15 @@ class Call:
         assert self._start and self.call_sid
         services, store = self._services, self._services.store
         arrival = await store.call_arrived(self.call_sid, None)
-        said_before = tuple(await store.said(self.call_sid)) if arrival.stream > 1 else ()
+        before = await store.turns(self.call_sid) if arrival.stream > 1 else []
+        said_before = tuple(turn.said for turn in before if turn.said is not None)
+        turns_before = before[-1].turn + 1 if before else 0
         self._keeper = Keeper(store, services.scribe, self.call_sid, arrival.day)
         if services.journal:
-            self._journal = services.journal(self.call_sid, self._start.stream_sid)
+            try:
+                self._journal = services.journal(self.call_sid, self._start.stream_sid)
+            except OSError as error:
+                log.error("call %s: no journal: %s", self.call_sid, error.strerror)
         log.info("call %s: started, stream %d", self.call_sid, arrival.stream)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -221,20 +234,23 @@ class Call:
             hearing = tasks.create_task(self._stt.run())
             keeping = tasks.create_task(self._keeper.run())
             others = [tasks.create_task(self._write()), tasks.create_task(self._watch())]
-            self._tell(CallStarted(arrival.first_time, said_before))
+            self._tell(CallStarted(arrival.first_time, said_before, turns_before))
             self._let_in()
             await self._over.wait()
             self._stt.end()
             await hearing
+            said_goodbye = self._talk.turns.state is State.CLOSING
             if self._gone:
                 self._carry_out(self._talk.hang_up())
             self._stop_reply()
+            if self._draft:
+                self._draft.cancel()
+            if self._stopped or not self._gone or said_goodbye:
+                self._keeper.keep(HangUp(self._why))
             self._keeper.finish()
             await keeping
             for other in others:
                 other.cancel()
-        if self._stopped or not self._gone:
-            await store.call_ended(self.call_sid, self._why)
         log.info("call %s: ended after %d s: %s", self.call_sid, self._talk.now_ms // 1000, self._why)
 
     def _let_in(self) -> None:
@@ -271,7 +287,7 @@ class Call:
                     self._stop_reply()
                     self._playout.stop(reply)
                 case WriteEntry():
-                    self._spawn(self._write_entry(command))
+                    self._draft = self._spawn(self._write_entry(command))
                 case HangUp(why):
                     self._why = why
                     self._over.set()

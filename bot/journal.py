@@ -6,9 +6,11 @@ that a replay needs: the call clock is in the media messages. Tokens and signatu
 """
 
 import gzip
+import logging
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal
 
@@ -18,6 +20,8 @@ from bot.conversation import events
 from bot.conversation.events import Event
 from bot.diary.crypto import Keys
 from bot.errors import StoreError
+
+log = logging.getLogger(__name__)
 
 BLOCK_RECORDS = 100
 SECRET_PARAMETERS = re.compile(r'"token"\s*:\s*"[^"]*"')
@@ -64,15 +68,16 @@ class Journal:
     """Writes one call's journal."""
 
     def __init__(self, path: Path, keys: Keys) -> None:
-        self._file: IO[bytes] = path.open("ab")
+        self._file: IO[bytes] = path.open("ab", buffering=0)
         self._keys = keys
         self._batch: list[Record] = []
 
     @classmethod
     def begin(cls, folder: Path, call_sid: str, stream_sid: str, keys: Keys) -> "Journal":
-        """Open the journal of a media stream; the folder is made when it is missing."""
+        """Open the journal of a media stream; the folder is made when it is missing. OSError when it cannot be."""
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder / f"{call_sid}-{stream_sid}.journal", keys)
+        name = "-".join(re.sub(r"[^0-9A-Za-z]", "", sid) for sid in (call_sid, stream_sid))
+        return cls(folder / f"{name}.journal", keys)
 
     def keep(self, at_ms: int, wire: Wire, direction: Direction, message: str) -> None:
         """Add a message; our one-time token is taken out of it."""
@@ -84,14 +89,18 @@ class Journal:
 
     def _write(self) -> None:
         block = self._keys.encrypt(_encoder.encode(self._batch).decode())
-        self._file.write(b64encode(block) + b"\n")
         self._batch.clear()
+        try:
+            self._file.write(b64encode(block) + b"\n")
+        except OSError as error:
+            log.error("%s: %d records are lost: %s", self._file.name, BLOCK_RECORDS, error.strerror)
 
     def close(self) -> None:
         """Write what is left and close the file."""
         if self._batch:
             self._write()
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
 
 
 def read(path: Path, keys: Keys | None) -> Iterator[Record]:

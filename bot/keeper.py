@@ -9,7 +9,17 @@ import logging
 from collections import deque
 from datetime import date
 
-from bot.conversation.commands import CloseDay, ForgetDay, KeepEntry, KeepHeard, KeepSaid, Status, WriteEntry
+from bot.conversation.commands import (
+    CloseDay,
+    ForgetDay,
+    HangUp,
+    KeepEntry,
+    KeepHeard,
+    KeepSaid,
+    ReopenDay,
+    Status,
+    WriteEntry,
+)
 from bot.conversation.events import EntryWritten
 from bot.diary.entries import Entry, Scribe, plain_entry
 from bot.diary.store import Store
@@ -17,7 +27,7 @@ from bot.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-Keepable = KeepSaid | KeepHeard | KeepEntry | CloseDay | ForgetDay
+Keepable = KeepSaid | KeepHeard | KeepEntry | CloseDay | ForgetDay | ReopenDay | HangUp
 
 TRIES = 20
 """How often a commit is tried, a second apart, while the database is away."""
@@ -31,7 +41,7 @@ class Keeper:
         self._scribe = scribe
         self._call_sid = call_sid
         self._day = day
-        self._waiting: deque[Keepable] = deque()
+        self._waiting: deque[tuple[Keepable, Entry | None]] = deque()
         self._more = asyncio.Event()
         self._finished = False
         self._draft = 0
@@ -40,7 +50,9 @@ class Keeper:
 
     def keep(self, command: Keepable) -> None:
         """Commit this after all that came before it."""
-        self._waiting.append(command)
+        self._waiting.append((command, self._entry))
+        if isinstance(command, ForgetDay):
+            self._entry = None
         self._more.set()
 
     def finish(self) -> None:
@@ -52,16 +64,16 @@ class Keeper:
         """Commit until `finish`; when it was cancelled it can be run again, and goes on where it was."""
         while self._waiting or not self._finished:
             if self._waiting:
-                await self._commit_patiently(self._waiting[0])
+                await self._commit_patiently(*self._waiting[0])
                 self._waiting.popleft()
             else:
                 self._more.clear()
                 await self._more.wait()
 
-    async def _commit_patiently(self, command: Keepable) -> None:
+    async def _commit_patiently(self, command: Keepable, entry: Entry | None) -> None:
         for left in range(TRIES - 1, -1, -1):
             try:
-                return await self._commit(command)
+                return await self._commit(command, entry)
             except StoreError as error:
                 log.error("call %s: not kept yet, %d tries left: %s", self._call_sid, left, error)
                 await asyncio.sleep(1)
@@ -79,27 +91,34 @@ class Keeper:
         """After the call: put the day into better words than those that were kept at once."""
         if (left := self._unwritten) is None:
             return
-        entry = await self._scribe.write(left.said, left.corrections, self._day)
         try:
+            before = await self._store.said(self._call_sid)
+            entry = await self._scribe.write(left.said, left.corrections, self._day)
+            if await self._store.said(self._call_sid) != before:
+                return
             await self._save(entry, Status.UNCONFIRMED)
         except StoreError as error:
             log.error("call %s: its entry stays in the caller's own sentences: %s", self._call_sid, error)
 
-    async def _commit(self, command: Keepable) -> None:
+    async def _commit(self, command: Keepable, entry: Entry | None) -> None:
         match command:
             case KeepSaid(turn, text, from_ms, to_ms):
                 await self._store.add_said(self._call_sid, turn, text, from_ms, to_ms)
             case KeepHeard(turn, text):
                 await self._store.add_heard(self._call_sid, turn, text)
             case KeepEntry(status):
-                if self._entry:
-                    await self._save(self._entry, status)
+                if entry:
+                    await self._save(entry, status)
             case CloseDay(said, corrections):
                 await self._save(plain_entry(said, corrections, self._day), Status.UNCONFIRMED)
                 self._unwritten = command
+            case ReopenDay():
+                await self._store.set_entry_status(self._call_sid, Status.DRAFT)
+            case HangUp(why):
+                await self._store.call_ended(self._call_sid, why)
             case ForgetDay(for_good):
-                self._entry = None
                 await (self._store.forget_day if for_good else self._store.forget_so_far)(self._call_sid)
 
     async def _save(self, entry: Entry, status: Status) -> None:
-        await self._store.save_entry(self._call_sid, entry.title, entry.body, entry.mood, status)
+        if entry.body:
+            await self._store.save_entry(self._call_sid, entry.title, entry.body, entry.mood, status)

@@ -78,20 +78,22 @@ class Playout:
         self._live = reply
         self._queue = deque()
         self._queued_bytes = 0
+        self._room.set()
 
     async def sentence(self, reply: int, index: int, frames: AsyncIterable[bytes]) -> None:
         """Queue a sentence as its audio comes, a mark behind it; returns early once `reply` is not the live one."""
         size = 0
-        if not self._put(reply, _Begin(index)):
-            return
         async for chunk in frames:
+            if not size:
+                self._put(reply, _Begin(index))
             size += len(chunk)
             while self._live == reply and self._queued_bytes > QUEUE_BYTES:
                 self._room.clear()
                 await self._room.wait()
             if not self._put(reply, chunk):
                 return
-        self._put(reply, _End(index, size // MULAW_FRAME_BYTES * FRAME_MS))
+        if size:
+            self._put(reply, _End(index, size // MULAW_FRAME_BYTES * FRAME_MS))
 
     def end(self, reply: int) -> None:
         """No more sentences of `reply` will come."""

@@ -123,6 +123,11 @@ class ForgetDay:
 
 
 @dataclass(frozen=True, slots=True)
+class ReopenDay:
+    """The caller talks on after the goodbye: an entry that was approved is a draft again."""
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End the call."""
 
@@ -141,5 +146,6 @@ Command = (
     | KeepEntry
     | CloseDay
     | ForgetDay
+    | ReopenDay
     | HangUp
 )

@@ -63,6 +63,7 @@ class Dialogue:
     silences: int = 0
     """How many prompts the caller has left unanswered."""
     _misunderstood: int = 0
+    _forgotten: bool = False
 
     def begin(self, *, first_time: bool, said_before: tuple[str, ...]) -> Move:
         """Greet; after a dropped line, go on where the talk was."""
@@ -84,6 +85,8 @@ class Dialogue:
             case Stage.TALK | Stage.GOODBYE:
                 return self._talk(text, wish)
             case Stage.WRITING:
+                if wish is IntentKind.DISCARD:
+                    return self._decide(wish, "")
                 if _is_content(text):
                     self.said.append(text)
                     return self._write()
@@ -91,8 +94,12 @@ class Dialogue:
             case Stage.APPROVAL:
                 return self._approval(text, wish, rest)
             case Stage.CORRECTION:
-                if wish in (IntentKind.APPROVE, IntentKind.DISCARD):
+                if is_filler(text) or _is_sound(text):
+                    return _LISTEN
+                if wish is IntentKind.APPROVE or wish is IntentKind.DISCARD:
                     return self._decide(wish, "")
+                if wish is IntentKind.FINISH or wish is IntentKind.FAREWELL:
+                    return self._goodbye(LINES.goodbye_unconfirmed, "unconfirmed")
                 return self._decide(IntentKind.CORRECT, rest or text)
 
     def knows_key(self, digit: str) -> bool:
@@ -126,6 +133,8 @@ class Dialogue:
     def spoken(self) -> Move | None:
         """The bot has said what it had to say; None: it listens now."""
         if self.stage is Stage.WRITING and self.entry and self.entry.draft == self.draft:
+            if not self.entry.body:
+                return self._goodbye(LINES.goodbye_nothing, "nothing said", reopenable=True)
             self.stage = Stage.APPROVAL
             self._misunderstood = 0
             intro = LINES.corrected_intro if self.corrections else LINES.read_back_intro
@@ -165,9 +174,18 @@ class Dialogue:
 
     def reopens(self, text: str) -> bool:
         """Whether `text`, said while the goodbye is spoken, is real talk; if so, the talk goes on."""
-        if not self.reopenable or not _is_content(text):
+        found = intent(text)
+        discards = found is not None and found.kind is IntentKind.DISCARD
+        if not self.reopenable or not (discards or _is_content(text)):
             return False
         self.stage = Stage.TALK
+        return True
+
+    def notes(self, text: str) -> bool:
+        """Whether `text`, said while a goodbye is spoken that nothing cancels, belongs to the day; then it is taken."""
+        if self._forgotten or not _is_content(text):
+            return False
+        self.said.append(text)
         return True
 
     def copy(self) -> "Dialogue":
@@ -211,6 +229,8 @@ class Dialogue:
         return Move(write=True, say=LINES.writing)
 
     def _approval(self, text: str, wish: IntentKind | None, rest: str) -> Move:
+        if wish is None and is_filler(text):
+            return _LISTEN
         if wish is None and is_backchannel(text):
             wish = IntentKind.APPROVE
         if wish is IntentKind.APPROVE or wish is IntentKind.CORRECT or wish is IntentKind.DISCARD:
@@ -228,6 +248,7 @@ class Dialogue:
             return self._goodbye(LINES.goodbye_kept, "approved", keep=Status.APPROVED, reopenable=True)
         if wish is IntentKind.DISCARD:
             self._forget()
+            self._forgotten = True
             return self._goodbye(LINES.goodbye_discarded, "discarded", forget=ForgetDay(for_good=True))
         if rest:
             self.corrections.append(rest)

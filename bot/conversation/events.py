@@ -36,6 +36,7 @@ class CallStarted:
 
     first_time: bool
     said_before: tuple[str, ...] = ()
+    turns_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ them needs: beginning and stopping a reply, ending a turn, carrying out a move o
 clock but the `now_ms` that it is given.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 
@@ -69,7 +70,7 @@ class Floor:
         self.heard_turn = -1
         self.heard = ""
         self.reopened_turn: str | None = None
-        self.undo: tuple[int, Dialogue] | None = None
+        self.undo: tuple[int, Dialogue, tuple[str, ...]] | None = None
         self.utterances = Utterances()
         self.talking = False
         self.stopped = False
@@ -117,11 +118,11 @@ class Floor:
         return text
 
     def answer(self, text: str, now_ms: int) -> State:
-        before = self.dialogue.copy()
+        before, broken_off = self.dialogue.copy(), self.broken_off
         move = self.dialogue.turn(text, interrupted=bool(self.broken_off))
         state = self.carry_out(move, now_ms)
         if self.ledger and not move.forget and not move.keep:
-            self.undo = (self.ledger.reply, before)
+            self.undo = (self.ledger.reply, before, broken_off)
         return state
 
     def listen(self, now_ms: int, *, at_ms: int | None = None) -> State:
@@ -206,6 +207,7 @@ class Floor:
         unheard = ledger.started_ms is None or (not ledger.heard and now_ms - ledger.started_ms < SAME_TURN_MS)
         if unheard and self.undo and self.undo[0] == ledger.reply:
             self.dialogue = replace(self.undo[1], draft=self.dialogue.draft)
+            self.broken_off = self.undo[2]
             self.reopened_turn = self.history.pop().text
             self.ledger = None
             self.forget(Timer.MARK)
@@ -214,18 +216,18 @@ class Floor:
         self.close_ledger(ledger)
         return False
 
-    def keep_what_was_begun(self, now_ms: int) -> None:
-        """Words of a turn that never ended are words all the same, and so is the wish that they may hold."""
-        self.utterances.promote()
+    def keep_what_was_begun(self, now_ms: int) -> Move | None:
+        """Words of a turn that never ended are words all the same; give the wish that they may hold, to be settled."""
         self.talking = False
         if text := self.end_turn(now_ms):
-            move = self.dialogue.turn(text, interrupted=False)
-            self.settle(move)
+            return self.dialogue.turn(text, interrupted=bool(self.broken_off))
+        return None
 
-    def close_with(self, move: Move, now_ms: int) -> State:
-        self.keep_what_was_begun(now_ms)
+    def close_with(self, farewell: Callable[[], Move], now_ms: int) -> State:
+        if said := self.keep_what_was_begun(now_ms):
+            self.settle(said)
         self.stop_reply()
-        return self.carry_out(move, now_ms)
+        return self.carry_out(farewell(), now_ms)
 
     def hung_up(self, why: str) -> State:
         dialogue = self.dialogue

@@ -29,7 +29,6 @@ class Lines:
     goodbye_time: Line
     goodbye_draining: Line
     goodbye_plain: Line
-    time_soon: Line
     forgotten: Line
     nothing_to_forget: Line
     silence_first: Line
@@ -39,10 +38,6 @@ class Lines:
     stt_full: Line
     stt_lost: Line
     stt_lost_nothing: Line
-    store_lost: Line
-    nothing_heard: Line
-    not_understood: Line
-    say_again: Line
     greeted_back: Line
 
     def sentences(self) -> list[str]:

@@ -3,7 +3,7 @@
 Actions for the table in `turns.py`: each takes the floor, the event and the time, and gives the next state.
 """
 
-from bot.conversation.commands import Finalize
+from bot.conversation.commands import Finalize, ReopenDay
 from bot.conversation.endpointing import (
     WORDLESS_BREAK_IN_MS,
     WORDLESS_MS,
@@ -32,7 +32,11 @@ def speech_started(floor: Floor, event: SpeechStarted, now_ms: int) -> State:
         floor.turn_from_ms = event.at_ms
     floor.talking, floor.stopped, floor.noisy = True, False, False
     floor.forget(Timer.SILENCE)
-    floor.due[Timer.TURN] = now_ms + (WORDLESS_BREAK_IN_MS if floor.broken_off else WORDLESS_MS)
+    if floor.broken_off or floor.reopened_turn:
+        wait_ms = WORDLESS_BREAK_IN_MS
+    else:
+        wait_ms = WORDS_GONE_MS if floor.utterances.text else WORDLESS_MS
+    floor.due[Timer.TURN] = now_ms + wait_ms
     return State.LISTENING
 
 
@@ -67,6 +71,8 @@ def speech_stopped(floor: Floor, event: SpeechStopped, now_ms: int) -> State:
 def text(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     """Text while the caller talks, or out of the blue: speech too faint for the VAD, or drowned in noise."""
     final = isinstance(event, Final)
+    if not floor.talking and not floor.utterances.text:
+        floor.turn_from_ms = now_ms
     if not floor.utterances.take(event, now_ms):
         return floor.state
     floor.forget(Timer.SILENCE)
@@ -88,7 +94,7 @@ def words_ran_out(floor: Floor, event: Due, now_ms: int) -> State:
 
 def text_at_the_end(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     floor.utterances.take(event, now_ms)
-    if isinstance(event, Final):
+    if isinstance(event, Final) and not floor.utterances.interim_open:
         floor.forget(Timer.FINAL)
     if floor.stopped and Timer.TURN in floor.due:
         floor.wait_for_turn()
@@ -108,8 +114,12 @@ def key(floor: Floor, event: KeyPressed, now_ms: int) -> State:
     if not floor.dialogue.knows_key(event.digit):
         return floor.state
     floor.stop_reply()
-    floor.keep_what_was_begun(now_ms)
+    said = floor.keep_what_was_begun(now_ms)
     floor.forget(Timer.TURN, Timer.FINAL)
+    if said and event.digit != "3" and (said.write or not floor.dialogue.knows_key(event.digit)):
+        return floor.carry_out(said, now_ms)
+    if said:
+        floor.settle(said)
     return floor.carry_out(floor.dialogue.key(event.digit), now_ms)
 
 
@@ -133,7 +143,8 @@ def words_broke_in(floor: Floor, event: Interim | Final, now_ms: int) -> State:
         if isinstance(event, Final):
             floor.utterances.end_turn()
         return floor.state
-    floor.take_back_reply(now_ms)
+    if not floor.take_back_reply(now_ms):
+        floor.turn_from_ms = now_ms
     if isinstance(event, Interim):
         floor.due[Timer.TURN] = now_ms + WORDS_GONE_MS
         return State.LISTENING
@@ -142,6 +153,8 @@ def words_broke_in(floor: Floor, event: Interim | Final, now_ms: int) -> State:
 
 def talking_at_goodbye(floor: Floor, event: Event, now_ms: int) -> State:
     floor.talking = isinstance(event, SpeechStarted | SpeechResumed)
+    if isinstance(event, SpeechStarted):
+        floor.turn_from_ms = event.at_ms
     if isinstance(event, SpeechPaused):
         floor.out.append(Finalize())
     return State.CLOSING
@@ -152,11 +165,15 @@ def words_at_goodbye(floor: Floor, event: Interim | Final, now_ms: int) -> State
     final = isinstance(event, Final)
     new = floor.utterances.take(event, now_ms)
     if not new or not (final or floor.talking) or not floor.dialogue.reopens(event.text):
-        if final:
+        if final and new and floor.dialogue.notes(event.text):
+            floor.end_turn(now_ms)
+        elif final:
             floor.utterances.end_turn()
         return State.CLOSING
     floor.stop_reply()
     floor.hang_up = None
+    floor.out.append(ReopenDay())
     if floor.talking:
+        floor.due[Timer.TURN] = now_ms + WORDS_GONE_MS
         return State.LISTENING
     return floor.words_without_voice(now_ms)

@@ -29,7 +29,7 @@ LISTENS_ON_MS = 60_000
 
 def call_started(floor: Floor, event: CallStarted, now_ms: int) -> State:
     floor.due[Timer.CALL] = now_ms + floor.max_call_ms
-    floor.turn = len(event.said_before) - 1
+    floor.turn = max(event.turns_before, len(event.said_before)) - 1
     floor.history = [Exchange("caller", text) for text in event.said_before]
     move = floor.dialogue.begin(first_time=event.first_time, said_before=event.said_before)
     floor.carry_out(move, now_ms)
@@ -66,6 +66,7 @@ def mark_echoed(floor: Floor, event: MarkEchoed, now_ms: int) -> State:
 def reply_ended(floor: Floor, event: ReplyEnded, now_ms: int) -> State:
     if ledger := floor.live(event.reply):
         ledger.ended = True
+        floor.due.setdefault(Timer.MARK, now_ms + ledger.unplayed_ms + MARK_GRACE_MS)
         return floor.spoken_if_done(ledger, now_ms)
     return floor.state
 
@@ -95,18 +96,25 @@ def time_is_up(floor: Floor, event: Due, now_ms: int) -> State:
     if not free and now_ms < floor.max_call_ms + LISTENS_ON_MS:
         floor.due[Timer.CALL] = now_ms + 1_000
         return floor.state
-    return floor.close_with(floor.dialogue.time_is_up(), now_ms)
+    return floor.close_with(floor.dialogue.time_is_up, now_ms)
 
 
 def stt_lost(floor: Floor, event: SttLost, now_ms: int) -> State:
-    return floor.close_with(floor.dialogue.stt_lost(event.loss), now_ms)
+    return floor.close_with(lambda: floor.dialogue.stt_lost(event.loss), now_ms)
 
 
 def drain(floor: Floor, event: Draining, now_ms: int) -> State:
-    return floor.close_with(floor.dialogue.draining(), now_ms)
+    return floor.close_with(floor.dialogue.draining, now_ms)
+
+
+def drain_at_goodbye(floor: Floor, event: Draining, now_ms: int) -> State:
+    """The goodbye that is being said is the last one."""
+    floor.dialogue.reopenable = False
+    return floor.state
 
 
 def caller_gone(floor: Floor, event: CallerGone, now_ms: int) -> State:
-    floor.keep_what_was_begun(now_ms)
+    if said := floor.keep_what_was_begun(now_ms):
+        floor.settle(said)
     floor.stop_reply()
     return floor.hung_up("the caller hung up")

@@ -25,7 +25,7 @@ the last final (or that none will come). Several finals of one turn are joined. 
 its interim; when it then comes after all, its utterance is already used and it is dropped.
 
 Where noise keeps the VAD talking for ever, words decide alone: when no new one has come for long enough, the turn is
-over, and until the VAD has been quiet once, only words break in.
+over, and until the VAD hears speech begin anew, words alone break in.
 
 The turn is given back when the caller goes on: before the reply is heard, both parts are one turn and one exchange;
 afterwards the reply is cut to what the ledger knows to be heard. If what broke the reply off was no word, the reply
@@ -88,7 +88,7 @@ TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_L, Interim): _row(listening.text, _L),
     (_L, Final): _row(listening.text, _L, _E),
     (_L, KeyPressed): _row(listening.key, _L, _T, _B),
-    (_L, EntryWritten): _row(speaking.entry_written, _L, _T),
+    (_L, EntryWritten): _row(speaking.entry_written, _L, _T, _B),
     (_L, Timer.TURN): _row(listening.words_ran_out, _L, _T, _B),
     (_L, Timer.SILENCE): _row(speaking.silent_for_long, _T, _B),
     (_E, SpeechStarted): _row(listening.speech_started, _L),
@@ -106,6 +106,7 @@ TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_S, SentenceStarted): _row(speaking.sentence_started, _S),
     (_T, EntryWritten): _row(speaking.entry_written, _T),
     (_S, EntryWritten): _row(speaking.entry_written, _S),
+    (_B, Draining): _row(speaking.drain_at_goodbye, _B),
     (_B, SpeechStarted): _row(listening.talking_at_goodbye, _B),
     (_B, SpeechResumed): _row(listening.talking_at_goodbye, _B),
     (_B, SpeechPaused): _row(listening.talking_at_goodbye, _B),
@@ -113,7 +114,7 @@ TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_B, Final): _row(listening.words_at_goodbye, _B, _L, _E),
 }
 for _state in (_G, _T, _S, _B):
-    _after = (_X,) if _state is _B else (_L, _T, _state)
+    _after = (_X,) if _state is _B else (_L, _T, _B)
     TABLE[_state, SentenceMade] = _row(speaking.sentence_made, _state)
     TABLE[_state, SentenceSent] = _row(speaking.sentence_sent, _state)
     TABLE[_state, MarkEchoed] = _row(speaking.mark_echoed, _state, *_after)

@@ -7,6 +7,7 @@ may still grow, when the recogniser was slow and the caller went on in the same 
 from dataclasses import dataclass, field
 
 from bot.conversation.events import Final, Interim
+from bot.conversation.korean import normalise
 
 UtteranceKey = tuple[int, int]
 """An utterance: the number of the connection, and `seq` on it."""
@@ -41,11 +42,11 @@ class Utterances:
 
     def end_turn(self) -> str:
         """Give the text of the turn and begin the next one."""
+        self.promote()
         text = self.text
         for key, part in self._finals.items():
             self._used[key] = f"{self._used.get(key, '')} {part}".strip()
         self._finals.clear()
-        self._interims.clear()
         return text
 
     @property
@@ -67,4 +68,9 @@ class Utterances:
         text = event.text.strip()
         if (used := self._used.get(event.utterance)) is None:
             return text
-        return " ".join(text.split()[len(used.split()) :])
+        words, letters = text.split(), len(normalise(used))
+        if not normalise(text).startswith(normalise(used)):
+            return " ".join(words[len(used.split()) :])
+        while words and letters > 0:
+            letters -= len(normalise(words.pop(0)))
+        return " ".join(words)
