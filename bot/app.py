@@ -20,6 +20,7 @@ from bot.doors.live import LiveCall, LiveCalls
 from bot.doors.phone import PhoneDoor, Running
 from bot.doors.signature import LARGEST_BODY_BYTES
 from bot.doors.twiml import Documents
+from bot.errors import where
 from bot.settings import Settings
 from bot.wiring import call_factory, keep_warm, open_services
 
@@ -59,7 +60,7 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                     tasks.create_task(guarded("keeping warm", keep_warm(own))),
                     tasks.create_task(guarded("catching up", catch_up.for_ever())),
                 ]
-                app.phone.start(Running(own.store, live, call_factory(own), catch_up.soon))
+                app.phone.start(Running(own.store, live, call_factory(own, live), catch_up.soon))
                 yield
                 for task in background:
                     task.cancel()
@@ -87,14 +88,3 @@ async def end(live: LiveCalls) -> None:
     if not await live.finished(LAST_SAVING_S):
         log.warning("%d calls were cut off", len(live))
         live.cancel()
-
-
-def where(error: BaseException) -> str:
-    """The kind of an error and the line it came from, without its text, which may hold what was said."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f" at {trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else ""
-    return type(error).__name__ + place

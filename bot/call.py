@@ -7,27 +7,28 @@ socket, the writer, the keeper that commits turns in order, the reply that is be
 import asyncio
 import logging
 import time
-import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from bot.conversation.commands import Command, Finalize, HangUp, Recognise, Reply, Say, StopSpeaking, WriteEntry
-from bot.conversation.events import CallStarted, Draining, Event, SentenceMade
+from bot.conversation.events import CallStarted, Draining, Event
 from bot.conversation.floor import State
 from bot.conversation.talk import Talk
 from bot.conversation.turns import Turns
 from bot.diary.entries import Scribe
+from bot.diary.records import Arrival
 from bot.diary.store import Store
-from bot.errors import RemoteProtocolError, StoreError
-from bot.journal import Direction, Journal, encode_event
+from bot.errors import RemoteProtocolError, StoreError, where
+from bot.journal import Direction, Journal, Wire, encode_event
 from bot.keeper import Keeper
 from bot.playout import Playout
-from bot.protocols.twilio import Inbound, MediaStream, Started, Stopped
+from bot.protocols.twilio import Inbound, Media, MediaStream, Started, Stopped
 from bot.services.replies import Replies
 from bot.services.stt import Recogniser, SttStream
 from bot.services.tts import Voice
+from bot.speaker import Speaker
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ QUIET_S = 5.0
 
 BAD_MESSAGES = 20
 """So many messages that break the protocol end the stream."""
+
+OVERTIME_S = 120.0
+"""By the wall, so much longer than a call may last, a stream ends whatever its own clock says."""
 
 EARLY_MESSAGES = 500
 """So many messages wait while the token is checked."""
@@ -64,15 +68,23 @@ class Call:
     """A media socket, from its handshake to the moment when everything said on it is kept."""
 
     def __init__(
-        self, services: Services, send: Callable[[str], Awaitable[None]], close: Callable[[int], Awaitable[None]]
+        self,
+        services: Services,
+        send: Callable[[str], Awaitable[None]],
+        close: Callable[[int], Awaitable[None]],
+        *,
+        alone: Callable[["Call"], Awaitable[None]] | None = None,
     ) -> None:
+        """`alone` ends every other stream of this call in the process, and returns when they have saved."""
         self.call_sid: str | None = None
         self._services = services
         self._close = close
         self._send = send
+        self._alone = alone
         self._stream = MediaStream()
         self._talk = Talk(Turns(max_call_ms=services.max_call_ms))
         self._playout = Playout(self._stream, self._send_on_wire, self._tell)
+        self._speaker = Speaker(services.replies, services.voice, self._playout, self._tell)
         self._stt: SttStream | None = None
         self._journal: Journal | None = None
         self._start: Started | None = None
@@ -93,7 +105,6 @@ class Call:
 
     def receive(self, message: str | bytes) -> None:
         """Take a message of the media socket. Garbage is counted and costs the call nothing, until it is too much."""
-        self._heard_at = time.monotonic()
         try:
             inbound = self._stream.receive(message)
         except RemoteProtocolError as error:
@@ -124,9 +135,10 @@ class Call:
             self._stopped = True
             self._end()
             return
+        if isinstance(inbound, Media):
+            self._heard_at = time.monotonic()
         try:
-            if self._journal and isinstance(message, str):
-                self._journal.keep(self._talk.now_ms, "twilio", "in", message)
+            self._note("twilio", "in", message)
             self._carry_out(self._talk.hear(inbound))
         except Exception as error:
             self._break_down(error)
@@ -163,8 +175,7 @@ class Call:
         except* StoreError as failed:
             log.error("call %s: %s", self.call_sid, failed.exceptions[0])
         except* Exception as crash:
-            for error in crash.exceptions:
-                self._break_down(error)
+            self._break_down(crash)
             await self._save_what_is_left()
         finally:
             if self._journal:
@@ -187,10 +198,7 @@ class Call:
 
     def _break_down(self, error: Exception) -> None:
         """A bug of ours ends this call and no other. Its message may hold what was said, so only its place is told."""
-        while isinstance(error, ExceptionGroup):
-            error = error.exceptions[0]
-        place = "".join(traceback.format_tb(error.__traceback__))
-        log.error("call %s: broke down with %s\n%s", self.call_sid, type(error).__name__, place)
+        log.error("call %s: broke down with %s", self.call_sid, where(error))
         self._end()
 
     async def _admitted(self) -> bool:
@@ -214,12 +222,12 @@ class Call:
 
     async def _talk_it_through(self) -> None:
         assert self._start and self.call_sid
-        services, store = self._services, self._services.store
-        arrival = await store.call_arrived(self.call_sid, None)
-        before = await store.turns(self.call_sid) if arrival.stream > 1 else []
-        said_before = tuple(turn.said for turn in before if turn.said is not None)
-        turns_before = before[-1].turn + 1 if before else 0
-        self._keeper = Keeper(store, services.scribe, self.call_sid, arrival.day)
+        services = self._services
+        if self._alone:
+            await self._alone(self)
+        arrival = await services.store.call_arrived(self.call_sid, None)
+        started = await self._take_up(arrival)
+        self._keeper = Keeper(services.store, services.scribe, self.call_sid, arrival)
         if services.journal:
             try:
                 self._journal = services.journal(self.call_sid, self._start.stream_sid)
@@ -229,12 +237,12 @@ class Call:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._stt = services.recogniser.stream(
-                self._tell, name=f"call {self.call_sid}: recogniser", journal=self._journal_stt
+                self._tell, name=f"call {self.call_sid}: recogniser", journal=partial(self._note, "rtzr")
             )
             hearing = tasks.create_task(self._stt.run())
             keeping = tasks.create_task(self._keeper.run())
             others = [tasks.create_task(self._write()), tasks.create_task(self._watch())]
-            self._tell(CallStarted(arrival.first_time, said_before, turns_before))
+            self._tell(started)
             self._let_in()
             await self._over.wait()
             self._stt.end()
@@ -253,23 +261,35 @@ class Call:
                 other.cancel()
         log.info("call %s: ended after %d s: %s", self.call_sid, self._talk.now_ms // 1000, self._why)
 
+    async def _take_up(self, arrival: Arrival) -> CallStarted:
+        """What the talk begins with: nothing, or what was said on the streams of this call before."""
+        if arrival.stream == 1:
+            return CallStarted(arrival.first_time)
+        store, call_sid = self._services.store, self.call_sid or ""
+        await store.reopen(call_sid)
+        before = await store.turns(call_sid)
+        said = tuple(turn.said for turn in before if turn.said is not None)
+        return CallStarted(arrival.first_time, said, before[-1].turn + 1 if before else 0)
+
     def _let_in(self) -> None:
         early, self._early = self._early, None
         for inbound, message in early or ():
             self._hear(inbound, message)
 
     async def _watch(self) -> None:
-        """End a stream that has fallen silent on an open socket."""
-        while (quiet_s := time.monotonic() - self._heard_at) < QUIET_S:  # noqa: ASYNC110 (a message a frame sets no event)
-            await asyncio.sleep(QUIET_S - quiet_s)
-        log.warning("call %s: no media for %d s", self.call_sid, QUIET_S)
+        """End a stream that brings no media on an open socket, or whose clock stands still for ever."""
+        self._heard_at = time.monotonic()
+        ends_at = self._heard_at + self._services.max_call_ms / 1000 + OVERTIME_S
+        while (left_s := min(self._heard_at + QUIET_S, ends_at) - time.monotonic()) > 0:  # noqa: ASYNC110 (no event a frame)
+            await asyncio.sleep(left_s)
+        log.warning("call %s: no media for %.0f s, or longer than any call", self.call_sid, QUIET_S)
         self._end()
 
     # ── events and commands ──────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, event: Event) -> None:
         if self._journal:
-            self._journal.keep(self._talk.now_ms, "event", "in", encode_event(event))
+            self._note("event", "in", encode_event(event))
         self._carry_out(self._talk.tell(event))
 
     def _carry_out(self, commands: list[Command]) -> None:
@@ -305,30 +325,12 @@ class Call:
     def _speak(self, command: Reply | Say) -> None:
         self._stop_reply()
         self._playout.begin(command.reply)
-        self._reply = self._spawn(self._make_reply(command))
+        self._reply = self._spawn(self._speaker.speak(command))
 
     def _stop_reply(self) -> None:
         if self._reply:
             self._reply.cancel()
             self._reply = None
-
-    async def _make_reply(self, command: Reply | Say) -> None:
-        """Turn a reply into sound, sentence by sentence, as fast as it can be made."""
-        if isinstance(command, Say):
-            for index, sentence in enumerate(command.sentences):
-                await self._say(command.reply, index, sentence)
-        else:
-            async with aclosing(self._services.replies.sentences(command.history)) as sentences:
-                index = 0
-                async for sentence in sentences:
-                    self._tell(SentenceMade(command.reply, index, sentence))
-                    await self._say(command.reply, index, sentence)
-                    index += 1
-        self._playout.end(command.reply)
-
-    async def _say(self, reply: int, index: int, sentence: str) -> None:
-        async with aclosing(self._services.voice.frames(sentence)) as frames:
-            await self._playout.sentence(reply, index, frames)
 
     async def _write_entry(self, command: WriteEntry) -> None:
         assert self._keeper
@@ -345,10 +347,9 @@ class Call:
             self._end()
 
     async def _send_on_wire(self, message: str) -> None:
-        if self._journal:
-            self._journal.keep(self._talk.now_ms, "twilio", "out", message)
+        self._note("twilio", "out", message)
         await self._send(message)
 
-    def _journal_stt(self, direction: Direction, message: str | bytes) -> None:
+    def _note(self, wire: Wire, direction: Direction, message: str | bytes) -> None:
         if self._journal and isinstance(message, str):
-            self._journal.keep(self._talk.now_ms, "rtzr", direction, message)
+            self._journal.keep(self._talk.now_ms, wire, direction, message)

@@ -11,14 +11,15 @@ from datetime import date
 from typing import Protocol
 
 from bot.conversation.commands import Mood, Status
+from bot.conversation.dialogue import content
 from bot.errors import StoreError
 
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 200
-AGAIN_S = 600.0
+AGAIN_S = 60.0
 # Long enough for a call that is live in another process to have written its own entry.
-SOON_S = 60.0
+SOON_S = 10.0
 
 
 class Entry(Protocol):
@@ -49,6 +50,7 @@ class UnwrittenStore(Protocol):
     """What the catch-up needs of the store."""
 
     async def calls_without_entry(self) -> list[str]: ...
+    async def abandoned_drafts(self) -> list[str]: ...
     async def said(self, call_sid: str) -> list[str]: ...
     async def call_arrived(self, call_sid: str, number: str | None) -> Dated: ...
     async def save_entry(self, call_sid: str, title: str, body: str, mood: Mood, status: Status) -> bool: ...
@@ -72,8 +74,9 @@ class CatchUp:
     async def for_ever(self) -> None:
         """Write what is missing now, every `AGAIN_S`, and `SOON_S` after it was asked for."""
         while True:
-            await self.run()
+            # Before the look, so that what ends during it is not missed.
             self._wake.clear()
+            await self.run()
             try:
                 await asyncio.wait_for(self._wake.wait(), AGAIN_S)
                 await asyncio.sleep(SOON_S)
@@ -81,9 +84,15 @@ class CatchUp:
                 pass
 
     async def run(self) -> int:
-        """Write at most `MOST_AT_ONCE` entries; returns how many. A failing store ends it."""
+        """Write at most `MOST_AT_ONCE` entries; returns how many. A failing store ends it.
+
+        A draft that nobody approved, of a call that nobody ended, becomes unconfirmed by its end.
+        """
         written = 0
         try:
+            for call_sid in await self._store.abandoned_drafts():
+                if not self._is_live(call_sid):
+                    await self._store.call_ended(call_sid, "abandoned")
             call_sids = [sid for sid in await self._store.calls_without_entry() if sid not in self._nothing_told]
             for call_sid in call_sids[:MOST_AT_ONCE]:
                 if not self._is_live(call_sid):
@@ -95,7 +104,7 @@ class CatchUp:
         return written
 
     async def _write(self, call_sid: str) -> bool:
-        said = await self._store.said(call_sid)
+        said = content(await self._store.said(call_sid))
         day = (await self._store.call_arrived(call_sid, None)).day
         entry = await self._scribe.write(said, (), day)
         await self._store.call_ended(call_sid, "abandoned")

@@ -14,6 +14,8 @@ IlgiError
     └── WrongKey              DIARY_KEY does not open what is stored
 """
 
+_MOST_PLACES = 6
+
 
 class IlgiError(Exception):
     """The root: catch this to catch everything of ours."""
@@ -66,3 +68,19 @@ class StoreError(IlgiError):
 
 class WrongKey(StoreError):
     """No key of DIARY_KEY opens what is stored."""
+
+
+def where(error: BaseException) -> str:
+    """The kind of an error and the lines it came through, innermost first: one line, for the log.
+
+    Its text is left out, since it may hold what was said; of a group the first error is told.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append(f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    kind = type(error).__name__
+    return f"{kind} at {' < '.join(reversed(places[-_MOST_PLACES:]))}" if places else kind

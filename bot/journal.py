@@ -7,6 +7,7 @@ that a replay needs: the call clock is in the media messages. Tokens and signatu
 
 import gzip
 import logging
+import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ class Journal:
     """Writes one call's journal."""
 
     def __init__(self, path: Path, keys: Keys) -> None:
-        self._file: IO[bytes] = path.open("ab", buffering=0)
+        self._file: IO[bytes] = open(path, "ab", buffering=0, opener=_private)  # noqa: SIM115 (closed by `close`)
         self._keys = keys
         self._batch: list[Record] = []
 
@@ -101,6 +102,10 @@ class Journal:
             self._write()
         with suppress(OSError):
             self._file.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def read(path: Path, keys: Keys | None) -> Iterator[Record]:

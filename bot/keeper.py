@@ -7,7 +7,6 @@ what the talk is doing now.
 import asyncio
 import logging
 from collections import deque
-from datetime import date
 
 from bot.conversation.commands import (
     CloseDay,
@@ -22,6 +21,7 @@ from bot.conversation.commands import (
 )
 from bot.conversation.events import EntryWritten
 from bot.diary.entries import Entry, Scribe, plain_entry
+from bot.diary.records import Arrival
 from bot.diary.store import Store
 from bot.errors import StoreError
 
@@ -34,13 +34,14 @@ TRIES = 20
 
 
 class Keeper:
-    """The keeper of call `call_sid`, whose day is `day`."""
+    """The keeper of one media stream of call `call_sid`."""
 
-    def __init__(self, store: Store, scribe: Scribe, call_sid: str, day: date) -> None:
+    def __init__(self, store: Store, scribe: Scribe, call_sid: str, arrival: Arrival) -> None:
         self._store = store
         self._scribe = scribe
         self._call_sid = call_sid
-        self._day = day
+        self._day = arrival.day
+        self._stream = arrival.stream
         self._waiting: deque[tuple[Keepable, Entry | None]] = deque()
         self._more = asyncio.Event()
         self._finished = False
@@ -91,12 +92,11 @@ class Keeper:
         """After the call: put the day into better words than those that were kept at once."""
         if (left := self._unwritten) is None:
             return
+        entry = await self._scribe.write(left.said, left.corrections, self._day)
+        if not entry.body:
+            return
         try:
-            before = await self._store.said(self._call_sid)
-            entry = await self._scribe.write(left.said, left.corrections, self._day)
-            if await self._store.said(self._call_sid) != before:
-                return
-            await self._save(entry, Status.UNCONFIRMED)
+            await self._store.rewrite_entry(self._call_sid, self._stream, entry.title, entry.body, entry.mood)
         except StoreError as error:
             log.error("call %s: its entry stays in the caller's own sentences: %s", self._call_sid, error)
 

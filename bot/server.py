@@ -18,7 +18,7 @@ from uvicorn.loops.auto import auto_loop_factory
 
 from bot.app import DRAIN_S, IlgiApp, create_app
 from bot.doors.asgi import LARGEST_MESSAGE_BYTES
-from bot.errors import IlgiError, SettingError
+from bot.errors import IlgiError, SettingError, where
 from bot.settings import Settings, load
 from bot.wiring import open_services
 
@@ -60,10 +60,23 @@ def serve(settings: Settings) -> int:
 
 
 def configure_logging() -> None:
-    """One line a record, to stderr; other packages only with warnings."""
+    """One line a record, to stderr; other packages only with warnings, and the server's without stack traces."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("uvicorn.error", "asyncio"):
+        logging.getLogger(name).addFilter(in_one_line)
+
+
+def in_one_line(record: logging.LogRecord) -> bool:
+    """A logging filter that puts the place of an error where its stack trace and its text would be.
+
+    The server logs what a peer did wrong as if it were an error of its own.
+    """
+    if isinstance(record.exc_info, tuple) and (error := record.exc_info[1]):
+        record.msg, record.args = "%s: %s", (record.getMessage().partition("\n")[0], where(error))
+        record.exc_info = record.exc_text = None
+    return True
 
 
 class Server(uvicorn.Server):

@@ -5,6 +5,7 @@ optional one takes its built-in or closes its door; an empty value is an absent 
 are used for: no database, no network, no other part of the bot but its errors.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -139,7 +140,7 @@ def load_store(environ: Environ) -> StoreSettings:
     if diary_keys is None and scheme in _POSTGRES:
         raise SettingError("DIARY_KEY", "is required with PostgreSQL")
     journal_dir = _text(environ, "JOURNAL_DIR")
-    if journal_dir is not None and Path(journal_dir).exists() and not Path(journal_dir).is_dir():
+    if journal_dir is not None and os.path.exists(journal_dir) and not os.path.isdir(journal_dir):
         raise SettingError("JOURNAL_DIR", "is there, but is not a directory")
     return StoreSettings(
         database_url=database_url,
@@ -159,7 +160,7 @@ def _whole(environ: Environ, name: str, default: int, low: int, high: int) -> in
     if text is None:
         return default
     if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-        raise SettingError(name, f"must be a whole number from {low} to {high}, not {text!r}")
+        raise SettingError(name, f"must be a whole number from {low} to {high}")
     return int(text)
 
 
@@ -168,7 +169,7 @@ def _timezone(environ: Environ) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise SettingError("TIMEZONE", f"{name!r} is not a time zone such as 'Asia/Seoul'") from error
+        raise SettingError("TIMEZONE", "is not a time zone such as 'Asia/Seoul'") from error
 
 
 def is_loopback(host: str) -> bool:
@@ -301,5 +302,5 @@ def _tts(environ: Environ, openai: OpenAiSettings | None) -> Tts:
             raise SettingError("TTS", "is openai, but OPENAI_API_KEY is missing")
         return "openai"
     if text != "espeak":
-        raise SettingError("TTS", f"must be openai or espeak, not {text!r}")
+        raise SettingError("TTS", "must be openai or espeak")
     return "espeak"

@@ -4,6 +4,7 @@ It must not know routes, or what a call does with these.
 """
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -16,7 +17,8 @@ from bot.conversation.texts import prompt
 from bot.diary.crypto import Keys
 from bot.diary.entries import Scribe
 from bot.diary.store import Store, keys_of
-from bot.doors.live import NewCall
+from bot.doors.live import LiveCalls, NewCall
+from bot.errors import SettingError
 from bot.journal import Journal
 from bot.services.llm import ChatModel
 from bot.services.replies import Replies
@@ -34,6 +36,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
     What is open is closed at the end of the block, in reverse order.
     """
+    if settings.journal_dir:
+        await asyncio.to_thread(_probe, settings.journal_dir)
     keys = keys_of(settings.database_url, settings.diary_keys)
     async with AsyncExitStack() as stack:
         store = await Store.open(settings.database_url, keys, timezone=settings.timezone)
@@ -66,14 +70,24 @@ async def keep_warm(services: Services) -> None:
         await asyncio.sleep(AGAIN_S)
 
 
+def _probe(folder: Path) -> None:
+    """Make the folder of the journals, and see that a file can be written there."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0")
+    except OSError as error:
+        raise SettingError("JOURNAL_DIR", f"cannot be written to: {error.strerror}") from error
+
+
 def _journal(folder: Path, keys: Keys, call_sid: str, stream_sid: str) -> Journal:
     return Journal.begin(folder, call_sid, stream_sid, keys)
 
 
-def call_factory(services: Services) -> NewCall:
-    """Makes a call of each media socket."""
+def call_factory(services: Services, live: LiveCalls) -> NewCall:
+    """Makes a call of each media socket; `live` will own it."""
 
     def new_call(send: Callable[[str], Awaitable[None]], close: Callable[[int], Awaitable[None]]) -> Call:
-        return Call(services, send, close)
+        return Call(services, send, close, alone=live.alone)
 
     return new_call

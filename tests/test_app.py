@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from bot.app import create_app, end, guarded, where
+from bot.app import create_app, end, guarded
 from bot.doors.live import LiveCalls
 from bot.settings import load
 
@@ -70,10 +70,6 @@ async def test_a_cancelled_call_is_not_swallowed():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-
-
-def test_an_error_without_a_place():
-    assert where(ValueError("secret")) == "ValueError"
 
 
 async def test_at_the_end_a_call_that_does_not_end_is_cut_off(monkeypatch, caplog):

@@ -23,6 +23,7 @@ class Written:
 class Store:
     def __init__(self, **said):
         self.talks = said
+        self.drafts = []
         self.saved = {}
         self.ended = {}
         self.looked = asyncio.Event()
@@ -33,6 +34,9 @@ class Store:
         if self.fails:
             raise StoreError("no database")
         return [call_sid for call_sid in self.talks if call_sid not in self.saved]
+
+    async def abandoned_drafts(self):
+        return [call_sid for call_sid in self.drafts if call_sid not in self.ended]
 
     async def said(self, call_sid):
         return self.talks[call_sid]
@@ -81,6 +85,40 @@ async def test_a_call_with_nothing_for_a_diary_gets_no_entry_and_is_not_looked_a
     assert store.ended == {"CA1": "abandoned"}
     store.talks["CA1"] = ["산책했어요"]
     assert await catching.run() == 0
+
+
+async def test_what_is_no_part_of_a_day_is_not_in_the_entry():
+    store = Store(CA1=["여보세요", "산책했어요", "음", "오늘은 여기까지 할게"])
+    assert await catch_up(store).run() == 1
+    assert store.saved["CA1"][1] == "산책했어요"
+
+
+async def test_a_draft_of_a_call_that_nobody_ended_gets_its_end():
+    store = Store()
+    store.drafts = ["CA1", "CA2"]
+    await catch_up(store, live={"CA2"}).run()
+    assert store.ended == {"CA1": "abandoned"}
+
+
+async def test_a_call_that_ends_during_a_look_is_looked_at_soon(monkeypatch):
+    monkeypatch.setattr(catchup, "SOON_S", 0)
+    store = Store()
+    catching = catch_up(store)
+    looks = []
+
+    async def look():
+        looks.append(len(looks))
+        if len(looks) == 1:
+            catching.soon("CA1")
+        else:
+            store.looked.set()
+        return []
+
+    store.calls_without_entry = look
+    running = asyncio.create_task(catching.for_ever())
+    async with asyncio.timeout(10):
+        await store.looked.wait()
+    running.cancel()
 
 
 async def test_a_failing_store_is_one_line_of_the_log(caplog):

@@ -149,3 +149,31 @@ async def test_a_waiting_voice_goes_on_when_there_is_room(wire: Wire, monkeypatc
         await wire.playout.sentence(1, 0, frames(30, chunk=5))
         await wire.until("mark")
     assert len(wire.audio()) == 30 * MULAW_FRAME_BYTES
+
+
+async def test_a_sentence_has_not_started_before_its_first_sound(wire: Wire) -> None:
+    made = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        await made.wait()
+        yield b"\x11" * MULAW_FRAME_BYTES
+
+    wire.playout.begin(1)
+    speaking = asyncio.create_task(wire.playout.sentence(1, 0, slow()))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert wire.events == []
+    made.set()
+    await speaking
+    await wire.until("mark")
+    assert wire.events[0] == SentenceStarted(1, 0)
+
+
+async def test_a_sentence_without_sound_never_starts(wire: Wire) -> None:
+    wire.playout.begin(1)
+    await wire.playout.sentence(1, 0, frames(0))
+    await wire.playout.sentence(1, 1, frames(2))
+    wire.playout.end(1)
+    await wire.until("mark")
+    await asyncio.sleep(0)
+    assert wire.events == [SentenceStarted(1, 1), SentenceSent(1, 1, 40), ReplyEnded(1)]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import COMMANDS
-from bot.journal import read
+from bot.diary.crypto import Keys
+from bot.journal import Journal, read
 from bot.lab.replay import Replayed, replay
 
 CALLS = Path(__file__).parents[1] / "fixtures" / "calls"
@@ -72,6 +73,34 @@ def test_the_command_prints_the_talk(capsys: pytest.CaptureFixture[str]) -> None
     printed = capsys.readouterr().out
     assert "caller  병원에 갔더니 감기라고 하더라고요" in printed
     assert printed.endswith("3 turns\n")
+
+
+@pytest.mark.parametrize("name", ["missing.journal", "missing.jsonl.gz", ""])
+def test_a_file_that_is_not_there_is_named_and_no_key_is_made(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/diary.db")
+    monkeypatch.delenv("DIARY_KEY", raising=False)
+    assert COMMANDS["replay"]([str(tmp_path / name)]) == 1
+    assert f"{tmp_path / name} is not there" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_is_opened_with_the_key_that_is_there_and_none_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/diary.db")
+    monkeypatch.delenv("DIARY_KEY", raising=False)
+    key = tmp_path / "diary.db.key"
+    journal = Journal.begin(tmp_path, "CA1", "MZ1", Keys.load_or_create(key))
+    journal.keep(20, "twilio", "in", "{}")
+    journal.close()
+    (kept,) = tmp_path.glob("*.journal")
+    assert COMMANDS["replay"]([str(kept)]) == 0
+    key.rename(tmp_path / "elsewhere")
+    assert COMMANDS["replay"]([str(kept)]) == 1
+    assert "set DIARY_KEY" in capsys.readouterr().err
+    assert not key.exists()
 
 
 def test_a_file_that_is_no_recording_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

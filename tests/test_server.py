@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import os
 import re
 import signal
@@ -20,7 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from bot.lab.rtzr import RtzrLab
-from bot.server import run
+from bot.server import in_one_line, run
 
 ROOT = Path(__file__).resolve().parents[1]
 CALL_SID, STREAM_SID, ACCOUNT_SID = "CA" + "b2" * 16, "MZ" + "c3" * 16, "AC" + "a1" * 16
@@ -103,6 +104,10 @@ async def serving(folder, **changes):
         ({"PORT": "http"}, "PORT"),
         ({"RTZR_CLIENT_SECRET": ""}, "RTZR_CLIENT_SECRET"),
         ({"DIARY_KEY": "short"}, "DIARY_KEY"),
+        ({"DATABASE_URL": "sqlite://user:pass@host/x.db"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "sqlite:///x%00y.db"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "sqlite:////"}, "DATABASE_URL"),
+        ({"JOURNAL_DIR": "/dev/null/journals"}, "JOURNAL_DIR"),
     ],
 )
 def test_a_bad_setting_is_one_line_that_names_it_and_nothing_is_started(tmp_path, capsys, changes, name):
@@ -110,6 +115,60 @@ def test_a_bad_setting_is_one_line_that_names_it_and_nothing_is_started(tmp_path
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"ilgi: {name}: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_folder_that_cannot_be_written_to_is_named_before_anything_is_made(tmp_path, capsys, monkeypatch):
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("bot.wiring.tempfile.TemporaryFile", full)
+    assert run(environment(tmp_path, JOURNAL_DIR=str(tmp_path / "deep" / "journals"))) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "ilgi: JOURNAL_DIR: cannot be written to: No space left on device"
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+
+
+async def test_the_journal_folder_is_made_at_the_start(tmp_path):
+    folder = tmp_path / "deep" / "journals"
+    async with serving(tmp_path, JOURNAL_DIR=str(folder)) as bot:
+        assert json.loads(await bot.get("/health"))["status"] == "ok"
+        assert list(folder.iterdir()) == []
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+NO_TEXT = b"\x81\x82\x00\x00\x00\x00\xff\xff"
+NO_UPGRADE = b"GET /twilio/media HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+async def test_what_a_peer_does_wrong_is_no_stack_trace(tmp_path):
+    async with serving(tmp_path) as bot:
+        for sent in (NO_TEXT, NO_TEXT * 2, b"\x81\x02\xff\xff"):
+            async with connect(f"ws://127.0.0.1:{bot.port}/twilio/media", compression=None) as peer:
+                peer.transport.write(sent)
+                with suppress(ConnectionClosed):
+                    await peer.recv()
+        reader, writer = await asyncio.open_connection("127.0.0.1", bot.port)
+        writer.write(NO_UPGRADE)
+        assert b" 4" in await reader.readline()
+        writer.close()
+        async with asyncio.timeout(WAIT_S):
+            while json.loads(await bot.get("/health"))["calls"]:
+                await asyncio.sleep(0.01)
+        bot.process.send_signal(signal.SIGTERM)
+        assert await bot.ended() == 0
+    assert sum("the media socket was closed" in line for line in bot.lines) >= 2
+    assert all(re.match(r"\d{4}-\d\d-\d\d ", line) for line in bot.lines), bot.lines
+
+
+def test_an_error_of_the_server_is_one_line_without_its_text():
+    try:
+        raise ValueError("오늘 산책했어요")
+    except ValueError as error:
+        told = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("asyncio", logging.ERROR, __file__, 1, "broke at 100%\n<future 산책>", (), told)
+    assert in_one_line(record)
+    line = logging.Formatter().format(record)
+    assert re.fullmatch(r"broke at 100%: ValueError at test_server\.py:\d+", line)
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path, capsys):

@@ -100,6 +100,18 @@ def test_a_malformed_setting_is_named(name, value):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", ["PORT", "MAX_CALL_MINUTES", "TTS", "TIMEZONE", "DATABASE_URL", "ALLOW_UNSIGNED"])
+def test_a_secret_in_the_wrong_place_is_not_shown(name):
+    with pytest.raises(SettingError) as error:
+        settings(**{name: "sk-secret"})
+    assert error.value.name == name
+    assert "secret" not in str(error.value)
+
+
+def test_a_journal_folder_that_cannot_be_looked_at_is_left_to_its_use():
+    assert settings(JOURNAL_DIR="x" * 300).journal_dir == Path("x" * 300)
+
+
 @pytest.mark.parametrize(
     ("changes", "name"),
     [

@@ -124,7 +124,7 @@ class ForgetDay:
 
 @dataclass(frozen=True, slots=True)
 class ReopenDay:
-    """The caller talks on after the goodbye: an entry that was approved is a draft again."""
+    """The caller said more after approving of the day: the entry that was approved is a draft again."""
 
 
 @dataclass(frozen=True, slots=True)

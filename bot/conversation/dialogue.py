@@ -4,6 +4,7 @@ The dialogue knows words and not time: `turns.py` tells it what the caller said 
 gets a `Move` back. What counts as the day is decided here: commands, greetings and mere 네 or 음 are no part of it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -67,7 +68,7 @@ class Dialogue:
 
     def begin(self, *, first_time: bool, said_before: tuple[str, ...]) -> Move:
         """Greet; after a dropped line, go on where the talk was."""
-        self.said = [text for text in said_before if _is_content(text)]
+        self.said = content(said_before)
         if said_before:
             return Move(say=LINES.resumed)
         return Move(say=LINES.greeting_first if first_time else LINES.greeting_again)
@@ -198,6 +199,11 @@ class Dialogue:
         return bool(self.said) and self._settled != self._size
 
     @property
+    def was_settled(self) -> bool:
+        """The caller approved of the day before saying more."""
+        return self._settled != (0, 0)
+
+    @property
     def entry_is_current(self) -> bool:
         """The entry that was written last holds all that was said."""
         return self.entry is not None and self.entry.draft == self.draft and self._drafted == self._size
@@ -278,6 +284,11 @@ class Dialogue:
         self.stage = Stage.GOODBYE
         self.reopenable = reopenable
         return Move(say=line, keep=keep, forget=forget, hang_up=why)
+
+
+def content(said: Iterable[str]) -> list[str]:
+    """What of the turns of a call belongs into its diary."""
+    return [text for text in said if _is_content(text)]
 
 
 def _is_sound(text: str) -> bool:

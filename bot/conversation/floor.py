@@ -17,6 +17,7 @@ from bot.conversation.commands import (
     KeepEntry,
     KeepHeard,
     KeepSaid,
+    ReopenDay,
     Reply,
     Say,
     Status,
@@ -232,6 +233,8 @@ class Floor:
     def hung_up(self, why: str) -> State:
         dialogue = self.dialogue
         self.due.clear()
+        if dialogue.unsettled and dialogue.was_settled:
+            self.out.append(ReopenDay())
         if dialogue.unsettled and dialogue.entry_is_current:
             self.out.append(KeepEntry(Status.UNCONFIRMED))
         elif dialogue.unsettled:

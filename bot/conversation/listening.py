@@ -3,7 +3,7 @@
 Actions for the table in `turns.py`: each takes the floor, the event and the time, and gives the next state.
 """
 
-from bot.conversation.commands import Finalize, ReopenDay
+from bot.conversation.commands import Finalize
 from bot.conversation.endpointing import (
     WORDLESS_BREAK_IN_MS,
     WORDLESS_MS,
@@ -172,7 +172,6 @@ def words_at_goodbye(floor: Floor, event: Interim | Final, now_ms: int) -> State
         return State.CLOSING
     floor.stop_reply()
     floor.hang_up = None
-    floor.out.append(ReopenDay())
     if floor.talking:
         floor.due[Timer.TURN] = now_ms + WORDS_GONE_MS
         return State.LISTENING

@@ -20,6 +20,9 @@ MAX_GAP_MS = 5_000
 JITTER_MS = 60
 """Timestamps jitter by less than this; only more is a gap."""
 
+LONGEST_MARK = 20
+"""Letters in a name of `mark_name`."""
+
 
 class Talk:
     """A call's ears and its turn-taking."""
@@ -97,4 +100,5 @@ def mark_name(reply: int, index: int) -> str:
 def parse_mark(name: str) -> MarkEchoed | None:
     """Read a name of `mark_name`; None: it is not one of ours."""
     reply, _, index = name.partition(":")
-    return MarkEchoed(int(reply), int(index)) if reply.isdecimal() and index.isdecimal() else None
+    ours = len(name) <= LONGEST_MARK and name.isascii() and reply.isdecimal() and index.isdecimal()
+    return MarkEchoed(int(reply), int(index)) if ours else None

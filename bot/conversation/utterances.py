@@ -20,16 +20,20 @@ class Utterances:
     _finals: dict[UtteranceKey, str] = field(default_factory=dict)
     _interims: dict[UtteranceKey, str] = field(default_factory=dict)
     _used: dict[UtteranceKey, str] = field(default_factory=dict)
+    _promoted: set[UtteranceKey] = field(default_factory=set)
     _last_final_ms: int = -1
 
     def take(self, event: Interim | Final, now_ms: int) -> bool:
         """Take a text; False: it says nothing that is not known already."""
+        self._drop_what_is_said_again(event.utterance[0])
         text = self._new_part(event)
         if isinstance(event, Interim):
             if text and event.utterance not in self._finals:
                 self._interims[event.utterance] = text
             return bool(text)
         self._last_final_ms = now_ms
+        self._promoted.discard(event.utterance)
+        text = text or self._interims.get(event.utterance, "")
         self._interims.pop(event.utterance, None)
         if text:
             self._finals[event.utterance] = text
@@ -37,8 +41,18 @@ class Utterances:
 
     def promote(self) -> None:
         """Take the interims that stand open for finals."""
+        self._promoted |= self._interims.keys()
         self._finals.update(self._interims)
         self._interims.clear()
+
+    def _drop_what_is_said_again(self, connection: int) -> None:
+        """A new connection hears all audio since the last final once more: interims of the old one are void."""
+        for parts in (self._interims, self._finals):
+            unsettled = [
+                key for key in parts if key[0] < connection and (parts is self._interims or key in self._promoted)
+            ]
+            for key in unsettled:
+                del parts[key]
 
     def end_turn(self) -> str:
         """Give the text of the turn and begin the next one."""

@@ -23,6 +23,7 @@ from bot.errors import SettingError, StoreError
 
 BUSY_TIMEOUT_MS = 10_000
 SCRUB_TIMEOUT_MS = 500
+_POSTGRESQL_QUERY = frozenset({"sslmode", "ssl"})
 SCHEMA_LOCK = 0x696C6769  # any number, the same in every process
 
 
@@ -34,10 +35,17 @@ def parse_url(database_url: str) -> URL:
         raise SettingError("DATABASE_URL", "is not the address of a database") from error
     kind = url.drivername.partition("+")[0]
     if kind == "sqlite":
-        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        if url.host is not None or url.username is not None or url.query:
+            raise SettingError("DATABASE_URL", "has more than a file: an SQLite diary is sqlite:///FILE")
+        file = url.database
+        if not file or file == ":memory:" or file.startswith("file:") or "\0" in file:
             raise SettingError("DATABASE_URL", "names no file: an SQLite diary is sqlite:///FILE")
         return url.set(drivername="sqlite+aiosqlite")
     if kind in ("postgres", "postgresql"):
+        if url.port is not None and not 0 < url.port < 65536:
+            raise SettingError("DATABASE_URL", "has a port that is none")
+        if url.query.keys() - _POSTGRESQL_QUERY:
+            raise SettingError("DATABASE_URL", "may have nothing but sslmode=… after its ?")
         sslmode = url.query.get("sslmode")
         url = url.difference_update_query(["sslmode"]).set(drivername="postgresql+asyncpg")
         return url if sslmode is None else url.update_query_dict({"ssl": sslmode})
@@ -45,9 +53,14 @@ def parse_url(database_url: str) -> URL:
 
 
 def sqlite_file(database_url: str) -> Path | None:
-    """The file of an SQLite diary, None for another database; SettingError as in `parse_url`."""
+    """The file of an SQLite diary, None for another database; SettingError as in `parse_url`, or for a directory."""
     url = parse_url(database_url)
-    return Path(url.database or "") if url.drivername == "sqlite+aiosqlite" else None
+    if url.drivername != "sqlite+aiosqlite":
+        return None
+    file = Path(url.database or "")
+    if os.path.isdir(file):
+        raise SettingError("DATABASE_URL", "names a directory: an SQLite diary is sqlite:///FILE")
+    return file
 
 
 class Database:

@@ -6,9 +6,10 @@ They know tables alone: no keys, no clock, and nothing of what the columns hold.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Exists, Row, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Exists, Row, Select, and_, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from bot.conversation.commands import Status
 from bot.diary.schema import callers, calls, entries, turns
 from bot.errors import StoreError
 
@@ -47,19 +48,29 @@ async def is_first(connection: AsyncConnection, row: Row[Any]) -> bool:
 
 def calls_without_entry(then: datetime) -> Select[str]:
     """The sids of calls with something said and no entry that have ended, or where nothing happened since `then`."""
-    last_turn_at = select(func.max(turns.c.at)).where(turns.c.call_sid == calls.c.call_sid).scalar_subquery()
-    abandoned = and_(
-        calls.c.arrived_at < then,
-        last_turn_at < then,
-        or_(calls.c.token_used_at.is_(None), calls.c.token_used_at < then),
-    )
     query = select(calls.c.call_sid).where(
         calls.c.forgotten_at.is_(None),
         _something_said(),
         ~exists().where(entries.c.call_sid == calls.c.call_sid),
-        or_(calls.c.ended_at.is_not(None), abandoned),
+        or_(calls.c.ended_at.is_not(None), _abandoned(then)),
     )
     return query.order_by(calls.c.arrived_at, calls.c.call_sid)
+
+
+def abandoned_drafts(then: datetime) -> Select[str]:
+    """The sids of calls whose entry is a draft, that nobody ended, and where nothing happened since `then`."""
+    query = select(calls.c.call_sid).join(entries, entries.c.call_sid == calls.c.call_sid)
+    query = query.where(entries.c.status == Status.DRAFT.value, calls.c.ended_at.is_(None), _abandoned(then))
+    return query.order_by(calls.c.arrived_at, calls.c.call_sid)
+
+
+def _abandoned(then: datetime) -> ColumnElement[bool]:
+    last_turn_at = select(func.max(turns.c.at)).where(turns.c.call_sid == calls.c.call_sid).scalar_subquery()
+    return and_(
+        calls.c.arrived_at < then,
+        last_turn_at < then,
+        or_(calls.c.token_used_at.is_(None), calls.c.token_used_at < then),
+    )
 
 
 def entries_with_callers(number_hash: bytes | None) -> Select[Any]:

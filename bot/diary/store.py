@@ -216,6 +216,29 @@ class Store:
             await self._database.upsert(connection, entries, {"call_sid": call_sid}, {**values, "day": call.day})
         return True
 
+    async def rewrite_entry(self, call_sid: str, stream: int, title: str, body: str, mood: Mood) -> bool:
+        """Put an unconfirmed entry into other words; False when stream `stream` is not the call's last any more."""
+        last = select(calls.c.stream).where(calls.c.call_sid == call_sid).scalar_subquery()
+        change = update(entries).where(
+            entries.c.call_sid == call_sid, entries.c.status == Status.UNCONFIRMED.value, last == stream
+        )
+        values = {
+            "title_sealed": self._keys.encrypt(title),
+            "body_sealed": self._keys.encrypt(body),
+            "mood": mood.value,
+            "written_at": self._clock(),
+        }
+        async with self._database.write() as connection:
+            return (await connection.execute(change.values(values))).rowcount == 1
+
+    async def reopen(self, call_sid: str) -> None:
+        """The talk goes on: an entry that the caller has not approved is void, and will be written again."""
+        void = delete(entries).where(
+            entries.c.call_sid == call_sid, entries.c.status.in_([Status.DRAFT.value, Status.UNCONFIRMED.value])
+        )
+        async with self._database.write() as connection:
+            await connection.execute(void)
+
     async def set_entry_status(self, call_sid: str, status: Status) -> bool:
         """Change what became of an entry; False when there is none to change. Status DISCARDED is `forget_day`."""
         if status is Status.DISCARDED:
@@ -269,6 +292,12 @@ class Store:
     async def calls_without_entry(self) -> list[str]:
         """Calls with something said and no entry that ended, or where nothing happened for 10 min; oldest first."""
         query = queries.calls_without_entry(self._clock() - ABANDONED_AFTER)
+        async with self._database.read() as connection:
+            return list((await connection.scalars(query)).all())
+
+    async def abandoned_drafts(self) -> list[str]:
+        """Calls whose entry is a draft, that nobody ended, and where nothing happened for 10 min; oldest first."""
+        query = queries.abandoned_drafts(self._clock() - ABANDONED_AFTER)
         async with self._database.read() as connection:
             return list((await connection.scalars(query)).all())
 

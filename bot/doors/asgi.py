@@ -14,7 +14,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_MESSAGE_BYTES = 64 * 1024
-TOO_BIG, NOT_UTF8, POLICY = 1009, 1007, 1008
+TOO_BIG, NOT_UTF8, BAD_FRAME = 1009, 1007, 1002
 _SCOPE_KEY = "ilgi.socket"
 
 
@@ -117,6 +117,11 @@ def media_sockets(app: AsgiApp) -> AsgiApp:
                 socket.ended(event)
             return event
 
-        await app({**scope, _SCOPE_KEY: socket}, receive_rest, send)
+        async def send_rest(event: MutableMapping[str, Any]) -> None:
+            # Quart closes what its handler leaves, also when the call has closed it.
+            if event["type"] != "websocket.close" or socket.close_code is None:
+                await send(event)
+
+        await app({**scope, _SCOPE_KEY: socket}, receive_rest, send_rest)
 
     return wrapped

@@ -27,6 +27,9 @@ class LiveCall(Protocol):
         """Live; returns when all is saved."""
 
 
+SETTLE_S = 3.0
+"""How long the next stream of a call waits for the one before it to save."""
+
 NewCall = Callable[[Callable[[str], Awaitable[None]], Callable[[int], Awaitable[None]]], LiveCall]
 
 
@@ -37,6 +40,7 @@ class LiveCalls:
         self._tasks = tasks
         self._run = run
         self._live: dict[asyncio.Task[None], LiveCall] = {}
+        self._admitted: set[LiveCall] = set()
         self.draining = False
 
     def __len__(self) -> int:
@@ -46,10 +50,34 @@ class LiveCalls:
         """Begin a call and own it."""
         task = self._tasks.create_task(self._run(call))
         self._live[task] = call
-        task.add_done_callback(self._live.pop)
+        task.add_done_callback(self._over)
         if self.draining:
             call.drain()
         return task
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._admitted.discard(self._live.pop(task))
+
+    def end(self, call_sid: str) -> None:
+        """Tell every live call of this CallSid that its socket is over."""
+        for call in self._of(call_sid).values():
+            call.gone()
+
+    async def alone(self, call: LiveCall) -> None:
+        """Make `call` the only stream of its CallSid: end those that were before it, and wait until they have saved.
+
+        Returns after `SETTLE_S` at the latest. Each stream says this when it is let in, so that a stream nobody let in
+        ends none, and of two that come at once the one that says it last goes on.
+        """
+        self._admitted.add(call)
+        others = {
+            task: other
+            for task, other in self._of(call.call_sid).items()
+            if other is not call and other in self._admitted
+        }
+        for other in others.values():
+            other.gone()
+        await self._wait(set(others), SETTLE_S)
 
     def drain(self) -> None:
         """Ask every live call to end, and every later one at once."""
@@ -64,16 +92,19 @@ class LiveCalls:
 
     def holds(self, call_sid: str) -> bool:
         """Whether a call of this CallSid is live here, or still saving."""
-        return any(call.call_sid == call_sid for call in self._live.values())
+        return bool(self._of(call_sid))
 
     async def settled(self, call_sid: str, timeout_s: float) -> None:
         """Wait until no call of this CallSid is live here, or until the time is over."""
-        await self._wait({task for task, call in self._live.items() if call.call_sid == call_sid}, timeout_s)
+        await self._wait(set(self._of(call_sid)), timeout_s)
 
     async def finished(self, timeout_s: float) -> bool:
         """Wait until no call is live; False when the time was over first."""
         await self._wait(set(self._live), timeout_s)
         return not self._live
+
+    def _of(self, call_sid: str | None) -> dict[asyncio.Task[None], LiveCall]:
+        return {task: call for task, call in self._live.items() if call.call_sid == call_sid}
 
     async def _wait(self, tasks: set[asyncio.Task[None]], timeout_s: float) -> None:
         if tasks:

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from quart import Blueprint, Response, request, websocket
 
-from bot.doors.asgi import LARGEST_MESSAGE_BYTES, NOT_UTF8, TOO_BIG, MediaSocket
-from bot.doors.live import LiveCalls, NewCall
+from bot.doors.asgi import BAD_FRAME, LARGEST_MESSAGE_BYTES, NOT_UTF8, TOO_BIG, MediaSocket
+from bot.doors.live import SETTLE_S, LiveCalls, NewCall
 from bot.doors.signature import SIGNATURE_HEADER, Form, Signatures, parse_form
 from bot.doors.twiml import CONTENT_TYPE, Documents
 from bot.errors import StoreError
@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 
 MOST_RESUMES = 3
 BROKEN = 1011
-_SETTLE_S = 3.0
+_FAULTS = {
+    TOO_BIG: f"a message over {LARGEST_MESSAGE_BYTES} bytes",
+    NOT_UTF8: "not UTF-8",
+    BAD_FRAME: "not the frames of a WebSocket",
+}
 _FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
 
@@ -89,7 +93,11 @@ class PhoneDoor:
         return routes
 
     async def voice(self) -> Response:
-        """A call has come: the document that connects it. The same again for a repeated request."""
+        """A call has come: the document that connects it.
+
+        A repeated request gets the same document until its stream is there, and then one for another stream: Twilio
+        may not have seen the first. The talk goes on where it is, until that other stream is let in.
+        """
         form, refusal = await self._form()
         if form is None:
             return refusal
@@ -104,7 +112,7 @@ class PhoneDoor:
             return self._document("fallback")
 
     async def after(self) -> Response:
-        """The stream is over: hang up after a goodbye, take up a talk whose socket broke."""
+        """The stream is over: end it here too, hang up after a goodbye, take up a talk whose socket broke."""
         form, refusal = await self._form()
         if form is None:
             return refusal
@@ -114,7 +122,9 @@ class PhoneDoor:
             if form.get("CallStatus", "") in _FINAL:
                 await self._ended(call_sid, form["CallStatus"])
                 return self._document("empty")
-            await running.live.settled(call_sid, _SETTLE_S)
+            # Twilio asks only once the stream is over, also when its socket is still open here.
+            running.live.end(call_sid)
+            await running.live.settled(call_sid, SETTLE_S)
             if await running.store.is_ended(call_sid):
                 return self._document("hangup")
             if running.live.draining:
@@ -172,8 +182,7 @@ class PhoneDoor:
             await socket.close(BROKEN)
         finally:
             call.gone()
-            if socket.close_code in (TOO_BIG, NOT_UTF8):
-                why = f"a message over {LARGEST_MESSAGE_BYTES} bytes" if socket.close_code == TOO_BIG else "not UTF-8"
+            if why := _FAULTS.get(socket.close_code or 0):
                 log.warning("call %s: the media socket was closed: %s", call.call_sid or "unknown", why)
         return None
 

@@ -25,16 +25,27 @@ def show(line: LogLine) -> None:
     print(f"{line.at_ms / 1000:7.2f} s  {line.what:<10} {line.detail}", flush=True)
 
 
-async def overhear(diary: Store, call_sid: str) -> None:
-    """Print what the bot said as soon as the diary holds that it was heard; ends by cancellation."""
-    printed: dict[int, str] = {}
-    while True:
-        for turn in await diary.turns(call_sid):
+class Overheard:
+    """What the bot says, as the diary holds it once it was heard."""
+
+    def __init__(self, diary: Store, call_sid: str) -> None:
+        self._diary = diary
+        self._call_sid = call_sid
+        self._printed: dict[int, str] = {}
+
+    async def show(self) -> None:
+        """Print what is new."""
+        for turn in await self._diary.turns(self._call_sid):
             heard = turn.heard or ""
-            if new := heard.removeprefix(printed.get(turn.turn, "")).strip():
-                print(f"{'':10} bot        {new}", flush=True)
-                printed[turn.turn] = heard
-        await asyncio.sleep(0.2)
+            if new := heard.removeprefix(self._printed.get(turn.turn, "")).strip():
+                print(f"{'':10} {'bot':<10} {new}", flush=True)
+                self._printed[turn.turn] = heard
+
+    async def follow(self) -> None:
+        """Print it as it comes; ends by cancellation."""
+        while True:
+            await self.show()
+            await asyncio.sleep(0.2)
 
 
 async def demo(*, offline: bool, script: str) -> int:
@@ -45,9 +56,11 @@ async def demo(*, offline: bool, script: str) -> int:
         secret, call_sid = make_secret(), new_call_sid()
         async with staged(Path(folder), offline=offline, settings={"DIARY_KEY": secret}) as stage:
             diary = await Store.open(stage.bot.environ["DATABASE_URL"], Keys.parse(secret))
-            overhearing = asyncio.create_task(overhear(diary, call_sid))
+            overheard = Overheard(diary, call_sid)
+            following = asyncio.create_task(overheard.follow())
             report = await stage.twilio.call(script, call_sid=call_sid, on_event=show)
-            overhearing.cancel()
+            following.cancel()
+            await overheard.show()
             await diary.close()
             entries = await stage.bot.entries()
             faults = _print_outcome(stage, report, entries)

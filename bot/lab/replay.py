@@ -14,11 +14,13 @@ from bot.conversation.commands import Command, HangUp, KeepEntry, KeepHeard, Kee
 from bot.conversation.events import EntryWritten
 from bot.conversation.talk import Talk
 from bot.conversation.turns import Turns
+from bot.diary.crypto import Keys
+from bot.diary.database import sqlite_file
 from bot.diary.store import keys_of
 from bot.errors import IlgiError, RemoteProtocolError
 from bot.journal import Record, decode_event, read
 from bot.protocols.twilio import MediaStream, Stopped
-from bot.settings import load_store
+from bot.settings import StoreSettings, load_store
 
 
 @dataclass(slots=True)
@@ -87,17 +89,25 @@ def replay(records: Iterable[Record], outcome: Replayed) -> Iterator[str]:
     outcome.frames, outcome.length_ms = talk.frames, talk.now_ms
 
 
+def _keys(settings: StoreSettings) -> Keys | None:
+    """The keys that are there: a replay makes none."""
+    file = sqlite_file(settings.database_url)
+    if settings.diary_keys is None and (file is None or not file.with_name(file.name + ".key").is_file()):
+        return None
+    return keys_of(settings.database_url, settings.diary_keys)
+
+
 def main(argv: list[str], environ: Mapping[str, str]) -> int:
     """Run the command; exit status 1 when the file cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m bot replay", description=__doc__)
     parser.add_argument("file", type=Path, help="a journal of JOURNAL_DIR, or a recording of fixtures/calls")
     path: Path = parser.parse_args(argv).file
     outcome = Replayed()
+    if not path.is_file():
+        print(f"{path} is not there, or is not a file", file=sys.stderr)
+        return 1
     try:
-        keys = None
-        if path.suffix != ".gz":
-            settings = load_store(environ)
-            keys = keys_of(settings.database_url, settings.diary_keys)
+        keys = None if path.suffix == ".gz" else _keys(load_store(environ))
         for line in replay(read(path, keys), outcome):
             print(line)
     except IlgiError as error:

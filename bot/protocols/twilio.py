@@ -114,8 +114,8 @@ _NEXT: dict[tuple[_State, str], _State] = {
 }
 _KNOWN_EVENTS = frozenset(event for _, event in _NEXT)
 
-_Sid = Annotated[str, msgspec.Meta(min_length=1)]
-_Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+_Sid = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]{1,64}$")]
+_Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=24 * 3_600_000)]
 
 
 class _Format(msgspec.Struct, rename="camel"):

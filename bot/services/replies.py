@@ -3,6 +3,7 @@
 It must not know when an answer is spoken, or how the model is reached.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -18,6 +19,7 @@ from bot.services.llm import ChatModel, Message
 
 log = logging.getLogger(__name__)
 
+FIRST_SENTENCE_S = 4.0
 SENTENCES = 3
 LETTERS = 200
 EXCHANGES = 40
@@ -75,9 +77,11 @@ class Replies:
             trace.source = "model"
             try:
                 async with aclosing(self._from_model(self._model, history, trace, begun)) as found:
-                    async for sentence in found:
+                    sentence = await _first(found)
+                    while sentence is not None:
                         given += 1
                         yield sentence
+                        sentence = await anext(found, None)
                 self._cool_down.worked()
             except ModelError as error:
                 self._cool_down.failed()
@@ -121,6 +125,15 @@ class Replies:
             yield sentence
         if reply.is_empty:
             raise ModelError("nothing that can be said")
+
+
+async def _first(sentences: AsyncGenerator[str]) -> str | None:
+    """The first sentence; ModelError when it is not whole in time."""
+    try:
+        async with asyncio.timeout(FIRST_SENTENCE_S):
+            return await anext(sentences, None)
+    except TimeoutError:
+        raise ModelError(f"no whole sentence within {FIRST_SENTENCE_S:g} s") from None
 
 
 class _Limits:

@@ -49,7 +49,7 @@ class Shaper:
         whole_bytes = len(pcm) - len(pcm) % 2
         self._half_sample = pcm[whole_bytes:]
         self._held = np.concatenate([self._held, np.frombuffer(pcm[:whole_bytes], "<i2")])
-        sounding = np.flatnonzero((self._held > _SOUND) | (self._held < -_SOUND))
+        sounding = _sounding(self._held)
         if not len(sounding):
             if not self._begun:
                 self._held = self._held[-self._lead :]
@@ -68,9 +68,16 @@ class Shaper:
 
     def finish(self) -> bytes:
         """Return the end of the sound, faded out; nothing when there was none."""
-        out = self._held[: len(self._fade) + self._tail].copy() if self._begun else np.zeros(0, "<i2")
+        sounding = _sounding(self._held)
+        end = (int(sounding[-1]) + 1 if len(sounding) else len(self._fade)) + self._tail
+        out = self._held[:end].copy() if self._begun else np.zeros(0, "<i2")
         self._held = self._held[:0]
         fade = self._fade[: len(out)][::-1]
         if len(out):
             out[-len(fade) :] = np.rint(out[-len(fade) :] * fade)
         return out.tobytes()
+
+
+def _sounding(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.intp]:
+    """Where there is sound."""
+    return np.flatnonzero((samples > _SOUND) | (samples < -_SOUND))

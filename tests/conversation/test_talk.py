@@ -72,7 +72,9 @@ def test_the_call_clock_never_goes_back(stamps: list[int]) -> None:
         before = talk.now_ms
 
 
-@pytest.mark.parametrize("name", ["", "7", "7:", ":1", "a:b", "7:1:2", "responsePart", "-1:0"])
+@pytest.mark.parametrize(
+    "name", ["", "7", "7:", ":1", "a:b", "7:1:2", "responsePart", "-1:0", "9" * 5_000 + ":0", "１:０"]
+)
 def test_a_mark_that_is_not_ours_is_nothing(name: str) -> None:
     assert parse_mark(name) is None
     assert started().hear(Mark(name)) == []

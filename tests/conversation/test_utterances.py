@@ -47,6 +47,23 @@ def test_an_utterance_that_grew_after_its_turn_gives_only_what_is_new() -> None:
     assert not texts.take(Final(A, "비가 왔어요. 그래서 집에 있었어요."), 0)
 
 
+def test_an_interim_that_stands_open_at_the_end_of_a_turn_is_used_in_it() -> None:
+    texts = Utterances()
+    texts.take(Interim(A, "비가 왔어요"), 0)
+    assert texts.end_turn() == "비가 왔어요"
+    assert texts.text == "" and not texts.interim_open
+    assert not texts.take(Final(A, "비가 왔어요."), 0)
+
+
+def test_an_utterance_that_is_spaced_otherwise_after_its_turn_gives_only_what_is_new() -> None:
+    texts = Utterances()
+    texts.take(Interim(A, "비가 왔어요"), 0)
+    texts.end_turn()
+    assert not texts.take(Final(A, "비가왔어요"), 0)
+    assert texts.take(Final(A, "비가왔어요 그래서 집에 있었어요"), 0)
+    assert texts.end_turn() == "그래서 집에 있었어요"
+
+
 def test_after_a_reconnect_the_same_seq_is_another_utterance() -> None:
     texts = Utterances()
     texts.take(Final((1, 1), "비가 왔어요"), 0)
@@ -54,11 +71,23 @@ def test_after_a_reconnect_the_same_seq_is_another_utterance() -> None:
     assert texts.take(Final((2, 1), "집에 있었어요"), 0)
 
 
-def test_an_empty_final_takes_its_interim_away() -> None:
+def test_an_empty_final_does_not_take_words_away() -> None:
     texts = Utterances()
-    texts.take(Interim(A, "음"), 0)
-    assert not texts.take(Final(A, "  "), 10)
-    assert texts.text == "" and not texts.interim_open and texts.final_since(10)
+    texts.take(Interim(A, "비가 왔어요"), 0)
+    assert texts.take(Final(A, "  "), 10)
+    assert texts.text == "비가 왔어요" and not texts.interim_open and texts.final_since(10)
+    assert not texts.take(Final(B, ""), 20)
+    assert texts.end_turn() == "비가 왔어요"
+
+
+def test_what_a_new_connection_hears_again_is_not_counted_twice() -> None:
+    texts = Utterances()
+    texts.take(Final((1, 1), "비가 왔어요"), 0)
+    texts.take(Interim((1, 2), "우산을"), 0)
+    texts.promote()
+    texts.take(Interim((2, 1), "우산을 샀"), 0)
+    texts.take(Final((2, 1), "우산을 샀어요"), 0)
+    assert texts.end_turn() == "비가 왔어요 우산을 샀어요"
 
 
 @given(st.lists(st.lists(st.sampled_from(["비", "눈", "해", "달"]), min_size=1, max_size=4), min_size=1, max_size=6))

@@ -18,7 +18,7 @@ from bot.diary import store as store_module
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, parse_url, sqlite_file
 from bot.diary.schema import metadata
-from bot.diary.store import Store
+from bot.diary.store import Store, keys_of
 from bot.errors import SettingError, StoreError
 
 
@@ -112,10 +112,40 @@ def test_the_forms_of_an_address(given: str, driver: str, rest: str) -> None:
     assert parse_url(given).render_as_string(hide_password=False) == f"{driver}://{rest}"
 
 
-@pytest.mark.parametrize("given", ["", "ilgi.db", "sqlite://", "sqlite:///:memory:", "mysql://host/db", "postgres:/x"])
-def test_an_address_that_is_none_is_named(given: str) -> None:
-    with pytest.raises(SettingError, match=r"^DATABASE_URL: "):
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "ilgi.db",
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite://secret:secret@secret/x.db",
+        "sqlite://secret/x.db",
+        "sqlite:///secret%00.db",
+        "sqlite:///x.db?secret=1",
+        "sqlite:///x.db?mode=ro",
+        "mysql://secret/db",
+        "postgres:/x",
+        "postgres://secret:secret@host:port/db",
+        "postgres://secret:secret@host:70000/db",
+        "postgres://host/db?secret=1",
+    ],
+)
+def test_an_address_that_is_none_is_named_and_not_shown(given: str) -> None:
+    with pytest.raises(SettingError, match=r"^DATABASE_URL: ") as error:
         parse_url(given)
+    assert "secret" not in str(error.value)
+
+
+def test_a_directory_is_no_file_and_gets_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in (f"{tmp_path}/folder", "folder/", ".", "/"):
+        with pytest.raises(SettingError, match=r"^DATABASE_URL: names a directory"):
+            keys_of(f"sqlite:///{name}", None)
+        with pytest.raises(SettingError, match=r"^DATABASE_URL: names a directory"):
+            Database(f"sqlite:///{name}")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_only_sqlite_has_a_file() -> None:

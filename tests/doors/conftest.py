@@ -73,6 +73,8 @@ class NotingCall:
         self.messages = []
         self.drained = self.saved = False
         self.over = asyncio.Event()
+        self.may_save = asyncio.Event()
+        self.may_save.set()
         self.close = close
         self._send = send
         self._echoes = asyncio.Queue()
@@ -94,7 +96,7 @@ class NotingCall:
         echoing = asyncio.ensure_future(self._echo())
         await self.over.wait()
         echoing.cancel()
-        await asyncio.sleep(0)
+        await self.may_save.wait()
         self.saved = True
 
     async def _echo(self):

@@ -9,6 +9,8 @@ import uvicorn
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from bot.doors.asgi import MediaSocket, media_sockets
+
 CALL_SID = "CA" + "b2" * 16
 SIGNED_URL = "wss://diary.example.com/twilio/media"
 WAIT_S = 10
@@ -173,13 +175,60 @@ async def test_draining_reaches_every_call_and_refuses_new_sockets(open_door, si
         assert refused.value.response.status_code == 503
 
 
-async def test_after_waits_for_a_call_that_still_saves(open_door, signed):
-    async with open_door() as door, serving(door.app) as url:
-        async with signed(url) as caller:
-            await caller.send(CALL_SID)
-            await until(lambda: door.calls and door.calls[0].call_sid)
-            asking = asyncio.create_task(door.post("/twilio/after", CallStatus="in-progress"))
-            await asyncio.sleep(0.05)
-            assert not asking.done()
+async def test_after_ends_the_stream_and_waits_until_it_has_saved(open_door, signed):
+    async with open_door() as door, serving(door.app) as url, signed(url) as half_open, signed(url) as other:
+        await half_open.send(CALL_SID)
+        await other.send("CA" + "0" * 32)
+        await until(lambda: len([call for call in door.calls if call.call_sid]) == 2)
+        ended = next(call for call in door.calls if call.call_sid == CALL_SID)
+        ended.may_save.clear()
+        asking = asyncio.create_task(door.post("/twilio/after", CallStatus="in-progress"))
+        await until(ended.over.is_set)
+        await asyncio.sleep(0.05)
+        assert not asking.done()
+        ended.may_save.set()
         assert (await asking).status_code == 200
-        assert door.calls[0].saved
+        assert [call.saved for call in door.calls if call is not ended] == [False]
+
+
+async def test_a_repeated_webhook_does_not_end_a_talk(open_door, signed):
+    async with open_door() as door, serving(door.app) as url, signed(url) as caller:
+        await caller.send(CALL_SID)
+        await until(lambda: door.calls and door.calls[0].call_sid)
+        assert (await door.post("/twilio/voice")).status_code == 200
+        assert not door.calls[0].over.is_set()
+
+
+NO_MESSAGES = {
+    (1007, "not UTF-8"): b"\x81\x82\x00\x00\x00\x00\xff\xff",
+    (1002, "not the frames of a WebSocket"): b"GET / HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("fault", NO_MESSAGES)
+async def test_what_is_no_message_is_one_clear_line(open_door, signed, caplog, fault):
+    code, why = fault
+    async with open_door() as door, serving(door.app) as url, signed(url) as caller:
+        await caller.send(CALL_SID)
+        assert await caller.recv() == f"echo {CALL_SID}"
+        caller.transport.write(NO_MESSAGES[fault])
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(WAIT_S):
+                await caller.recv()
+        assert caller.close_code == code
+        await until(lambda: door.calls[0].saved)
+        assert f"call {CALL_SID}: the media socket was closed: {why}" in caplog.text
+
+
+async def test_a_socket_that_the_call_closed_is_not_closed_again():
+    sent = []
+
+    async def send(event):
+        sent.append(event)
+
+    async def app(scope, receive, send):
+        await MediaSocket.of(scope).close(1000)
+        await send({"type": "websocket.close", "code": 1000})
+
+    await media_sockets(app)({"type": "websocket"}, None, send)
+    assert [event["type"] for event in sent] == ["websocket.close"]

@@ -1,0 +1,95 @@
+"""bot/doors/live.py: the live calls, and of two streams of one call the one that goes on."""
+
+import asyncio
+
+import pytest
+
+from bot.doors import live as live_module
+from bot.doors.live import LiveCalls
+
+WAIT_S = 10
+
+
+class Stream:
+    """A call that ends once it is told that its socket is over, and may save."""
+
+    def __init__(self, call_sid):
+        self.call_sid = call_sid
+        self.over = asyncio.Event()
+        self.may_save = asyncio.Event()
+        self.saved = False
+
+    def gone(self):
+        self.over.set()
+
+    async def run(self):
+        await self.over.wait()
+        await self.may_save.wait()
+        self.saved = True
+
+
+async def begin(live, *call_sids):
+    streams = [Stream(call_sid) for call_sid in call_sids]
+    for stream in streams:
+        live.start(stream)
+    await asyncio.sleep(0)
+    return streams
+
+
+@pytest.fixture
+async def live():
+    async with asyncio.TaskGroup() as tasks:
+        live = LiveCalls(tasks, lambda call: call.run())
+        yield live
+        live.cancel()
+
+
+async def test_the_next_stream_ends_the_one_before_it_and_waits_until_it_has_saved(live):
+    old, other = await begin(live, "CA1", "CA2")
+    await live.alone(old)
+    await live.alone(other)
+    (new,) = await begin(live, "CA1")
+    assert not old.over.is_set()
+    waiting = asyncio.create_task(live.alone(new))
+    async with asyncio.timeout(WAIT_S):
+        await old.over.wait()
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    old.may_save.set()
+    async with asyncio.timeout(WAIT_S):
+        await waiting
+    assert old.saved
+    assert not new.over.is_set() and not other.over.is_set()
+
+
+async def test_a_stream_that_nobody_let_in_ends_none_and_is_not_ended(live):
+    stranger, first, second = await begin(live, "CA1", "CA1", "CA1")
+    first.may_save.set()
+    await live.alone(first)
+    await live.alone(second)
+    assert first.saved
+    assert not stranger.over.is_set() and not second.over.is_set()
+
+
+async def test_of_two_streams_at_once_the_last_let_in_goes_on_whichever_came_first(live):
+    early, late = await begin(live, "CA1", "CA1")
+    late.may_save.set()
+    await live.alone(late)
+    await live.alone(early)
+    assert late.saved
+    assert not early.over.is_set()
+
+
+async def test_a_stream_that_does_not_save_is_not_waited_for_for_ever(live, monkeypatch):
+    monkeypatch.setattr(live_module, "SETTLE_S", 0.01)
+    old, new = await begin(live, "CA1", "CA1")
+    await live.alone(old)
+    async with asyncio.timeout(WAIT_S):
+        await live.alone(new)
+    assert old.over.is_set() and live.holds("CA1")
+
+
+async def test_all_streams_of_a_call_can_be_ended(live):
+    one, two, other = await begin(live, "CA1", "CA1", "CA2")
+    live.end("CA1")
+    assert (one.over.is_set(), two.over.is_set(), other.over.is_set()) == (True, True, False)

@@ -1,0 +1,211 @@
+"""Calls that are forgotten, cut off, ended and resumed at the worst moment: what is kept of them, and when they end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bot.call import NORMAL
+from bot.conversation.commands import Status
+from bot.conversation.lines import LINES
+from bot.errors import StoreError
+from bot.journal import BLOCK_RECORDS
+from tests.calls_in_memory import CALL, Phone, Stage, ringing, staged
+
+GREETING = len(LINES.greeting_first)
+REPLY = 2
+"""How many sentences, and so marks, a reply has."""
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    async with staged(tmp_path) as stage:
+        yield stage
+
+
+async def told(phone: Phone) -> int:
+    """The caller tells of a walk and is answered; gives the number of marks so far."""
+    await phone.heard(GREETING)
+    await phone.utter("jia-morning", "공원을 걸었어요")
+    await phone.heard(GREETING + REPLY)
+    return GREETING + REPLY
+
+
+async def finished(phone: Phone) -> int:
+    """After `told`, the caller lets the day be written."""
+    marks = await told(phone) + len(LINES.writing)
+    await phone.utter("jia-finish", "오늘은 여기까지 할게요")
+    await phone.heard(marks)
+    return marks
+
+
+async def asked_to_approve(phone: Phone) -> int:
+    """After `finished`, the entry is read back; the marks of what follows are held back."""
+    marks = await finished(phone) + len(LINES.read_back_intro) + 2 + len(LINES.ask_approval)
+    await phone.quiet(100)
+    await phone.heard(marks)
+    phone.hold_marks = True
+    return marks
+
+
+async def test_a_call_that_is_resumed_after_forgetting_overwrites_nothing(stage: Stage) -> None:
+    store = stage.store
+    await store.call_arrived(CALL, None)
+    for turn in range(3):
+        await store.add_said(CALL, turn, "부산에 갔어요", 0, 1)
+    await store.forget_so_far(CALL)
+    await store.add_heard(CALL, 2, "네, 지웠어요.")
+    await store.add_said(CALL, 3, "공원을 걸었어요", 0, 1)
+    await store.add_said(CALL, 4, "친구를 만났어요", 0, 1)
+    assert await store.claim_media_token(CALL, await store.media_token(CALL))
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        marks = len(LINES.resumed)
+        await phone.heard(marks)
+        for text in ("김치찌개를 먹었어요", "영화를 봤어요"):
+            await phone.utter("jia-lunch", text)
+            marks += REPLY
+            await phone.heard(marks)
+        phone.call.gone()
+        await running
+    assert await store.said(CALL) == ["공원을 걸었어요", "친구를 만났어요", "김치찌개를 먹었어요", "영화를 봤어요"]
+
+
+async def test_what_the_next_stream_forgets_the_stream_before_does_not_write_again(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        first = asyncio.create_task(phone.call.run())
+        await told(phone)
+        stage.scribe.may_write.clear()
+        phone.call.gone()
+        while not stage.scribe.asked:
+            await asyncio.sleep(0.01)
+        again = await ringing(stage)
+        second = asyncio.create_task(again.call.run())
+        await again.heard(len(LINES.resumed))
+        await again.utter("jia-lunch", "지워 줘")
+        await again.heard(len(LINES.resumed) + len(LINES.forgotten))
+        while await stage.store.said(CALL):
+            await asyncio.sleep(0.01)
+        stage.scribe.may_write.set()
+        await first
+        again.call.gone()
+        await second
+    assert await stage.store.entries() == []
+
+
+async def test_a_draft_that_is_being_written_does_not_hold_a_call_that_is_over(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        stage.scribe.may_write.clear()
+        await finished(phone)
+        phone.hang_up()
+        while not phone.closed:
+            await asyncio.sleep(0.01)
+        assert await stage.store.is_ended(CALL)
+        stage.scribe.may_write.set()
+        await running
+    [entry] = await stage.store.entries()
+    assert entry.status is Status.UNCONFIRMED
+
+
+async def test_a_line_that_breaks_in_the_goodbye_of_a_forgotten_day_ends_the_call(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        marks = await asked_to_approve(phone)
+        await phone.utter("jia-right", "지워 줘")
+        await phone.heard(marks + len(LINES.goodbye_discarded))
+        phone.call.gone()
+        await running
+    assert await stage.store.is_ended(CALL)
+    assert [entry.status for entry in await stage.store.entries()] == [Status.DISCARDED]
+
+
+async def test_words_over_the_goodbye_of_an_approved_day_are_in_its_entry(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        marks = await asked_to_approve(phone)
+        await phone.utter("jia-right", "맞아요")
+        await phone.heard(marks + len(LINES.goodbye_kept))
+        await phone.utter("jia-right", "김치찌개를 먹었어요")
+        phone.hang_up()
+        await running
+    assert stage.scribe.asked[-1] == ("공원을 걸었어요", "김치찌개를 먹었어요")
+    [entry] = await stage.store.entries()
+    assert entry.status is Status.UNCONFIRMED
+
+
+async def test_that_a_call_is_over_is_told_until_the_database_is_there(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = stage.store.call_ended, 1
+
+    async def call_ended(*arguments: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreError("the database is away")
+        await real(*arguments)
+
+    monkeypatch.setattr(stage.store, "call_ended", call_ended)
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(1)
+        phone.hang_up()
+        await running
+    assert failures == 0
+    assert await stage.store.is_ended(CALL)
+
+
+async def test_messages_after_the_end_of_a_call_break_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(1)
+        phone.call.gone()
+        await running
+    await phone.quiet(2 * BLOCK_RECORDS * 20)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_journal_that_cannot_be_opened_costs_only_the_journal(stage: Stage) -> None:
+    (stage.folder / "journals").write_text("a file where the folder should be")
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await told(phone)
+        phone.hang_up()
+        await running
+    assert await stage.store.said(CALL) == ["공원을 걸었어요"]
+    assert await stage.store.is_ended(CALL)
+
+
+async def test_a_bug_of_ours_on_the_way_out_does_not_reach_whoever_ends_the_process(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken_journal(call_sid: str, stream_sid: str) -> Any:
+        def keep(at_ms: int, wire: str, direction: str, message: str) -> None:
+            if "Draining" in message:
+                raise ValueError(message)
+
+        return SimpleNamespace(keep=keep, close=lambda: None)
+
+    stage.services = replace(stage.services, journal=broken_journal)
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await told(phone)
+        phone.call.drain()
+        await running
+    assert "ValueError" in caplog.text
+    assert phone.closed[-1] == NORMAL
+    assert await stage.store.said(CALL) == ["공원을 걸었어요"]
