@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 
 Keepable = KeepSaid | KeepHeard | KeepEntry | CloseDay | ForgetDay | ReopenDay | HangUp
 
+DRAFT_S = 8.0
+"""How long a caller waits for the day to be put into words; then it is read back in their own."""
+
 TRIES = 20
 """How often a commit is tried, a second apart, while the database is away."""
 
@@ -82,7 +85,11 @@ class Keeper:
     async def draft(self, command: WriteEntry) -> EntryWritten | None:
         """Write the day as an entry; None: another draft was asked for meanwhile."""
         self._draft = command.draft
-        entry = await self._scribe.write(command.said, command.corrections, self._day)
+        try:
+            async with asyncio.timeout(DRAFT_S):
+                entry = await self._scribe.write(command.said, command.corrections, self._day)
+        except TimeoutError:
+            entry = plain_entry(command.said, command.corrections, self._day)
         if command.draft != self._draft:
             return None
         self._entry = entry

@@ -121,6 +121,10 @@ async def test_a_call_that_ends_during_a_look_is_looked_at_soon(monkeypatch):
     running.cancel()
 
 
+def test_without_being_asked_it_looks_every_minute():
+    assert catchup.SOON_S < catchup.AGAIN_S <= 60
+
+
 async def test_a_failing_store_is_one_line_of_the_log(caplog):
     store = Store(CA1=["산책했어요"])
     store.fails = True

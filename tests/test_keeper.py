@@ -1,11 +1,13 @@
 """The keeper of a call: an entry is kept as it was when the talk said so, however late the database takes it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from bot import keeper as keeper_module
 from bot.conversation.commands import (
     CloseDay,
     ForgetDay,
@@ -116,3 +118,17 @@ async def test_a_day_with_nothing_for_a_diary_leaves_no_entry(
     assert written and written.body == ""
     keeper.keep(closing)
     assert await entry_after_all(keeper, store) is None
+
+
+async def test_a_model_that_takes_too_long_leaves_the_caller_s_own_sentences(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndlessScribe(Scribe):
+        async def write(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
+            await asyncio.sleep(60)
+            return await super().write(said, corrections, day)
+
+    monkeypatch.setattr(keeper_module, "DRAFT_S", 0.05)
+    keeper = Keeper(store, EndlessScribe(None), CALL, await store.call_arrived(CALL, None))
+    written = await keeper.draft(WriteEntry(1, (WALK,)))
+    assert written and written.body == "공원을 걸었다."

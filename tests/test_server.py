@@ -107,7 +107,6 @@ async def serving(folder, **changes):
         ({"DATABASE_URL": "sqlite://user:pass@host/x.db"}, "DATABASE_URL"),
         ({"DATABASE_URL": "sqlite:///x%00y.db"}, "DATABASE_URL"),
         ({"DATABASE_URL": "sqlite:////"}, "DATABASE_URL"),
-        ({"JOURNAL_DIR": "/dev/null/journals"}, "JOURNAL_DIR"),
     ],
 )
 def test_a_bad_setting_is_one_line_that_names_it_and_nothing_is_started(tmp_path, capsys, changes, name):
@@ -115,25 +114,6 @@ def test_a_bad_setting_is_one_line_that_names_it_and_nothing_is_started(tmp_path
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"ilgi: {name}: ")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_journal_folder_that_cannot_be_written_to_is_named_before_anything_is_made(tmp_path, capsys, monkeypatch):
-    def full(**_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("bot.wiring.tempfile.TemporaryFile", full)
-    assert run(environment(tmp_path, JOURNAL_DIR=str(tmp_path / "deep" / "journals"))) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line == "ilgi: JOURNAL_DIR: cannot be written to: No space left on device"
-    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
-
-
-async def test_the_journal_folder_is_made_at_the_start(tmp_path):
-    folder = tmp_path / "deep" / "journals"
-    async with serving(tmp_path, JOURNAL_DIR=str(folder)) as bot:
-        assert json.loads(await bot.get("/health"))["status"] == "ok"
-        assert list(folder.iterdir()) == []
-        assert folder.stat().st_mode & 0o777 == 0o700
 
 
 NO_TEXT = b"\x81\x82\x00\x00\x00\x00\xff\xff"

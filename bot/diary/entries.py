@@ -17,7 +17,7 @@ from bot.conversation.commands import Mood
 from bot.conversation.korean import normalise, speakable, whole_sentences
 from bot.conversation.moods import mood_of
 from bot.conversation.texts import prompt, table
-from bot.diary.facts import is_polite, problems, sentence_problems
+from bot.diary.facts import is_polite, problems, sentence_problems, spoken_by
 from bot.diary.plain import TITLE_LETTERS, Entry, corrected, plain_entry
 from bot.errors import ModelError
 
@@ -66,10 +66,10 @@ class Scribe:
         if first is not None and not wrong:
             return first
         second = await self._ask(model, said, corrections, day, wrong)
-        best = second or first
-        if best is None:
-            return plain
-        return _cut(best, known, gone, plain)
+        for answer in (second, first):
+            if answer is not None and (kept := _cut(answer, known, [*gone, *wrong], plain)):
+                return kept
+        return plain
 
     async def _ask(
         self, model: Completes, said: list[str], corrections: list[str], day: date, wrong: Sequence[str]
@@ -127,17 +127,20 @@ def _holds(text: str, word: str) -> bool:
     return re.search(rf"(?<![가-힣A-Za-z0-9]){re.escape(word)}", text) is not None
 
 
-def _cut(entry: Entry, known: list[str], gone: list[str], plain: Entry) -> Entry:
-    """The entry without the sentences that still hold something wrong; the plain one when nothing is left."""
+def _cut(entry: Entry, known: list[str], gone: list[str], plain: Entry) -> Entry | None:
+    """The entry without the sentences that hold something wrong, or a word or a sentence of `gone`; None: all do."""
+    spoken = spoken_by(known)
     kept = [
         sentence
         for sentence in whole_sentences(entry.body)
-        if not (is_polite(sentence) or sentence_problems(sentence, known) or any(_holds(sentence, old) for old in gone))
+        if not (
+            is_polite(sentence) or sentence_problems(sentence, spoken) or any(_holds(sentence, old) for old in gone)
+        )
     ]
     if not kept:
-        return plain
+        return None
     title = entry.title
     wrong = not title or len(title) > TITLE_LETTERS or any(_holds(title, old) for old in gone)
-    if wrong or sentence_problems(title, known):
+    if wrong or sentence_problems(title, spoken):
         title = plain.title
     return with_changes(entry, title=title, body=" ".join(kept))

@@ -5,26 +5,30 @@ Endings are taken off by rule and without a dictionary, so a word gives every re
 """
 
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from bot.conversation.hangul import final_of, is_syllable, join, split, with_final, without_final
 from bot.conversation.texts import table
 
 _DATA: dict[str, Any] = table("stems")
-_FULL: tuple[str, ...] = tuple(_DATA["full"])
-_LOOSE: tuple[str, ...] = tuple(_DATA["loose"])
-_MERGED: dict[str, tuple[str, ...]] = {
-    "ㄴ": tuple(_DATA["after_n"]),
-    "ㄹ": tuple(_DATA["after_l"]),
-    "ㅁ": tuple(_DATA["after_m"]),
-    "ㅂ": tuple(_DATA["after_b"]),
+_FULL = frozenset(_DATA["full"])
+_LOOSE = frozenset(_DATA["loose"])
+_MERGED: dict[str, frozenset[str]] = {
+    "ㄴ": frozenset(_DATA["after_n"]),
+    "ㄹ": frozenset(_DATA["after_l"]),
+    "ㅁ": frozenset(_DATA["after_m"]),
+    "ㅂ": frozenset(_DATA["after_b"]),
 }
-_OPEN: tuple[str, ...] = tuple(_DATA["open"])
+_OPEN = frozenset(_DATA["open"])
+_LONGEST_ENDING = max(map(len, _FULL | _LOOSE | _OPEN))
 _COPULA: tuple[str, ...] = tuple(_DATA["copula"])
 _DROPPED_COPULA: tuple[str, ...] = tuple(_DATA["dropped_copula"])
 _PARTICLES: tuple[str, ...] = tuple(_DATA["particles"])
-_THEN = ("", *_DATA["then"])
+_TAILS: dict[str, list[tuple[str, str]]] = {}
+for _particle in _PARTICLES:
+    for _behind in ("", *_DATA["then"]):
+        _TAILS.setdefault(_particle + _behind, []).append((_particle, _behind))
+_LONGEST_TAIL = max(map(len, _TAILS))
 _AFTER_FINAL = frozenset(_DATA["after_final"])
 _AFTER_VOWEL = frozenset(_DATA["after_vowel"])
 _MAKES_VERB: tuple[str, ...] = tuple(_DATA["makes_verb"])
@@ -34,7 +38,6 @@ _OPEN_VOWELS = frozenset("ㅏㅓㅐㅔㅕㅘㅝㅙㅞ")
 _SHORT = 2
 
 
-@cache
 def nouns(word: str) -> frozenset[str]:
     """The nouns that a word may hold: itself, and what is left without particles or the copula."""
     found = {word, *(noun for noun, _ in nouns_and_particles(word))}
@@ -46,13 +49,10 @@ def nouns(word: str) -> frozenset[str]:
 
 def nouns_and_particles(word: str) -> Iterator[tuple[str, str]]:
     """Every way to see a word as a noun and its particles: `집에서는` → (집, 에서는)."""
-    for particle in _PARTICLES:
-        for behind in _THEN:
-            tail = particle + behind
-            noun = word[: -len(tail)]
-            if not noun or not word.endswith(tail) or not _fits(noun, particle):
-                continue
-            if not behind or _fits(noun + particle, behind):
+    for size in range(1, min(_LONGEST_TAIL + 1, len(word))):
+        noun, tail = word[:-size], word[-size:]
+        for particle, behind in _TAILS.get(tail, ()):
+            if _fits(noun, particle) and (not behind or _fits(noun + particle, behind)):
                 yield noun, tail
 
 
@@ -79,7 +79,6 @@ def _copula_nouns(word: str) -> Iterator[str]:
             yield word[:size]
 
 
-@cache
 def stems(word: str, *, adnominal: bool = True) -> frozenset[str]:
     """The stems that a word may be a form of: 걸었어요 → 걸, 걷. `adnominal`: whether it may stand before a noun."""
     if not word or not all(map(is_syllable, word)):
@@ -100,20 +99,18 @@ def parts(stem: str) -> Iterator[tuple[str, str]]:
 
 def _heads(word: str, adnominal: bool) -> Iterator[str]:
     """What is left of a word without its last endings: stems, also with a tense or -시- in them."""
-    for ending in _FULL:
-        if word.endswith(ending) and (adnominal or ending not in {"는", "던"}):
-            yield from _full_heads(word[: -len(ending)], ending)
-    for ending in _LOOSE:
-        if word.endswith(ending):
-            yield from _loose_heads(word[: -len(ending)])
-    for final, endings in _MERGED.items():
-        for ending in endings:
+    for size in range(min(_LONGEST_ENDING, len(word)) + 1):
+        head, ending = word[: len(word) - size], word[len(word) - size :]
+        if ending in _FULL and (adnominal or ending not in {"는", "던"}):
+            yield from _full_heads(head, ending)
+        if ending in _LOOSE:
+            yield from _loose_heads(head)
+        for final, endings in _MERGED.items():
             alone = final in "ㄴㄹ" and not ending
-            if word.endswith(ending) and (adnominal or not alone):
-                yield from _merged_heads(word[: len(word) - len(ending)], final, alone)
-    for ending in _OPEN:
-        if word.endswith(ending):
-            yield from _open_stems(word[: len(word) - len(ending)])
+            if ending in endings and (adnominal or not alone):
+                yield from _merged_heads(head, final, alone)
+        if ending in _OPEN:
+            yield from _open_stems(head)
 
 
 def _full_heads(head: str, ending: str) -> Iterator[str]:

@@ -9,7 +9,14 @@ from collections.abc import Iterator, Sequence
 
 from bot.conversation.commands import Mood
 
-INVENTED = "김철수 부장님과 37층에서"
+INVENTIONS = (
+    "김철수 부장님과 37층에서",
+    "김철수 만나 커피 41잔을 두고",
+    "부산 스타벅스 37번 자리에서 동생 지훈과",
+    "지호 이야기를 들으며 58분 동안",
+    "서울역 근처 가게에서 9만 원어치",
+)
+"""Names, places and numbers that no one said, with and without a particle behind them."""
 REPLY_WORDS = 4
 
 _ENDS_OF_PAST = ("어요", "습니다", "어", "죠", "지요", "지", "네요", "거든요", "거든", "는데요", "다")
@@ -59,7 +66,7 @@ def reply(last: str, *, invents: bool = False) -> str:
     first = f"{told}고 하시니" if told else f"{taken}, 그렇게 말씀하시니"
     answer = f"{first} 듣고 있는 제 마음까지 참 따뜻해지네요."
     if invents:
-        answer += f" {INVENTED} 만나신 일도 정말 반가우셨겠어요."
+        answer += f" {invented(last)} 밥을 드신 일도 정말 반가우셨겠어요."
     elif len(words) % 2 == 0:
         answer += " " + _FOLLOW_UPS[len(last) % len(_FOLLOW_UPS)]
     return answer
@@ -72,13 +79,18 @@ def entry(messages: Sequence[str], *, invents: bool = False) -> str:
     kept = [sentence for sentence in told if not _INSTEAD.search(sentence)]
     for wrong, right in instead:
         kept = [re.sub(rf"(?<!\S){re.escape(wrong)}\S{{0,3}}(?=\s|$)", right, sentence) for sentence in kept]
+    text = " ".join(kept)
     body = [f"{plain(sentence) or f'“{sentence}”라고 말했다'}." for sentence in _joined(kept)]
     if invents:
-        body.append(f"{INVENTED} 밥을 먹었다.")
-    text = " ".join(kept)
+        body.append(f"{invented(text)} 밥을 먹었다.")
     mood = next((mood for mood, signs in _MOODS if any(sign in text for sign in signs)), Mood.ORDINARY)
     title = " ".join(kept[0].split()[:2]) + " 있었던 일" if kept else "조용한 하루"
     return json.dumps({"title": title, "body": " ".join(body), "mood": mood.value}, ensure_ascii=False)
+
+
+def invented(text: str) -> str:
+    """The invention that goes with a text: the same for the same text, each form in its turn."""
+    return INVENTIONS[sum(map(ord, text)) % len(INVENTIONS)]
 
 
 def _joined(sentences: Sequence[str]) -> Iterator[str]:
@@ -118,7 +130,7 @@ def _final(syllable: str) -> int:
 
 
 def _told(messages: Sequence[str]) -> Iterator[str]:
-    """The sentences that the caller said, out of any layout: a list, lines, JSON; headings and labels are left out."""
+    """The sentences that the caller said: `said` and `corrections` of JSON, else a list or lines without headings."""
     for message in messages:
         try:
             lines = list(_strings(json.loads(message)))
@@ -138,6 +150,6 @@ def _strings(value: object) -> Iterator[str]:
         case list():
             for item in value:
                 yield from _strings(item)
-        case dict():
-            for item in value.values():
-                yield from _strings(item)
+        case dict():  # the date and what was wrong with another entry are nobody's words
+            for key in ("said", "corrections"):
+                yield from _strings(value.get(key))

@@ -77,6 +77,20 @@ def test_the_plain_entry_is_the_callers_sentences_in_their_order() -> None:
         ("이제 자려고요", "이제 자려고 한다."),
         ("김치찌개", "김치찌개."),
         ("왜 그랬을까요?", "왜 그랬을까요?"),
+        ("진짜 기뻐", "진짜 기뻤다."),
+        ("마음이 안 좋아", "마음이 안 좋았다."),
+        ("다리가 아파요.", "다리가 아팠다."),
+        ("너무 힘들어", "너무 힘들었다."),
+        ("오늘 정말 행복해", "오늘 정말 행복했다."),
+        ("좀 피곤해", "좀 피곤했다."),
+        ("슬퍼", "슬펐다."),
+        ("개가 무서워", "개가 무서웠다."),
+        ("엄마한테 고마워", "엄마한테 고마웠다."),
+        ("영화 재밌어", "영화 재밌었다."),
+        ("좋아?", "좋아?"),
+        ("내일은 내가 먼저 사과하려고", "내일은 내가 먼저 사과하려고 한다."),
+        ("약값이", "약값이…"),
+        ("집에 들어가", "집에 들어가."),
     ],
 )
 def test_a_sentence_is_made_plain_only_where_that_is_safe(spoken: str, kept: str) -> None:
@@ -91,11 +105,40 @@ def test_a_long_sentence_stays_one() -> None:
 def test_what_broke_off_goes_on_in_the_next_turn() -> None:
     said = ["오늘 아침에는요", "친구를 만났는데", "음", "같이 시장에 가서", "딸기를 샀습니다", "무릎은 좀 아프지만"]
     assert plain_entry(said, [], DAY).body == (
-        "오늘 아침에는 친구를 만났는데 같이 시장에 가서 딸기를 샀다. 무릎은 좀 아프지만."
+        "오늘 아침에는 친구를 만났는데 같이 시장에 가서 딸기를 샀다. 무릎은 좀 아프지만…"
     )
     assert plain_entry(["이제 자려고요", "감기라고 하더라고요", "쉬었어요"], [], DAY).body == (
         "이제 자려고 한다. 감기라고 하더라. 쉬었다."
     )
+
+
+@pytest.mark.parametrize(
+    ("said", "body"),
+    [
+        (["점심에는 민수랑 김치찌개를", "먹었어요"], "점심에는 민수랑 김치찌개를 먹었다."),
+        (["점심에는 민수랑", "김치찌개를.", "음", "먹었어요"], "점심에는 민수랑 김치찌개를 먹었다."),
+        (["약값이", "8500원이나 나왔죠"], "약값이 8500원이나 나왔다."),
+        (["밥을 먹었어요", "약값이"], "밥을 먹었다. 약값이…"),
+        (["점심에는 김치찌개", "먹었어요"], "점심에는 김치찌개 먹었다."),
+        (["산책", "책을 읽었어요"], "산책. 책을 읽었다."),
+        (["오늘은 많이", "걸었어요"], "오늘은 많이 걸었다."),
+        (["비가 와", "집에 들어가", "쉬었어"], "비가 와. 집에 들어가. 쉬었다."),
+    ],
+)
+def test_what_broke_off_before_its_verb_is_put_together(said: list[str], body: str) -> None:
+    assert plain_entry(said, [], DAY).body == body
+
+
+@pytest.mark.parametrize(
+    ("said", "title"),
+    [
+        ("다음 달에 대전으로 이사 가기로 했어", "대전으로 이사 가기로 한 날"),
+        ("다음 달에 이사 가기로 했어", "다음 달에 이사 가기로 한 날"),
+        ("우리 엄마한테 편지를 천천히 다시 읽어 드렸어", "편지를 천천히 다시 읽어 드린 날"),
+    ],
+)
+def test_a_title_keeps_together_what_belongs_together(said: str, title: str) -> None:
+    assert plain_entry([said], [], DAY).title == title
 
 
 def test_nothing_said_gives_an_empty_entry() -> None:
@@ -148,7 +191,7 @@ def test_corrections_change_the_plain_entry_or_are_added() -> None:
         "3시에 카페에 갔다. 커피가 맛있었다.",
         "어머니께 전화를 드렸다. 기분이 좋았다.",
         "피곤한 하루였지만 좋았다.",
-        "지민과 점심을 먹고 카페에서 커피를 마셨다. 그리고 집으로 돌아왔다.",
+        "지민과 점심을 먹고 카페에 갔다. 그리고 집으로 돌아왔다.",
     ],
 )
 def test_what_was_said_is_no_problem(body: str) -> None:
@@ -239,6 +282,18 @@ async def test_an_invented_name_and_number_are_sent_back_once_and_then_cut() -> 
 
 async def test_the_model_may_mend_it() -> None:
     model = ScriptedModel(written(GOOD + " 민수도 왔다."), written(GOOD))
+    assert (await Scribe(model).write(SAID, [], DAY)).body == GOOD
+
+
+async def test_what_the_check_said_does_not_come_back_as_content() -> None:
+    echo = "“말하지 않은 이름이나 장소: 김철수”라고 말했다."
+    named = "“말하지 않은 낱말, 이름이나 장소: 김철수”라고 말했다."
+    model = ScriptedModel(written(GOOD + " 김철수 만났다."), written(f"{GOOD} {echo} {named}"))
+    assert (await Scribe(model).write(SAID, [], DAY)).body == GOOD
+
+
+async def test_a_spoilt_second_answer_leaves_the_first() -> None:
+    model = ScriptedModel(written(GOOD + " 부산 다녀왔다."), written("부산 다녀왔다."))
     assert (await Scribe(model).write(SAID, [], DAY)).body == GOOD
 
 

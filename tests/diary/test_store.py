@@ -383,3 +383,40 @@ def test_without_a_key_sqlite_has_one_beside_it_and_postgresql_none(tmp_path: Pa
         keys_of("postgres://me@localhost/diary", None)
     secret = "a-secret-from-the-settings-0123456789"
     assert keys_of("postgres://me@localhost/diary", secret).ids == Keys.parse(secret).ids
+
+
+async def test_a_draft_that_nobody_ended_is_found_after_a_while(store: Store, clock) -> None:
+    for call_sid in ("CA1", "CA2"):
+        await store.call_arrived(call_sid, NUMBER)
+        await store.add_said(call_sid, 0, "산책을 했어요", 0, 1)
+        await store.save_entry(call_sid, "산책", "산책을 했다.", Mood.CALM, Status.DRAFT)
+    await store.call_ended("CA2", "completed")
+    assert await store.abandoned_drafts() == []
+    clock.forward(minutes=11)
+    assert await store.abandoned_drafts() == ["CA1"]
+    await store.call_ended("CA1", "abandoned")
+    assert await store.abandoned_drafts() == []
+    assert {entry.status for entry in await store.entries()} == {Status.UNCONFIRMED}
+
+
+async def test_a_talk_that_goes_on_voids_what_was_not_approved(store: Store) -> None:
+    for call_sid, status in (("CA1", Status.UNCONFIRMED), ("CA2", Status.APPROVED)):
+        await store.call_arrived(call_sid, NUMBER)
+        await store.add_said(call_sid, 0, "산책을 했어요", 0, 1)
+        await store.save_entry(call_sid, "산책", "산책을 했다.", Mood.CALM, status)
+        await store.reopen(call_sid)
+    assert [entry.call_sid for entry in await store.entries()] == ["CA2"]
+
+
+async def test_an_entry_is_put_into_other_words_by_the_last_stream_alone(store: Store) -> None:
+    await store.call_arrived("CA1", NUMBER)
+    await store.add_said("CA1", 0, "산책을 했어요", 0, 1)
+    await store.save_entry("CA1", "산책", "산책을 했다.", Mood.CALM, Status.UNCONFIRMED)
+    assert await store.rewrite_entry("CA1", 1, "걷기", "걸었다.", Mood.JOY)
+    assert [entry.body for entry in await store.entries()] == ["걸었다."]
+    await store.claim_media_token("CA1", await store.media_token("CA1"))
+    await store.media_token("CA1")
+    assert not await store.rewrite_entry("CA1", 1, "늦은 글", "늦었다.", Mood.SAD)
+    await store.save_entry("CA1", "산책", "산책을 했다.", Mood.CALM, Status.APPROVED)
+    assert not await store.rewrite_entry("CA1", 2, "늦은 글", "늦었다.", Mood.SAD)
+    assert [entry.body for entry in await store.entries()] == ["산책을 했다."]

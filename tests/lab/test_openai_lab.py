@@ -55,13 +55,29 @@ def test_an_entry_holds_what_was_said_and_takes_corrections() -> None:
     assert set(entry) == {"title", "body", "mood"}
 
 
+def test_only_what_was_said_and_corrected_is_the_callers() -> None:
+    material = {
+        "date": "2026-11-21 토요일",
+        "said": ["점심에는 민수랑 국수를 먹었어요"],
+        "corrections": ["민수가 아니라 지훈이랑 먹었어요"],
+        "problems": ["말하지 않은 낱말: 김철수 만났다"],
+    }
+    entry = json.loads(model_texts.entry([json.dumps(material, ensure_ascii=False)]))
+    assert entry["body"] == "점심에는 지훈이랑 국수를 먹었다."
+
+
 def test_inventing_adds_a_name_and_a_number_to_both() -> None:
     for make in (
         lambda **how: model_texts.reply("밥을 먹었어요", **how),
         lambda **how: model_texts.entry(["밥을 먹었어요"], **how),
     ):
-        assert model_texts.INVENTED not in make()
-        assert model_texts.INVENTED in make(invents=True)
+        assert not any(one in make() for one in model_texts.INVENTIONS)
+        assert model_texts.invented("밥을 먹었어요") in make(invents=True)
+        assert make(invents=True) == make(invents=True)
+
+
+def test_what_is_invented_takes_turns() -> None:
+    assert {model_texts.invented(chr(ord("가") + at)) for at in range(10)} == set(model_texts.INVENTIONS)
 
 
 async def test_a_chat_takes_up_the_last_words_streamed_and_whole() -> None:

@@ -1,0 +1,134 @@
+"""Whole calls over real sockets while something outside fails: the caller is answered, and the day is kept.
+
+Each trouble has a stage of its own, with its own stand-ins and its own process of the bot; they run beside each other.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.lab.openai import OpenAiLab
+from bot.lab.openai_behaviour import Faults as ModelFaults
+from bot.lab.report import CallReport
+from bot.lab.rtzr import RtzrLab
+from bot.lab.rtzr_behaviour import Close
+from bot.lab.rtzr_behaviour import Faults as RecogniserFaults
+from bot.lab.script import Say, Send, Step, Wait, WaitForBot
+from bot.lab.stage import staged
+
+pytestmark = pytest.mark.xdist_group("troubles")
+
+PATIENT_MS = 7_000
+"""Quiet that is longer than the bot's in the middle of writing the entry, and shorter than it takes to be asked."""
+
+DAY = ("jia-lunch", "jia-rain", "jia-finish", "jia-right")
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What goes wrong, and what the caller does."""
+
+    recogniser: RecogniserFaults | None = None
+    model: ModelFaults | None = None
+    steps: Sequence[Step] = tuple(step for name in DAY for step in (WaitForBot(), Say((name,))))
+
+
+TROUBLES = {
+    "no channel": Trouble(RecogniserFaults(handshake_status=429, handshakes=1)),
+    "no recogniser": Trouble(RecogniserFaults(handshake_status=500, handshakes=99)),
+    "a stale token": Trouble(RecogniserFaults(stale_tokens=1)),
+    "a lost socket": Trouble(RecogniserFaults(closes=[Close(after_ms=15_500, code=1011)])),
+    "a socket lost in place of a final": Trouble(RecogniserFaults(lost_finals=1)),
+    "no model": Trouble(model=ModelFaults(chat_status=500)),
+    "a model that never begins": Trouble(
+        model=ModelFaults(never_first_token=True),
+        steps=tuple(step for name in DAY for step in (WaitForBot(quiet_ms=PATIENT_MS), Say((name,)))),
+    ),
+    "no voice": Trouble(model=ModelFaults(speech_status=500)),
+    "a voice that breaks off": Trouble(model=ModelFaults(cut_speech_after_bytes=20_000)),
+    "a model that invents": Trouble(model=ModelFaults(invents=True)),
+    "garbage on the line": Trouble(
+        steps=(
+            *(Send(garbage) for garbage in ("not json", b"\x00\xff", '{"event":"later"}', '{"event":"media"}', "[]")),
+            *(step for name in DAY for step in (WaitForBot(), Wait(100), Send("{"), Say((name,)))),
+        )
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one trouble."""
+
+    report: CallReport
+    entries: list[dict[str, Any]]
+    breaches: list[str]
+    log: str
+    recogniser: Any
+
+
+async def one(folder: Path, trouble: Trouble) -> Outcome:
+    rtzr = RtzrLab(faults=trouble.recogniser) if trouble.recogniser else RtzrLab()
+    models = OpenAiLab(faults=trouble.model) if trouble.model else OpenAiLab()
+    async with staged(folder, rtzr=rtzr, openai=models) as stage:
+        report = await stage.twilio.call(list(trouble.steps))
+        await asyncio.sleep(1)
+        entries = await stage.bot.entries()
+    return Outcome(report, entries, [*report.breaches, *rtzr.breaches], "\n".join(stage.bot.log), rtzr.report)
+
+
+async def all_of_them(folder: Path) -> dict[str, Outcome]:
+    async with asyncio.TaskGroup() as tasks:
+        running = {}
+        for index, (name, trouble) in enumerate(TROUBLES.items()):
+            (folder / str(index)).mkdir()
+            running[name] = tasks.create_task(one(folder / str(index), trouble))
+    return {name: task.result() for name, task in running.items()}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
+    yield asyncio.run(all_of_them(tmp_path_factory.mktemp("troubles")))
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_the_bot_breaches_nothing_and_ends_the_call_itself(outcomes: dict[str, Outcome], name: str) -> None:
+    assert outcomes[name].breaches == []
+    assert outcomes[name].report.ended_by == "app"
+    assert "Traceback" not in outcomes[name].log
+
+
+@pytest.mark.parametrize("name", [name for name in TROUBLES if name not in ("no channel", "no recogniser")])
+def test_the_day_is_kept_each_word_once(outcomes: dict[str, Outcome], name: str) -> None:
+    [entry] = outcomes[name].entries
+    assert entry["status"] == "approved"
+    for word in ("김치찌개", "우산"):
+        assert entry["body"].count(word) == 1
+
+
+@pytest.mark.parametrize("name", ["no channel", "no recogniser"])
+def test_without_a_recogniser_the_caller_is_told_and_not_kept_waiting(outcomes: dict[str, Outcome], name: str) -> None:
+    outcome = outcomes[name]
+    assert outcome.entries == []
+    assert outcome.report.greeting_ms is not None
+    assert outcome.report.recording.length_ms < 25_000
+    assert len(outcome.recogniser.refused) == (1 if name == "no channel" else 4)
+
+
+def test_nothing_invented_is_in_the_entry(outcomes: dict[str, Outcome]) -> None:
+    [entry] = outcomes["a model that invents"].entries
+    for word in ("김철수", "부장", "37", "41", "스타벅스", "지훈", "지호", "58", "서울역", "9만"):
+        assert word not in entry["body"] + entry["title"]
+
+
+def test_a_socket_that_was_lost_is_opened_again(outcomes: dict[str, Outcome]) -> None:
+    assert outcomes["a lost socket"].recogniser.sockets == 2
+    assert outcomes["a stale token"].recogniser.sockets == 1
+
+
+def test_garbage_is_told_in_the_log(outcomes: dict[str, Outcome]) -> None:
+    assert outcomes["garbage on the line"].log.count("WARNING bot.call") >= 8
