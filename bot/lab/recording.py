@@ -1,4 +1,4 @@
-"""Makes the recorded calls of fixtures/calls: `python -m bot.lab.recording` (three minutes).
+"""Makes the recorded calls of fixtures/calls; `python -m bot.lab.fixtures --calls` runs it.
 
 Recorded callers phone a bot that keeps journals; what the journals hold is written as plain JSON lines, gzipped: all
 messages of the media stream as they came in, marks and clears that went out, the recogniser's messages, and the events
@@ -7,7 +7,6 @@ of the other services. The bot's own sound is left out. The stand-ins' people ar
 
 import asyncio
 import gzip
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +17,6 @@ from bot.diary.crypto import Keys, make_secret
 from bot.journal import Record, read
 from bot.lab.stage import staged
 from bot.lab.twilio import new_call_sid
-from bot.lab.utterances import FIXTURES
 
 CALLS = ("plain-day", "barge-in", "slow-speaker", "hang-up")
 
@@ -44,8 +42,3 @@ def write(path: Path, records: Iterable[Record]) -> None:
 
 def _is_own_sound(record: Record) -> bool:
     return record.wire == "twilio" and record.direction == "out" and '"media"' in record.message
-
-
-if __name__ == "__main__":
-    asyncio.run(record(FIXTURES / "calls", CALLS))
-    sys.exit(0)
