@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/python -m bot.lab.demo $(if $(OFFLINE),--offline)
 
 test: $(VENV)/.installed-tests
-	$(VENV)/bin/python -m pytest -n auto --dist loadgroup
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 run: $(VENV)/.installed
 	$(VENV)/bin/python -m bot serve

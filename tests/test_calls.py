@@ -18,8 +18,6 @@ from bot.lab.script import Say, Step, WaitForBot
 from bot.lab.stage import Stage, staged
 from bot.lab.twilio import new_call_sid
 
-pytestmark = pytest.mark.xdist_group("calls")
-
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SCRIPTS = sorted(path.stem for path in (FIXTURES / "calls").glob("*.json"))
 TEXTS = {row["name"]: row["text"] for row in json.loads((FIXTURES / "utterances.json").read_text("utf-8"))}

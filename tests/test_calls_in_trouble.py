@@ -20,8 +20,6 @@ from bot.lab.rtzr_behaviour import Faults as RecogniserFaults
 from bot.lab.script import Say, Send, Step, Wait, WaitForBot
 from bot.lab.stage import staged
 
-pytestmark = pytest.mark.xdist_group("troubles")
-
 PATIENT_MS = 7_000
 """Quiet that is longer than the bot's in the middle of writing the entry, and shorter than it takes to be asked."""
 
