@@ -20,8 +20,10 @@ def _serve(arguments: list[str]) -> int:
     from bot.server import run
 
     if arguments:
-        print("serve takes no arguments; its settings are in the environment (see README.md)", file=sys.stderr)
-        return 2
+        print(
+            "usage: python -m bot serve\n\nIt takes no arguments; its settings are in the environment (see README.md)."
+        )
+        return 0 if arguments in (["-h"], ["--help"]) else 2
     return run(os.environ)
 
 
@@ -57,8 +59,8 @@ def _bench(arguments: list[str]) -> int:
             from bot.lab import bench_turns
 
             return bench_turns.main(rest)
-    print("usage: python -m bot bench audio|vad|turns", file=sys.stderr)
-    return 2
+    print("usage: python -m bot bench audio|vad|turns [--help]")
+    return 0 if arguments in (["-h"], ["--help"]) else 2
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {

@@ -12,7 +12,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
-from bot.conversation.commands import Command, Finalize, HangUp, Recognise, Reply, Say, StopSpeaking, WriteEntry
+from bot.conversation.commands import (
+    Command,
+    Finalize,
+    ForgetDay,
+    HangUp,
+    Recognise,
+    Reply,
+    Say,
+    StopSpeaking,
+    WriteEntry,
+)
 from bot.conversation.events import CallStarted, Draining, Event
 from bot.conversation.floor import State
 from bot.conversation.talk import Talk
@@ -22,7 +32,7 @@ from bot.diary.records import Arrival
 from bot.diary.store import Store
 from bot.errors import RemoteProtocolError, StoreError, where
 from bot.journal import Direction, Journal, Wire, encode_event
-from bot.keeper import Keeper
+from bot.keeper import Keepable, Keeper
 from bot.playout import Playout
 from bot.protocols.twilio import Inbound, Media, MediaStream, Started, Stopped
 from bot.services.replies import Replies
@@ -109,8 +119,10 @@ class Call:
             inbound = self._stream.receive(message)
         except RemoteProtocolError as error:
             self._bad += 1
+            if self._bad > BAD_MESSAGES:
+                return
             log.warning("call %s: %s", self.call_sid, error)
-            if self._bad >= BAD_MESSAGES:
+            if self._bad == BAD_MESSAGES:
                 self._end()
             return
         if self._early is not None:
@@ -247,7 +259,7 @@ class Call:
             await self._over.wait()
             self._stt.end()
             await hearing
-            said_goodbye = self._talk.turns.state is State.CLOSING
+            said_goodbye = self._talk.turns.state in (State.CLOSING, State.CLOSED)
             if self._gone:
                 self._carry_out(self._talk.hang_up())
             self._stop_reply()
@@ -311,9 +323,21 @@ class Call:
                 case HangUp(why):
                     self._why = why
                     self._over.set()
+                case ForgetDay():
+                    self._forget_journal()
+                    self._keep(command)
                 case _:
-                    assert self._keeper
-                    self._keeper.keep(command)
+                    self._keep(command)
+
+    def _keep(self, command: Keepable) -> None:
+        assert self._keeper
+        self._keeper.keep(command)
+
+    def _forget_journal(self) -> None:
+        """What is to be forgotten is in the journal too, and so would be what is said about it."""
+        if self._journal:
+            self._journal.forget()
+            self._journal = None
 
     def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None] | None:
         assert asyncio.iscoroutine(work)

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Protocol
 
 from bot.conversation.commands import Mood, Status
-from bot.conversation.dialogue import content
+from bot.conversation.dialogue import day_of_turns
 from bot.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -104,9 +104,9 @@ class CatchUp:
         return written
 
     async def _write(self, call_sid: str) -> bool:
-        said = content(await self._store.said(call_sid))
+        said, corrections = day_of_turns(await self._store.said(call_sid))
         day = (await self._store.call_arrived(call_sid, None)).day
-        entry = await self._scribe.write(said, (), day)
+        entry = await self._scribe.write(said, corrections, day)
         await self._store.call_ended(call_sid, "abandoned")
         if not entry.body:
             self._nothing_told.add(call_sid)

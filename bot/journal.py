@@ -89,12 +89,19 @@ class Journal:
             self._write()
 
     def _write(self) -> None:
-        block = self._keys.encrypt(_encoder.encode(self._batch).decode())
+        block, records = self._keys.encrypt(_encoder.encode(self._batch).decode()), len(self._batch)
         self._batch.clear()
         try:
             self._file.write(b64encode(block) + b"\n")
         except OSError as error:
-            log.error("%s: %d records are lost: %s", self._file.name, BLOCK_RECORDS, error.strerror)
+            log.error("%s: %d records are lost: %s", self._file.name, records, error.strerror)
+
+    def forget(self) -> None:
+        """Remove this journal and every other of the same call."""
+        self._batch.clear()
+        self.close()
+        path = Path(str(self._file.name))
+        forget(path.parent, path.name.partition("-")[0])
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -102,6 +109,14 @@ class Journal:
             self._write()
         with suppress(OSError):
             self._file.close()
+
+
+def forget(folder: Path, call_sid: str) -> int:
+    """Remove the journals of a call; returns how many there were."""
+    paths = list(folder.glob(f"{re.sub('[^0-9A-Za-z]', '', call_sid)}-*.journal"))
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)
 
 
 def _private(path: str, flags: int) -> int:

@@ -81,6 +81,7 @@ class Keeper:
             except StoreError as error:
                 log.error("call %s: not kept yet, %d tries left: %s", self._call_sid, left, error)
                 await asyncio.sleep(1)
+        log.error("call %s: something was not kept: the diary could not be written for %d s", self._call_sid, TRIES)
 
     async def draft(self, command: WriteEntry) -> EntryWritten | None:
         """Write the day as an entry; None: another draft was asked for meanwhile."""

@@ -24,15 +24,15 @@ class Speaker:
 
     async def speak(self, command: Reply | Say) -> None:
         """Hand all of a reply to the playout; cancel it to stop in the middle."""
-        if isinstance(command, Say):
-            for index, sentence in enumerate(command.sentences):
-                await self._say(command.reply, index, sentence)
-        else:
+        known = command.sentences if isinstance(command, Say) else command.lead
+        for index, sentence in enumerate(known):
+            await self._say(command.reply, index, sentence)
+        if isinstance(command, Reply):
             await self._answer(command)
         self._playout.end(command.reply)
 
     async def _answer(self, command: Reply) -> None:
-        index = 0
+        index = len(command.lead)
         async with aclosing(self._replies.sentences(command.history)) as sentences:
             async for sentence in sentences:
                 self._emit(SentenceMade(command.reply, index, sentence))

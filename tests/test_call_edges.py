@@ -209,3 +209,20 @@ async def test_a_bug_of_ours_on_the_way_out_does_not_reach_whoever_ends_the_proc
     assert "ValueError" in caplog.text
     assert phone.closed[-1] == NORMAL
     assert await stage.store.said(CALL) == ["공원을 걸었어요"]
+
+
+async def test_what_is_to_be_forgotten_is_gone_from_the_journal_too(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        marks = len(LINES.greeting_first)
+        await phone.heard(marks)
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await phone.heard(marks + 2)
+        assert len(list((stage.folder / "journals").iterdir())) == 1
+        await phone.utter("jia-delete", "지워 줘")
+        await phone.heard(marks + 2 + len(LINES.forgotten))
+        assert list((stage.folder / "journals").iterdir()) == []
+        phone.call.gone()
+        await running
+    assert list((stage.folder / "journals").iterdir()) == []

@@ -55,7 +55,7 @@ class Store:
 
 class Scribe:
     async def write(self, said, corrections, day):
-        assert corrections == ()
+        assert corrections == []
         return Written(f"{day}", " ".join(said))
 
 

@@ -52,10 +52,11 @@ class Finalize:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Have the model answer `history`, whose last exchange is the caller's, and speak the answer as reply `reply`."""
+    """Have the model answer `history`, whose last exchange is the caller's; speak it as `reply`, behind `lead`."""
 
     reply: int
     history: tuple[Exchange, ...]
+    lead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from bot.conversation.commands import ForgetDay, Status
 from bot.conversation.events import EntryWritten, SttLoss
 from bot.conversation.intents import IntentKind, intent
-from bot.conversation.korean import is_backchannel, is_filler, normalise, split_sentences
+from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise, split_sentences
 from bot.conversation.lines import LINES, Line
 
 
@@ -31,6 +31,7 @@ class Move:
 
     say: tuple[str, ...] = ()
     ask_model: bool = False
+    """Have the model answer, behind what is to be said."""
     go_on: bool = False
     """Say what the caller broke off and has not heard."""
     again: bool = False
@@ -41,6 +42,9 @@ class Move:
     hang_up: str | None = None
     """Say it as the last thing, then hang up, for this reason."""
 
+
+NOTICE = slice(1, 2)
+"""Where the first greeting says what is written down, and how it is removed."""
 
 _LISTEN = Move()
 _SOUNDS = frozenset("네예넵응웅음어아")
@@ -61,6 +65,8 @@ class Dialogue:
     draft: int = 0
     _drafted: tuple[int, int] = (0, 0)
     _settled: tuple[int, int] = (0, 0)
+    notice: str = ""
+    """What a first caller has to be told and has not heard yet."""
     silences: int = 0
     """How many prompts the caller has left unanswered."""
     _misunderstood: int = 0
@@ -68,9 +74,11 @@ class Dialogue:
 
     def begin(self, *, first_time: bool, said_before: tuple[str, ...]) -> Move:
         """Greet; after a dropped line, go on where the talk was."""
-        self.said = content(said_before)
+        self.said, self.corrections = day_of_turns(said_before)
         if said_before:
             return Move(say=LINES.resumed)
+        if first_time:
+            self.notice = " ".join(LINES.greeting_first[NOTICE])
         return Move(say=LINES.greeting_first if first_time else LINES.greeting_again)
 
     def turn(self, text: str, *, interrupted: bool) -> Move:
@@ -78,7 +86,8 @@ class Dialogue:
         self.silences = 0
         found = intent(text)
         wish, rest = (found.kind, found.rest) if found else (None, "")
-        if interrupted and is_backchannel(text) and (self.stage is not Stage.APPROVAL or _is_sound(text)):
+        approves = self.stage is Stage.APPROVAL and wish is IntentKind.APPROVE and not _is_sound(text)
+        if interrupted and (is_backchannel(text) or wish is IntentKind.GREETING) and not approves:
             return Move(go_on=True)
         if wish is IntentKind.REPEAT:
             return Move(again=True)
@@ -168,16 +177,29 @@ class Dialogue:
 
     def stt_lost(self, loss: SttLoss) -> Move:
         """The caller cannot be understood any more."""
-        line = LINES.stt_lost if self.said else LINES.stt_lost_nothing
         if loss is SttLoss.FULL:
-            line = LINES.stt_full
+            line = LINES.stt_full if self.said else LINES.stt_full_nothing
+        else:
+            line = LINES.stt_lost if self.said else LINES.stt_lost_nothing
         return self._goodbye(line, f"recogniser {loss}")
+
+    def discard(self) -> Move:
+        """The caller wants nothing of the day to be kept, at whatever stage."""
+        return self._decide(IntentKind.DISCARD, "")
+
+    def discards(self, text: str) -> bool:
+        """Whether `text`, said while the goodbye is spoken, asks to keep nothing."""
+        found = intent(text)
+        return found is not None and found.kind is IntentKind.DISCARD and self.can_discard
+
+    @property
+    def can_discard(self) -> bool:
+        """Whether there may be something left to discard."""
+        return not self._forgotten
 
     def reopens(self, text: str) -> bool:
         """Whether `text`, said while the goodbye is spoken, is real talk; if so, the talk goes on."""
-        found = intent(text)
-        discards = found is not None and found.kind is IntentKind.DISCARD
-        if not self.reopenable or not (discards or _is_content(text)):
+        if not self.reopenable or not _is_content(text):
             return False
         self.stage = Stage.TALK
         return True
@@ -226,7 +248,7 @@ class Dialogue:
             return Move(say=LINES.greeted_back)
         if _is_content(text):
             self.said.append(text)
-        return Move(ask_model=True)
+        return Move(say=(self.notice,) if self.notice else (), ask_model=True)
 
     def _write(self) -> Move:
         self.stage = Stage.WRITING
@@ -235,10 +257,8 @@ class Dialogue:
         return Move(write=True, say=LINES.writing)
 
     def _approval(self, text: str, wish: IntentKind | None, rest: str) -> Move:
-        if wish is None and is_filler(text):
+        if wish is None and (is_filler(text) or is_backchannel(text) or is_polite(text)):
             return _LISTEN
-        if wish is None and is_backchannel(text):
-            wish = IntentKind.APPROVE
         if wish is IntentKind.APPROVE or wish is IntentKind.CORRECT or wish is IntentKind.DISCARD:
             return self._decide(wish, rest)
         if wish in (IntentKind.FINISH, IntentKind.FAREWELL):
@@ -266,6 +286,7 @@ class Dialogue:
         self.said.clear()
         self.corrections.clear()
         self.entry = None
+        self._drafted = self._settled = self._size
 
     def _goodbye_line(self) -> Line:
         if not self.said:
@@ -286,9 +307,16 @@ class Dialogue:
         return Move(say=line, keep=keep, forget=forget, hang_up=why)
 
 
-def content(said: Iterable[str]) -> list[str]:
-    """What of the turns of a call belongs into its diary."""
-    return [text for text in said if _is_content(text)]
+def day_of_turns(said: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What of the turns of a call belongs into its diary, and what corrects it."""
+    told, corrections = [], []
+    for text in said:
+        found = intent(text)
+        if found and found.kind is IntentKind.CORRECT and found.rest:
+            corrections.append(found.rest)
+        elif _is_content(text):
+            told.append(text)
+    return told, corrections
 
 
 def _is_sound(text: str) -> bool:
@@ -299,4 +327,6 @@ def _is_sound(text: str) -> bool:
 def _is_content(text: str) -> bool:
     """Whether `text` belongs into a diary, and is not a mere sound, greeting or command."""
     found = intent(text)
-    return bool(text) and not is_filler(text) and not is_backchannel(text) and (found is None or bool(found.rest))
+    if not text or is_filler(text) or is_backchannel(text) or is_polite(text):
+        return False
+    return found is None or bool(found.rest)

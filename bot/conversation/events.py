@@ -170,7 +170,7 @@ class CallerGone:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """The process is going away: finish the sentence, say so, close."""
+    """The process is going away: say so, keep the day, close."""
 
 
 Event = (

@@ -25,7 +25,7 @@ from bot.conversation.commands import (
     WriteEntry,
 )
 from bot.conversation.dialogue import Dialogue, Move
-from bot.conversation.endpointing import turn_wait_ms
+from bot.conversation.endpointing import FIRST_FINAL_WAIT_MS, turn_wait_ms
 from bot.conversation.events import Timer
 from bot.conversation.heard import Ledger
 from bot.conversation.utterances import Utterances
@@ -67,6 +67,7 @@ class Floor:
         self.last_said: tuple[str, ...] = ()
         self.broken_off: tuple[str, ...] = ()
         self.hang_up: str | None = None
+        self.goodbye_said = False
         self.turn = -1
         self.heard_turn = -1
         self.heard = ""
@@ -141,7 +142,7 @@ class Floor:
         if move.write:
             said, corrections = tuple(self.dialogue.said), tuple(self.dialogue.corrections)
             self.out.append(WriteEntry(self.dialogue.draft, said, corrections))
-        self.hang_up = move.hang_up
+        self.hang_up, self.goodbye_said = move.hang_up, False
         sentences = move.say
         if move.go_on:
             sentences = self.broken_off
@@ -149,12 +150,10 @@ class Floor:
             sentences = self.last_said
         self.broken_off = ()
         if move.ask_model:
-            ledger = self.new_reply()
-            self.out.append(Reply(ledger.reply, tuple(self.history)))
+            ledger = self.new_reply(sentences)
+            self.out.append(Reply(ledger.reply, tuple(self.history), sentences))
         elif sentences:
-            ledger = self.new_reply()
-            for index, sentence in enumerate(sentences):
-                ledger.made(index, sentence)
+            ledger = self.new_reply(sentences)
             self.out.append(Say(ledger.reply, sentences))
         else:
             return self.listen(now_ms)
@@ -167,10 +166,12 @@ class Floor:
         if move.keep:
             self.out.append(KeepEntry(move.keep))
 
-    def new_reply(self) -> Ledger:
+    def new_reply(self, sentences: tuple[str, ...]) -> Ledger:
         self.forget(Timer.SILENCE, Timer.TURN, Timer.FINAL)
         self.replies += 1
         self.ledger = Ledger(self.replies, self.turn)
+        for index, sentence in enumerate(sentences):
+            self.ledger.made(index, sentence)
         return self.ledger
 
     def live(self, reply: int) -> Ledger | None:
@@ -181,13 +182,25 @@ class Floor:
             return self.state
         self.close_ledger(ledger)
         if self.state is State.CLOSING:
-            return self.hung_up(self.hang_up or "goodbye")
+            self.goodbye_said = True
+            return self.hung_up_if_said(now_ms)
         return self.listen(now_ms)
+
+    def hung_up_if_said(self, now_ms: int) -> State:
+        """Hang up when the goodbye was heard to its end, and not on a caller who is saying something."""
+        if not self.goodbye_said:
+            return State.CLOSING
+        if self.talking or self.utterances.interim_open:
+            self.due.setdefault(Timer.TURN, now_ms + FIRST_FINAL_WAIT_MS)
+            return State.CLOSING
+        return self.hung_up(self.hang_up or "goodbye")
 
     def close_ledger(self, ledger: Ledger) -> None:
         self.ledger = None
         self.forget(Timer.MARK)
         if ledger.heard:
+            if self.dialogue.notice in ledger.heard:
+                self.dialogue.notice = ""
             self.history.append(Exchange("bot", ledger.heard))
             if ledger.turn != self.heard_turn:
                 self.heard_turn, self.heard = ledger.turn, ""

@@ -133,6 +133,8 @@ def normalise(text: str) -> str:
 
 _FILLERS = frozenset(normalise(word) for word in _WORDS["fillers"])
 _BACKCHANNELS = frozenset(normalise(word) for word in _WORDS["backchannels"])
+_POLITE = frozenset(_WORDS["polite"])
+_AROUND_POLITE = frozenset(_WORDS["around_polite"]) | _BACKCHANNELS | _FILLERS
 _ALWAYS = frozenset(_WORDS["always_fillers"])
 _LEADING = frozenset(_WORDS["leading_fillers"])
 _POINTED = words("korean", "after_pointing")
@@ -155,6 +157,12 @@ def is_filler(text: str) -> bool:
 def is_backchannel(text: str) -> bool:
     """Whether it only says that one listens: 네, 응, 아, 그렇죠. An empty text is not one."""
     return bool(normalise(text)) and _parts_fit(text, _BACKCHANNELS)
+
+
+def is_polite(text: str) -> bool:
+    """Whether it is only thanks, a good night or an 알겠습니다. An empty text is not."""
+    said = {normalise(word) for word in text.split()} - {""}
+    return said <= _POLITE | _AROUND_POLITE and bool(said & _POLITE)
 
 
 def strip_fillers(text: str) -> str:

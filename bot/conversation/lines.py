@@ -36,6 +36,7 @@ class Lines:
     approval_silence: Line
     correction_silence: Line
     stt_full: Line
+    stt_full_nothing: Line
     stt_lost: Line
     stt_lost_nothing: Line
     greeted_back: Line

@@ -5,6 +5,7 @@ Actions for the table in `turns.py`: each takes the floor, the event and the tim
 
 from bot.conversation.commands import Finalize
 from bot.conversation.endpointing import (
+    FIRST_FINAL_WAIT_MS,
     WORDLESS_BREAK_IN_MS,
     WORDLESS_MS,
     WORDS_GONE_AFTER_FINAL_MS,
@@ -151,28 +152,59 @@ def words_broke_in(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     return floor.words_without_voice(now_ms)
 
 
-def talking_at_goodbye(floor: Floor, event: Event, now_ms: int) -> State:
+def voice_at_goodbye(floor: Floor, event: Event, now_ms: int) -> State:
+    """Speech over the goodbye stops nothing yet; what it says decides, and the hang-up waits for it."""
     floor.talking = isinstance(event, SpeechStarted | SpeechResumed)
     if isinstance(event, SpeechStarted):
         floor.turn_from_ms = event.at_ms
     if isinstance(event, SpeechPaused):
         floor.out.append(Finalize())
+    if floor.goodbye_said:
+        floor.due[Timer.TURN] = now_ms + (WORDS_GONE_MS if floor.talking else FIRST_FINAL_WAIT_MS)
     return State.CLOSING
 
 
-def words_at_goodbye(floor: Floor, event: Interim | Final, now_ms: int) -> State:
-    """Real words while the goodbye is spoken cancel the hang-up; 네, 안녕히 계세요 do not."""
-    final = isinstance(event, Final)
-    new = floor.utterances.take(event, now_ms)
-    if not new or not (final or floor.talking) or not floor.dialogue.reopens(event.text):
-        if final and new and floor.dialogue.notes(event.text):
-            floor.end_turn(now_ms)
-        elif final:
-            floor.utterances.end_turn()
-        return State.CLOSING
+def interim_at_goodbye(floor: Floor, event: Interim, now_ms: int) -> State:
+    floor.utterances.take(event, now_ms)
+    return State.CLOSING
+
+
+def words_at_goodbye(floor: Floor, event: Final, now_ms: int) -> State:
+    """Real words while the goodbye is spoken cancel the hang-up; 네, 감사합니다, 안녕히 계세요 do not."""
+    floor.utterances.take(event, now_ms)
+    return goodbye_or_not(floor, now_ms)
+
+
+def waited_at_goodbye(floor: Floor, event: Due, now_ms: int) -> State:
+    """No final came any more for what was said over the goodbye."""
+    floor.talking = False
+    return goodbye_or_not(floor, now_ms)
+
+
+def goodbye_or_not(floor: Floor, now_ms: int) -> State:
+    text = floor.utterances.text
+    if floor.dialogue.discards(text):
+        floor.utterances.end_turn()
+        return discard_at_goodbye(floor, now_ms)
+    if floor.dialogue.reopens(text):
+        floor.stop_reply()
+        floor.hang_up = None
+        if floor.talking:
+            floor.due[Timer.TURN] = now_ms + WORDS_GONE_MS
+            return State.LISTENING
+        return floor.words_without_voice(now_ms)
+    if floor.dialogue.notes(text):
+        floor.end_turn(now_ms)
+    else:
+        floor.utterances.end_turn()
+    return floor.hung_up_if_said(now_ms)
+
+
+def key_at_goodbye(floor: Floor, event: KeyPressed, now_ms: int) -> State:
+    """3 discards, also now; no other key means anything."""
+    return discard_at_goodbye(floor, now_ms) if event.digit == "3" and floor.dialogue.can_discard else State.CLOSING
+
+
+def discard_at_goodbye(floor: Floor, now_ms: int) -> State:
     floor.stop_reply()
-    floor.hang_up = None
-    if floor.talking:
-        floor.due[Timer.TURN] = now_ms + WORDS_GONE_MS
-        return State.LISTENING
-    return floor.words_without_voice(now_ms)
+    return floor.carry_out(floor.dialogue.discard(), now_ms)

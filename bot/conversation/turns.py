@@ -107,14 +107,16 @@ TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_T, EntryWritten): _row(speaking.entry_written, _T),
     (_S, EntryWritten): _row(speaking.entry_written, _S),
     (_B, Draining): _row(speaking.drain_at_goodbye, _B),
-    (_B, SpeechStarted): _row(listening.talking_at_goodbye, _B),
-    (_B, SpeechResumed): _row(listening.talking_at_goodbye, _B),
-    (_B, SpeechPaused): _row(listening.talking_at_goodbye, _B),
-    (_B, Interim): _row(listening.words_at_goodbye, _B, _L),
-    (_B, Final): _row(listening.words_at_goodbye, _B, _L, _E),
+    (_B, SpeechStarted): _row(listening.voice_at_goodbye, _B),
+    (_B, SpeechResumed): _row(listening.voice_at_goodbye, _B),
+    (_B, SpeechPaused): _row(listening.voice_at_goodbye, _B),
+    (_B, Interim): _row(listening.interim_at_goodbye, _B),
+    (_B, Final): _row(listening.words_at_goodbye, _B, _L, _E, _X),
+    (_B, Timer.TURN): _row(listening.waited_at_goodbye, _B, _E, _X),
+    (_B, KeyPressed): _row(listening.key_at_goodbye, _B),
 }
 for _state in (_G, _T, _S, _B):
-    _after = (_X,) if _state is _B else (_L, _T, _B)
+    _after = (_B, _X) if _state is _B else (_L, _T, _B)
     TABLE[_state, SentenceMade] = _row(speaking.sentence_made, _state)
     TABLE[_state, SentenceSent] = _row(speaking.sentence_sent, _state)
     TABLE[_state, MarkEchoed] = _row(speaking.mark_echoed, _state, *_after)

@@ -14,6 +14,7 @@ from bot.diary.database import sqlite_file
 from bot.diary.records import EntryRecord, phone_number
 from bot.diary.store import Store, open_store
 from bot.errors import IlgiError
+from bot.journal import forget
 from bot.settings import StoreSettings, load_store
 
 
@@ -48,7 +49,8 @@ async def _run(arguments: argparse.Namespace, settings: StoreSettings) -> int:
     store: Store = await open_store(settings.database_url, settings.diary_keys, settings.timezone)
     try:
         if arguments.delete:
-            return _deleted(arguments.delete, await store.delete(arguments.delete))
+            journals = forget(settings.journal_dir, arguments.delete) if settings.journal_dir else 0
+            return _deleted(arguments.delete, await store.delete(arguments.delete) or journals > 0)
         return _print(await store.entries(arguments.caller), as_json=arguments.json)
     finally:
         await store.close()

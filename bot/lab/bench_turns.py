@@ -17,6 +17,7 @@ from bot.lab.report import CallReport
 from bot.lab.script import Say, Step, WaitForBot
 from bot.lab.stage import Stage, staged
 
+GREETING_MS = 300
 DAYS = {
     "jia": ("jia-morning", "jia-lunch", "jia-talk", "jia-praise", "jia-mother", "jia-finish", "jia-right"),
     "minho": (
@@ -73,7 +74,7 @@ def percentiles(values: Iterable[int | None]) -> str:
 
 
 async def bench(calls: int, at_once: int) -> int:
-    """Run and print; returns the exit status: 1 when a protocol was breached or a turn got no answer."""
+    """Run and print; returns the exit status: 1 for a breach, a turn without an answer, or a greeting that is late."""
     with tempfile.TemporaryDirectory() as folder:
         async with staged(Path(folder)) as stage:
             reports = await phone(stage, calls, at_once)
@@ -101,7 +102,10 @@ def _print(stage: Stage, reports: list[CallReport]) -> int:
             print(f"  {line}")
     for breach in breaches:
         print(f"BREACH {breach}")
-    return 1 if breaches or unanswered else 0
+    late = np.percentile([report.greeting_ms or np.inf for report in reports], 95) > GREETING_MS
+    if late:
+        print(f"MISSED the greeting is later than {GREETING_MS} ms (p95)")
+    return 1 if breaches or unanswered or late else 0
 
 
 def main(argv: list[str]) -> int:

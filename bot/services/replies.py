@@ -20,7 +20,7 @@ from bot.services.llm import ChatModel, Message
 log = logging.getLogger(__name__)
 
 FIRST_SENTENCE_S = 4.0
-SENTENCES = 3
+SENTENCES = 2
 LETTERS = 200
 EXCHANGES = 40
 CONTEXT_LETTERS = 6000
@@ -137,11 +137,12 @@ async def _first(sentences: AsyncGenerator[str]) -> str | None:
 
 
 class _Limits:
-    """How much of a reply is spoken. A long sentence comes in pieces; only one with its end mark counts as one."""
+    """How much of a reply is spoken: to its first question at most. A long sentence comes in pieces and counts once."""
 
     def __init__(self) -> None:
         self._sentences = 0
         self._letters = 0
+        self._asked = False
 
     @property
     def is_empty(self) -> bool:
@@ -149,14 +150,16 @@ class _Limits:
 
     @property
     def is_full(self) -> bool:
-        return self._sentences >= SENTENCES
+        return self._asked or self._sentences >= SENTENCES
 
     def admits(self, piece: str) -> bool:
         """Whether `piece` is still spoken; the first always is."""
         if self.is_full or (self._letters and self._letters + len(piece) > LETTERS):
             return False
         self._letters += len(piece)
-        self._sentences += piece.rstrip("\"'”’)").endswith(ENDS)
+        end = piece.rstrip("\"'”’)")
+        self._sentences += end.endswith(ENDS)
+        self._asked = end.endswith("?")
         return True
 
 

@@ -72,7 +72,13 @@ def test_an_approved_day_is_settled_until_more_is_said() -> None:
     assert dialogue.unsettled and not dialogue.entry_is_current
 
 
-@pytest.mark.parametrize("text", ["네", "안녕히 계세요", "음", ""])
+POLITE = (
+    *("네", "안녕히 계세요", "음", "", "감사합니다", "네 고맙습니다", "알겠습니다", "네 알겠어요", "편히 쉬세요"),
+    *("고생하셨어요", "건강하세요", "네 좋은 밤 되세요", "내일 또 봐요", "정말 고마워요 안녕히 계세요"),
+)
+
+
+@pytest.mark.parametrize("text", POLITE)
 def test_politeness_does_not_reopen_a_talk(text: str) -> None:
     dialogue = at_approval()
     dialogue.turn("맞아요", interrupted=False)
@@ -87,7 +93,8 @@ def test_a_discarded_day_is_not_reopened() -> None:
 
 
 def test_a_lost_recogniser_is_told_apart() -> None:
-    assert Dialogue().stt_lost(SttLoss.FULL).say == LINES.stt_full
+    assert Dialogue().stt_lost(SttLoss.FULL).say == LINES.stt_full_nothing
+    assert Dialogue(said=["친구를 만났어요"]).stt_lost(SttLoss.FULL).say == LINES.stt_full
     assert Dialogue().stt_lost(SttLoss.UNREACHABLE).say == LINES.stt_lost_nothing
     assert Dialogue(said=["친구를 만났어요"]).stt_lost(SttLoss.UNREACHABLE).say == LINES.stt_lost
 
@@ -105,3 +112,41 @@ def test_a_copy_is_left_alone() -> None:
 def test_which_keys_mean_something(stage: Stage, known: str) -> None:
     dialogue = Dialogue(stage=stage)
     assert {digit for digit in "0123456789*#" if dialogue.knows_key(digit)} == set(known)
+
+
+@pytest.mark.parametrize("text", ["하하", "오", "그렇구나", "그러게요", "감사합니다", "음"])
+def test_a_sound_at_the_approval_decides_nothing(text: str) -> None:
+    dialogue = at_approval()
+    move = dialogue.turn(text, interrupted=False)
+    assert move.keep is None and not move.write and dialogue.stage is Stage.APPROVAL
+
+
+@pytest.mark.parametrize("text", ["그렇군요", "하하", "네", "오"])
+def test_a_sound_over_the_read_back_lets_it_go_on(text: str) -> None:
+    assert at_approval().turn(text, interrupted=True).go_on
+
+
+def test_a_first_caller_who_speaks_over_the_notice_hears_it_with_the_first_answer() -> None:
+    dialogue = Dialogue()
+    dialogue.begin(first_time=True, said_before=())
+    assert dialogue.turn("여보세요", interrupted=True).go_on
+    move = dialogue.turn("친구를 만났어요", interrupted=True)
+    assert move.ask_model and move.say == LINES.greeting_first[1:2]
+    dialogue.notice = ""
+    assert dialogue.turn("영화도 봤어요", interrupted=False).say == ()
+
+
+def test_a_correction_of_an_earlier_stream_is_no_part_of_the_day() -> None:
+    dialogue = Dialogue()
+    dialogue.begin(first_time=False, said_before=("민수랑 밥을 먹었어요", "고칠게 민수가 아니라 지훈이야"))
+    assert dialogue.said == ["민수랑 밥을 먹었어요"]
+    assert dialogue.corrections == ["민수가 아니라 지훈이야"]
+
+
+def test_what_is_said_after_forgetting_is_unsettled_again() -> None:
+    dialogue = at_approval()
+    dialogue.turn("맞아요", interrupted=False)
+    dialogue.stage = Stage.TALK
+    dialogue.turn("지워 줘", interrupted=False)
+    dialogue.turn("산책을 했어요", interrupted=False)
+    assert dialogue.unsettled

@@ -441,7 +441,7 @@ EVENTS = st.one_of(
         st.sampled_from(["", "네", "산책을 했어요", "여기까지 할게", "맞아요", "고칠게", "지워 줘"]),
     ),
     st.builds(KeyPressed, st.sampled_from("0123*#")),
-    st.builds(SentenceMade, st.integers(1, 6), st.integers(0, 2), st.just("그러셨군요.")),
+    st.tuples(st.integers(1, 6), st.integers(0, 2)).map(lambda of: SentenceMade(*of, f"답{of[0]}:{of[1]}")),
     st.builds(SentenceStarted, st.integers(1, 6), st.integers(0, 2)),
     st.builds(SentenceSent, st.integers(1, 6), st.integers(0, 2), st.integers(0, 3_000)),
     st.builds(MarkEchoed, st.integers(1, 6), st.integers(0, 2)),
@@ -454,22 +454,29 @@ EVENTS = st.one_of(
 @given(st.lists(st.tuples(EVENTS, st.integers(0, 3_000)), max_size=60))
 def test_whatever_happens_one_reply_lives_and_closed_absorbs(story: list[tuple[Event, int]]) -> None:
     turns = Turns()
-    now, live = 0, None
+    now, live, over, sent = 0, 0, True, set[str]()
     steps: list[tuple[Event, int]] = [(CallStarted(True), 0), *story]
     for event, passed in steps:
         now += passed
         closed = turns.state is State.CLOSED
+        match event:
+            case SentenceSent(reply, index) if reply == live:
+                sent.add(f"답{reply}:{index}")
+            case ReplyEnded(reply) if reply == live:
+                over = True
         commands = turns.step(event, now)
         assert not (closed and commands)
         for command in commands:
             match command:
                 case Reply(reply) | Say(reply):
-                    assert live is None or reply > live
-                    live = reply
+                    assert over, "a reply begins while another lives"
+                    assert reply == live + 1
+                    live, over = reply, False
                 case StopSpeaking(reply):
                     assert reply == live
-        heard = [exchange.text for exchange in turns.history if exchange.who == "bot"]
-        assert all(heard)
+                    over = True
+        heard = {word for exchange in turns.history if exchange.who == "bot" for word in exchange.text.split()}
+        assert {word for word in heard if word.startswith("답")} <= sent
     ends = turns.step(CallerGone(), now)
     assert turns.state is State.CLOSED
     assert turns.step(CallStarted(True), now) == []

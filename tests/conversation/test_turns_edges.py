@@ -22,6 +22,7 @@ from bot.conversation.events import (
     Final,
     Interim,
     KeyPressed,
+    MarkEchoed,
     ReplyEnded,
     SentenceMade,
     SentenceSent,
@@ -320,3 +321,74 @@ def test_an_approved_day_is_reopened_by_words_over_a_goodbye_that_nothing_cancel
     line.tell(CallerGone())
     assert line.all(CloseDay)[-1].said == ("오늘은 친구를 만났어요", "아 잠깐 오늘 상도 받았어요")
     assert reopened_before_it_is_closed(line)
+
+
+def test_a_first_caller_hears_the_notice_with_the_first_answer_when_it_was_talked_over() -> None:
+    line = Line(first_time=True)
+    line.wait(400)
+    line.says("오늘은 친구를 만났어요")
+    [reply] = line.all(Reply)
+    assert reply.lead == LINES.greeting_first[1:2]
+    line.tell(SentenceStarted(reply.reply, 0), SentenceSent(reply.reply, 0, 2_000), MarkEchoed(reply.reply, 0))
+    line.tell(SentenceMade(reply.reply, 1, "그러셨군요."), SentenceStarted(reply.reply, 1))
+    line.tell(SentenceSent(reply.reply, 1, 1_000), ReplyEnded(reply.reply), MarkEchoed(reply.reply, 1))
+    line.says("영화도 봤어요")
+    assert line.all(Reply)[-1].lead == ()
+
+
+def test_half_a_politeness_over_the_goodbye_cancels_nothing(line: Line) -> None:
+    at_approval(line)
+    line.says("맞아요")
+    line.bot_begins()
+    line.tell(SpeechStarted(line.now))
+    line.wait(300)
+    assert line.tell(Interim((1, 700), "네 안녕히")) == []
+    line.bot_finishes(len(LINES.goodbye_kept))
+    assert line.turns.state is State.CLOSING
+    voiced_until = line.now
+    line.wait(200)
+    line.tell(SpeechPaused(voiced_until))
+    line.tell(Final((1, 700), "네 안녕히 계세요"))
+    assert line.turns.state is State.CLOSED
+    assert not line.all(ReopenDay)
+
+
+def test_the_bot_does_not_hang_up_on_who_has_just_begun_to_speak(line: Line) -> None:
+    at_approval(line)
+    line.says("맞아요")
+    line.bot_begins()
+    line.wait(1_000)
+    line.tell(SpeechStarted(line.now))
+    line.bot_finishes(len(LINES.goodbye_kept))
+    assert line.turns.state is State.CLOSING
+    line.wait(600)
+    voiced_until = line.now
+    line.wait(200)
+    line.tell(SpeechPaused(voiced_until))
+    line.tell(Final((1, 701), "아 그리고 상도 받았어요"))
+    line.wait(1_500)
+    assert line.all(Reply)[-1].history[-1].text == "아 그리고 상도 받았어요"
+
+
+def test_a_noise_at_the_end_of_the_goodbye_only_delays_the_hang_up(line: Line) -> None:
+    at_approval(line)
+    line.says("맞아요")
+    line.bot_begins()
+    line.tell(SpeechStarted(line.now))
+    line.bot_finishes(len(LINES.goodbye_kept))
+    line.wait(6_000)
+    assert line.turns.state is State.CLOSED
+
+
+@pytest.mark.parametrize("way", ["word", "key"])
+def test_a_day_can_be_discarded_over_any_goodbye(line: Line, way: str) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    line.tell(SttLost(SttLoss.UNREACHABLE))
+    line.bot_begins()
+    line.tell(KeyPressed("3") if way == "key" else Final((1, 800), "아니 지워 줘"))
+    assert line.all(ForgetDay) == [ForgetDay(for_good=True)]
+    assert line.live().sentences == LINES.goodbye_discarded
+    assert line.tell(KeyPressed("3")) == []
+    line.bot_speaks()
+    assert line.turns.state is State.CLOSED
+    assert not line.all(CloseDay)

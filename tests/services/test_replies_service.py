@@ -86,9 +86,14 @@ async def test_a_model_that_says_nothing_gives_the_built_in_reply(deltas: tuple[
     assert await answered(Scripted(*deltas)) == BUILTIN
 
 
-async def test_a_babbling_model_is_stopped_after_three_sentences() -> None:
+async def test_a_model_asks_one_question_at_most() -> None:
+    model = Scripted("어디에 가셨어요? ", "누구랑 가셨어요? ", "즐거우셨어요?")
+    assert await answered(model) == ["어디에 가셨어요?"]
+
+
+async def test_a_babbling_model_is_stopped_after_two_sentences() -> None:
     model = Scripted(*["정말 좋은 하루네요. "] * 50)
-    assert await answered(model) == ["정말 좋은 하루네요."] * 3
+    assert await answered(model) == ["정말 좋은 하루네요."] * 2
     assert model.closed == 1
 
 
