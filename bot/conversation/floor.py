@@ -40,6 +40,10 @@ NOISE_GRACE_MS = 1_000
 """After a noise without words, the least time before the next prompt."""
 
 
+LAST_WORDS_MS = 15_000
+"""So long after the goodbye a caller may still be saying something; noise keeps no line open for longer."""
+
+
 class State(StrEnum):
     """Who has the floor."""
 
@@ -67,7 +71,7 @@ class Floor:
         self.last_said: tuple[str, ...] = ()
         self.broken_off: tuple[str, ...] = ()
         self.hang_up: str | None = None
-        self.goodbye_said = False
+        self.goodbye_said_ms: int | None = None
         self.turn = -1
         self.heard_turn = -1
         self.heard = ""
@@ -142,7 +146,7 @@ class Floor:
         if move.write:
             said, corrections = tuple(self.dialogue.said), tuple(self.dialogue.corrections)
             self.out.append(WriteEntry(self.dialogue.draft, said, corrections))
-        self.hang_up, self.goodbye_said = move.hang_up, False
+        self.hang_up, self.goodbye_said_ms = move.hang_up, None
         sentences = move.say
         if move.go_on:
             sentences = self.broken_off
@@ -182,15 +186,16 @@ class Floor:
             return self.state
         self.close_ledger(ledger)
         if self.state is State.CLOSING:
-            self.goodbye_said = True
+            self.goodbye_said_ms = now_ms
             return self.hung_up_if_said(now_ms)
         return self.listen(now_ms)
 
     def hung_up_if_said(self, now_ms: int) -> State:
         """Hang up when the goodbye was heard to its end, and not on a caller who is saying something."""
-        if not self.goodbye_said:
+        if self.goodbye_said_ms is None:
             return State.CLOSING
-        if self.talking or self.utterances.interim_open:
+        waited = now_ms - self.goodbye_said_ms >= LAST_WORDS_MS
+        if not waited and (self.talking or self.utterances.interim_open):
             self.due.setdefault(Timer.TURN, now_ms + FIRST_FINAL_WAIT_MS)
             return State.CLOSING
         return self.hung_up(self.hang_up or "goodbye")

@@ -24,7 +24,7 @@ from bot.conversation.events import (
     SpeechStopped,
     Timer,
 )
-from bot.conversation.floor import Floor, State
+from bot.conversation.floor import LAST_WORDS_MS, Floor, State
 from bot.conversation.korean import is_backchannel
 
 
@@ -159,8 +159,9 @@ def voice_at_goodbye(floor: Floor, event: Event, now_ms: int) -> State:
         floor.turn_from_ms = event.at_ms
     if isinstance(event, SpeechPaused):
         floor.out.append(Finalize())
-    if floor.goodbye_said:
-        floor.due[Timer.TURN] = now_ms + (WORDS_GONE_MS if floor.talking else FIRST_FINAL_WAIT_MS)
+    if floor.goodbye_said_ms is not None:
+        wait_ms = WORDS_GONE_MS if floor.talking else FIRST_FINAL_WAIT_MS
+        floor.due[Timer.TURN] = min(now_ms + wait_ms, floor.goodbye_said_ms + LAST_WORDS_MS)
     return State.CLOSING
 
 

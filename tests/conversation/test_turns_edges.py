@@ -392,3 +392,17 @@ def test_a_day_can_be_discarded_over_any_goodbye(line: Line, way: str) -> None:
     line.bot_speaks()
     assert line.turns.state is State.CLOSED
     assert not line.all(CloseDay)
+
+
+def test_noise_that_comes_and_goes_keeps_no_line_open_after_the_goodbye(line: Line) -> None:
+    at_approval(line)
+    line.says("맞아요")
+    line.bot_begins()
+    line.tell(SpeechStarted(line.now))
+    line.bot_finishes(len(LINES.goodbye_kept))
+    for _ in range(20):
+        line.wait(700)
+        line.tell(SpeechPaused(line.now))
+        line.wait(300)
+        line.tell(SpeechStarted(line.now))
+    assert line.turns.state is State.CLOSED
