@@ -78,7 +78,8 @@ class CatchUp:
             self._wake.clear()
             await self.run()
             try:
-                await asyncio.wait_for(self._wake.wait(), AGAIN_S)
+                async with asyncio.timeout(AGAIN_S):
+                    await self._wake.wait()
                 await asyncio.sleep(SOON_S)
             except TimeoutError:
                 pass

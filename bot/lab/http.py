@@ -101,8 +101,10 @@ class Connection:
                 watch = group.create_task(self._watch())
                 yield
                 watch.cancel()
-        except* (PeerGone, ConnectionError):
-            raise PeerGone from None
+        except BaseExceptionGroup as errors:
+            if errors.split((PeerGone, ConnectionError))[1] is None:
+                raise PeerGone from None
+            raise
 
     async def _watch(self) -> None:
         while data := await self._reader.read(65_536):
