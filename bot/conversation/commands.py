@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from bot.conversation.habit import PauseHabit
+from bot.conversation.waterfall import Waterfall
+
 
 class Mood(StrEnum):
     """The moods an entry can have."""
@@ -39,6 +42,14 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How the bot speaks: `pace` 1.0 is its own, 0.8 is slower; `gain_db` makes it louder."""
+
+    pace: float = 1.0
+    gain_db: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Recognise:
     """Give 16 kHz PCM of the caller to the recogniser."""
 
@@ -68,8 +79,52 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """As `Reply`, but let nothing of it be heard before `Play`: the caller may not be done, and it may be dropped."""
+
+    reply: int
+    history: tuple[Exchange, ...]
+    lead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Let the prepared reply `reply` be heard from now on."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Feed no more of reply `reply`, and keep all of it. What waits at Twilio runs dry; `AudioSent` tells how far."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with reply `reply` from the very frame at which it paused."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interject:
+    """Say a short sound of listening from the cache, outside of any reply; it takes no turn and is no history."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeManner:
+    """From the next thing said on, speak like this."""
+
+    manner: Manner
+
+
+@dataclass(frozen=True, slots=True)
 class StopSpeaking:
-    """Cancel reply `reply`: no more of it is made or sent, and what waits at Twilio is cleared."""
+    """Cancel reply `reply`, prepared or live: no more of it is made or sent, what waits at Twilio is cleared."""
 
     reply: int
 
@@ -90,6 +145,21 @@ class KeepHeard:
 
     turn: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepWaterfall:
+    """Commit when what happened between the end of turn `turn` and the first sound of its answer."""
+
+    turn: int
+    waterfall: Waterfall
+
+
+@dataclass(frozen=True, slots=True)
+class KeepHabit:
+    """Commit what was learned of the caller's pauses, for the next call."""
+
+    habit: PauseHabit
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +194,13 @@ class ForgetDay:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetTurn:
+    """Remove turn `turn` of this call from the store: what was said, what was answered, and the entry that held it."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReopenDay:
     """The caller said more after approving of the day: the entry that was approved is a draft again."""
 
@@ -140,13 +217,22 @@ Command = (
     | Finalize
     | Reply
     | Say
+    | Prepare
+    | Play
+    | Pause
+    | Resume
+    | Interject
+    | ChangeManner
     | StopSpeaking
     | KeepSaid
     | KeepHeard
+    | KeepWaterfall
+    | KeepHabit
     | WriteEntry
     | KeepEntry
     | CloseDay
     | ForgetDay
+    | ForgetTurn
     | ReopenDay
     | HangUp
 )

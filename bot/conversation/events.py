@@ -7,6 +7,8 @@ Every event is a fact that some shell saw; none says what to do about it. Times 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.conversation.habit import PauseHabit
+
 
 class SttLoss(StrEnum):
     """Why there is no recogniser."""
@@ -28,15 +30,27 @@ class Timer(StrEnum):
     """The caller has said nothing for long."""
     CALL = "call"
     """The call is as long as a call may be."""
+    PREPARE = "prepare"
+    """The reply has to be begun now if it is to be ready when the turn is over."""
+    PROBATION = "probation"
+    """What made the bot pause has brought no word."""
+    FILLER = "filler"
+    """The answer takes so long that the caller should hear that it is coming."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The media stream has begun; `said_before` is what the caller said before the call was resumed."""
+    """The media stream has begun.
+
+    `said_before` is what the caller said before the call was resumed, in the turns `numbers_before`; `turns_before` is
+    the number of the next turn. `habit` is what is known of the caller's pauses.
+    """
 
     first_time: bool
     said_before: tuple[str, ...] = ()
     turns_before: int = 0
+    numbers_before: tuple[int, ...] = ()
+    habit: PauseHabit = PauseHabit()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +120,13 @@ class SttLost:
 
 
 @dataclass(frozen=True, slots=True)
+class SttPace:
+    """How long this process's recogniser takes from `Finalize` to the final: the 95th percentile, in ms."""
+
+    final_p95_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPressed:
     """The caller pressed a key: one of 0-9, *, #."""
 
@@ -122,11 +143,40 @@ class SentenceMade:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstToken:
+    """The model has begun to answer as reply `reply`."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAudio:
+    """The first sound of reply `reply` is made; it may have to wait."""
+
+    reply: int
+
+
+@dataclass(frozen=True, slots=True)
 class SentenceStarted:
-    """The first frame of sentence `index` of reply `reply` was sent."""
+    """The first frame of sentence `index` of reply `reply` was sent; `ahead_ms` of other sound is heard before it."""
 
     reply: int
     index: int
+    ahead_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSent:
+    """`sent_ms` of sentence `index` were sent, of which the last `ahead_ms` at most are not played yet.
+
+    Told every 200 ms while a reply is fed, and when it is paused. `audio_ms` is the sentence's whole length, if known.
+    """
+
+    reply: int
+    index: int
+    sent_ms: int
+    ahead_ms: int
+    audio_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +235,13 @@ Event = (
     | Final
     | SttReady
     | SttLost
+    | SttPace
     | KeyPressed
     | SentenceMade
+    | FirstToken
+    | FirstAudio
     | SentenceStarted
+    | AudioSent
     | SentenceSent
     | ReplyEnded
     | MarkEchoed
