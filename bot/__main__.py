@@ -7,7 +7,7 @@ from collections.abc import Callable
 USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
 
   serve                       answer the telephone, with the settings of the environment
-  entries [--json]            print the diary          [--caller NUMBER] [--delete CALL_SID] [--rotate]
+  entries [--json]            print the diary          [--turns] [--caller NUMBER] [--delete CALL_SID] [--rotate]
   call                        phone a running bot with a recorded caller
   replay FILE                 run a call's journal through the core, and print the talk
   bench audio|vad|turns       measure

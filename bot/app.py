@@ -12,7 +12,6 @@ from typing import cast
 
 from quart import Quart
 
-from bot.call import Services
 from bot.catchup import CatchUp
 from bot.doors.asgi import AsgiApp, bounded_bodies, media_sockets
 from bot.doors.health import HealthDoor
@@ -21,6 +20,7 @@ from bot.doors.phone import PhoneDoor, Running
 from bot.doors.signature import LARGEST_BODY_BYTES
 from bot.doors.twiml import Documents
 from bot.errors import where
+from bot.process import Services
 from bot.settings import Settings
 from bot.wiring import call_factory, keep_warm, open_services
 

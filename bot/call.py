@@ -7,43 +7,25 @@ socket, the writer, the keeper that commits turns in order, the reply that is be
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 
-from bot.conversation.commands import (
-    Command,
-    Finalize,
-    ForgetDay,
-    HangUp,
-    Recognise,
-    Reply,
-    Say,
-    StopSpeaking,
-    WriteEntry,
-)
-from bot.conversation.events import CallStarted, Draining, Event
+from bot.admission import Admission, take_up
+from bot.conversation.commands import Command, Finalize, ForgetDay, ForgetTurn, HangUp, Recognise, WriteEntry
+from bot.conversation.events import Draining, Event
 from bot.conversation.floor import State
 from bot.conversation.talk import Talk
 from bot.conversation.turns import Turns
-from bot.diary.entries import Scribe
-from bot.diary.records import Arrival
-from bot.diary.store import Store
 from bot.errors import RemoteProtocolError, StoreError, where
 from bot.journal import Direction, Journal, Wire, encode_event
 from bot.keeper import Keepable, Keeper
 from bot.playout import Playout
+from bot.process import Services
 from bot.protocols.twilio import Inbound, Media, MediaStream, Started, Stopped
-from bot.services.replies import Replies
-from bot.services.stt import Recogniser, SttStream
-from bot.services.tts import Voice
-from bot.speaker import Speaker
+from bot.services.stt import SttStream
+from bot.speaker import Speaker, Speech
 
 log = logging.getLogger(__name__)
-
-START_S = 10.0
-"""How long a socket may be open without `start`."""
 
 QUIET_S = 5.0
 """How long an open stream may bring no message: Twilio sends 50 a second, silence too."""
@@ -54,24 +36,7 @@ BAD_MESSAGES = 20
 OVERTIME_S = 120.0
 """By the wall, so much longer than a call may last, a stream ends whatever its own clock says."""
 
-EARLY_MESSAGES = 500
-"""So many messages wait while the token is checked."""
-
 NORMAL, POLICY = 1000, 1008
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What a process has once, for all its calls."""
-
-    store: Store
-    recogniser: Recogniser
-    replies: Replies
-    scribe: Scribe
-    voice: Voice
-    max_call_ms: int
-    journal: Callable[[str, str], Journal] | None = None
-    """Opens the journal of (call_sid, stream_sid); None: calls are not recorded."""
 
 
 class Call:
@@ -94,12 +59,10 @@ class Call:
         self._stream = MediaStream()
         self._talk = Talk(Turns(max_call_ms=services.max_call_ms))
         self._playout = Playout(self._stream, self._send_on_wire, self._tell)
-        self._speaker = Speaker(services.replies, services.voice, self._playout, self._tell)
+        self._speaker = Speaker(services.replies, services.voice, self._playout, self._tell, self._spawn)
         self._stt: SttStream | None = None
         self._journal: Journal | None = None
-        self._start: Started | None = None
-        self._early: deque[tuple[Inbound, str | bytes]] | None = deque(maxlen=EARLY_MESSAGES)
-        self._begun = asyncio.Event()
+        self._admission = Admission()
         self._over = asyncio.Event()
         self._stopped = False
         self._gone = False
@@ -107,7 +70,6 @@ class Call:
         self._bad = 0
         self._heard_at = time.monotonic()
         self._tasks: asyncio.TaskGroup | None = None
-        self._reply: asyncio.Task[None] | None = None
         self._draft: asyncio.Task[None] | None = None
         self._keeper: Keeper | None = None
 
@@ -125,22 +87,16 @@ class Call:
             if self._bad == BAD_MESSAGES:
                 self._end()
             return
-        if self._early is not None:
-            self._wait_at_the_door(inbound, message)
-        else:
+        if self._admission.is_over:
             self._hear(inbound, message)
-
-    def _wait_at_the_door(self, inbound: Inbound, message: str | bytes) -> None:
-        """Until the token was checked, messages wait."""
+            return
         match inbound:
             case Started():
-                self._start, self.call_sid = inbound, inbound.call_sid
-                self._begun.set()
+                self.call_sid = inbound.call_sid
             case Stopped():
                 self._stopped = True
                 self._end()
-        assert self._early is not None
-        self._early.append((inbound, message))
+        self._admission.wait(inbound, message)
 
     def _hear(self, inbound: Inbound, message: str | bytes) -> None:
         if isinstance(inbound, Stopped):
@@ -172,18 +128,18 @@ class Call:
     def _end(self) -> None:
         self._gone = True
         self._playout.close()
-        self._begun.set()
+        self._admission.give_up()
         self._over.set()
 
     # ── the life of a call ───────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
         """Live through the call; returns when all of it is kept."""
-        if not await self._admitted():
+        if (start := await self._admission.ask(self._services.store)) is None:
             await self._close(POLICY)
             return
         try:
-            await self._talk_it_through()
+            await self._talk_it_through(start)
         except* StoreError as failed:
             log.error("call %s: %s", self.call_sid, failed.exceptions[0])
         except* Exception as crash:
@@ -213,56 +169,34 @@ class Call:
         log.error("call %s: broke down with %s", self.call_sid, where(error))
         self._end()
 
-    async def _admitted(self) -> bool:
-        """Whether this socket is the stream of a call that rang, for the first time."""
-        try:
-            async with asyncio.timeout(START_S):
-                await self._begun.wait()
-        except TimeoutError:
-            log.warning("media socket: no start within %d s", START_S)
-            return False
-        if (start := self._start) is None:
-            return False
-        try:
-            if await self._services.store.claim_media_token(start.call_sid, start.parameters.get("token", "")):
-                return True
-        except StoreError as error:
-            log.error("call %s: %s", self.call_sid, error)
-            return False
-        log.warning("call %s: media stream refused: its token is unknown, used, or of another call", self.call_sid)
-        return False
-
-    async def _talk_it_through(self) -> None:
-        assert self._start and self.call_sid
-        services = self._services
+    async def _talk_it_through(self, start: Started) -> None:
+        call_sid, services = start.call_sid, self._services
         if self._alone:
             await self._alone(self)
-        arrival = await services.store.call_arrived(self.call_sid, None)
-        started = await self._take_up(arrival)
-        self._keeper = Keeper(services.store, services.scribe, self.call_sid, arrival)
-        if services.journal:
-            try:
-                self._journal = services.journal(self.call_sid, self._start.stream_sid)
-            except OSError as error:
-                log.error("call %s: no journal: %s", self.call_sid, error.strerror)
-        log.info("call %s: started, stream %d", self.call_sid, arrival.stream)
+        arrival = await services.store.call_arrived(call_sid, None)
+        started = await take_up(services.store, call_sid, arrival)
+        self._keeper = Keeper(services.store, services.scribe, call_sid, arrival, services.forget_journals)
+        self._open_journal(start)
+        log.info("call %s: started, stream %d", call_sid, arrival.stream)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._stt = services.recogniser.stream(
-                self._tell, name=f"call {self.call_sid}: recogniser", journal=partial(self._note, "rtzr")
+                self._tell, name=f"call {call_sid}: recogniser", journal=partial(self._note, "rtzr")
             )
             hearing = tasks.create_task(self._stt.run())
             keeping = tasks.create_task(self._keeper.run())
             others = [tasks.create_task(self._write()), tasks.create_task(self._watch())]
+            self._speaker.warm()
             self._tell(started)
-            self._let_in()
+            for early in self._admission.open():
+                self._hear(*early)
             await self._over.wait()
             self._stt.end()
             await hearing
             said_goodbye = self._talk.turns.state in (State.CLOSING, State.CLOSED)
             if self._gone:
                 self._carry_out(self._talk.hang_up())
-            self._stop_reply()
+            self._speaker.close()
             if self._draft:
                 self._draft.cancel()
             if self._stopped or not self._gone or said_goodbye:
@@ -271,22 +205,15 @@ class Call:
             await keeping
             for other in others:
                 other.cancel()
-        log.info("call %s: ended after %d s: %s", self.call_sid, self._talk.now_ms // 1000, self._why)
+        log.info("call %s: ended after %d s: %s", call_sid, self._talk.now_ms // 1000, self._why)
+        log.info("call %s: the process so far: %s", call_sid, services.replies.usage.line())
 
-    async def _take_up(self, arrival: Arrival) -> CallStarted:
-        """What the talk begins with: nothing, or what was said on the streams of this call before."""
-        if arrival.stream == 1:
-            return CallStarted(arrival.first_time)
-        store, call_sid = self._services.store, self.call_sid or ""
-        await store.reopen(call_sid)
-        before = await store.turns(call_sid)
-        said = tuple(turn.said for turn in before if turn.said is not None)
-        return CallStarted(arrival.first_time, said, before[-1].turn + 1 if before else 0)
-
-    def _let_in(self) -> None:
-        early, self._early = self._early, None
-        for inbound, message in early or ():
-            self._hear(inbound, message)
+    def _open_journal(self, start: Started) -> None:
+        if self._services.journal:
+            try:
+                self._journal = self._services.journal(start.call_sid, start.stream_sid)
+            except OSError as error:
+                log.error("call %s: no journal: %s", start.call_sid, error.strerror)
 
     async def _watch(self) -> None:
         """End a stream that brings no media on an open socket, or whose clock stands still for ever."""
@@ -307,25 +234,23 @@ class Call:
     def _carry_out(self, commands: list[Command]) -> None:
         for command in commands:
             match command:
-                case Recognise(pcm):
+                case Recognise(pcm, urgent):
                     if self._stt:
-                        self._stt.push(pcm)
+                        self._stt.push(pcm, urgent=urgent)
                 case Finalize():
                     if self._stt:
                         self._stt.finalize()
-                case Reply() | Say():
-                    self._speak(command)
-                case StopSpeaking(reply):
-                    self._stop_reply()
-                    self._playout.stop(reply)
+                    self._speaker.warm()
                 case WriteEntry():
                     self._draft = self._spawn(self._write_entry(command))
                 case HangUp(why):
                     self._why = why
                     self._over.set()
-                case ForgetDay():
+                case ForgetDay() | ForgetTurn():
                     self._forget_journal()
                     self._keep(command)
+                case _ if isinstance(command, Speech):
+                    self._speaker.carry_out(command)
                 case _:
                     self._keep(command)
 
@@ -339,22 +264,11 @@ class Call:
             self._journal.forget()
             self._journal = None
 
-    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None] | None:
-        assert asyncio.iscoroutine(work)
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None] | None:
         if self._tasks is None or self._gone:
             work.close()
             return None
         return self._tasks.create_task(work)
-
-    def _speak(self, command: Reply | Say) -> None:
-        self._stop_reply()
-        self._playout.begin(command.reply)
-        self._reply = self._spawn(self._speaker.speak(command))
-
-    def _stop_reply(self) -> None:
-        if self._reply:
-            self._reply.cancel()
-            self._reply = None
 
     async def _write_entry(self, command: WriteEntry) -> None:
         assert self._keeper

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Protocol
 
 from bot.conversation.commands import Mood, Status
-from bot.conversation.dialogue import day_of_turns
+from bot.conversation.told import day_of_turns
 from bot.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,9 @@ class UnwrittenStore(Protocol):
     async def abandoned_drafts(self) -> list[str]: ...
     async def said(self, call_sid: str) -> list[str]: ...
     async def call_arrived(self, call_sid: str, number: str | None) -> Dated: ...
-    async def save_entry(self, call_sid: str, title: str, body: str, mood: Mood, status: Status) -> bool: ...
+    async def save_entry(
+        self, call_sid: str, title: str, body: str, mood: Mood, status: Status, *, of: Sequence[str]
+    ) -> bool: ...
     async def call_ended(self, call_sid: str, why: str) -> None: ...
 
 
@@ -105,11 +107,13 @@ class CatchUp:
         return written
 
     async def _write(self, call_sid: str) -> bool:
-        said, corrections = day_of_turns(await self._store.said(call_sid))
+        turns = await self._store.said(call_sid)
+        said, corrections = day_of_turns(turns)
         day = (await self._store.call_arrived(call_sid, None)).day
         entry = await self._scribe.write(said, corrections, day)
         await self._store.call_ended(call_sid, "abandoned")
         if not entry.body:
             self._nothing_told.add(call_sid)
             return False
-        return await self._store.save_entry(call_sid, entry.title, entry.body, entry.mood, Status.UNCONFIRMED)
+        # What was forgotten while the entry was written must not come back in it: then it is written at another look.
+        return await self._store.save_entry(call_sid, entry.title, entry.body, entry.mood, Status.UNCONFIRMED, of=turns)

@@ -10,6 +10,7 @@ IlgiError
 │   │   └── RecogniserFull    … because every channel is taken (HTTP 429)
 │   ├── ModelError            the chat model failed, or was too slow
 │   └── VoiceError            no speech could be made
+├── OpinionError              no second opinion on what is speech can be had
 └── StoreError                the diary could not be read or written
     └── WrongKey              DIARY_KEY does not open what is stored
 """
@@ -60,6 +61,10 @@ class ModelError(ServiceError):
 
 class VoiceError(ServiceError):
     """No speech could be made."""
+
+
+class OpinionError(IlgiError):
+    """The model that tells speech from noise cannot be loaded."""
 
 
 class StoreError(IlgiError):

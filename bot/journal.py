@@ -13,11 +13,10 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, get_args
 
 import msgspec
 
-from bot.conversation import events
 from bot.conversation.events import Event
 from bot.diary.crypto import Keys
 from bot.errors import StoreError
@@ -48,6 +47,7 @@ class _Told(msgspec.Struct, frozen=True):
 _encoder = msgspec.json.Encoder()
 _records = msgspec.json.Decoder(Record)
 _told = msgspec.json.Decoder(_Told)
+_kinds: dict[str, type[Event]] = {kind.__name__: kind for kind in get_args(Event)}
 
 
 def encode_event(event: Event) -> str:
@@ -56,12 +56,17 @@ def encode_event(event: Event) -> str:
 
 
 def decode_event(text: str) -> Event:
-    """Read an event of `encode_event`; StoreError when this release knows no such event."""
+    """Read an event of `encode_event`, also of an older release that knew less of it.
+
+    StoreError when this release knows no such event, or not with such fields.
+    """
     told = _told.decode(text)
-    kind = getattr(events, told.name, None)
-    if kind is None or not isinstance(kind, type):
+    if (kind := _kinds.get(told.name)) is None:
         raise StoreError(f"the journal tells of an event {told.name!r} that this release does not know")
-    event: Event = msgspec.convert(told.fields, kind)
+    try:
+        event: Event = msgspec.convert(told.fields, kind)
+    except msgspec.ValidationError as error:
+        raise StoreError(f"the journal tells of an event {told.name!r} as this release does not know it") from error
     return event
 
 

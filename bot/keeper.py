@@ -7,14 +7,18 @@ what the talk is doing now.
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from bot.conversation.commands import (
     CloseDay,
     ForgetDay,
+    ForgetTurn,
     HangUp,
     KeepEntry,
+    KeepHabit,
     KeepHeard,
     KeepSaid,
+    KeepWaterfall,
     ReopenDay,
     Status,
     WriteEntry,
@@ -27,7 +31,18 @@ from bot.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-Keepable = KeepSaid | KeepHeard | KeepEntry | CloseDay | ForgetDay | ReopenDay | HangUp
+Keepable = (
+    KeepSaid
+    | KeepHeard
+    | KeepWaterfall
+    | KeepHabit
+    | KeepEntry
+    | CloseDay
+    | ForgetDay
+    | ForgetTurn
+    | ReopenDay
+    | HangUp
+)
 
 DRAFT_S = 8.0
 """How long a caller waits for the day to be put into words; then it is read back in their own."""
@@ -39,9 +54,18 @@ TRIES = 20
 class Keeper:
     """The keeper of one media stream of call `call_sid`."""
 
-    def __init__(self, store: Store, scribe: Scribe, call_sid: str, arrival: Arrival) -> None:
+    def __init__(
+        self,
+        store: Store,
+        scribe: Scribe,
+        call_sid: str,
+        arrival: Arrival,
+        forget_journals: Callable[[str], object] | None = None,
+    ) -> None:
+        """`forget_journals` removes the journals of a call; this one's own are not the keeper's."""
         self._store = store
         self._scribe = scribe
+        self._forget_journals = forget_journals
         self._call_sid = call_sid
         self._day = arrival.day
         self._stream = arrival.stream
@@ -55,8 +79,9 @@ class Keeper:
     def keep(self, command: Keepable) -> None:
         """Commit this after all that came before it."""
         self._waiting.append((command, self._entry))
-        if isinstance(command, ForgetDay):
+        if isinstance(command, ForgetDay | ForgetTurn):
             self._entry = None
+            self._draft = 0
         self._more.set()
 
     def finish(self) -> None:
@@ -84,7 +109,7 @@ class Keeper:
         log.error("call %s: something was not kept: the diary could not be written for %d s", self._call_sid, TRIES)
 
     async def draft(self, command: WriteEntry) -> EntryWritten | None:
-        """Write the day as an entry; None: another draft was asked for meanwhile."""
+        """Write the day as an entry; None: meanwhile another draft was asked for, or something was forgotten."""
         self._draft = command.draft
         try:
             async with asyncio.timeout(DRAFT_S):
@@ -114,6 +139,10 @@ class Keeper:
                 await self._store.add_said(self._call_sid, turn, text, from_ms, to_ms)
             case KeepHeard(turn, text):
                 await self._store.add_heard(self._call_sid, turn, text)
+            case KeepWaterfall(turn, waterfall):
+                await self._store.keep_waterfall(self._call_sid, turn, waterfall)
+            case KeepHabit(habit):
+                await self._store.keep_habit(self._call_sid, habit)
             case KeepEntry(status):
                 if entry:
                     await self._save(entry, status)
@@ -124,8 +153,19 @@ class Keeper:
                 await self._store.set_entry_status(self._call_sid, Status.DRAFT)
             case HangUp(why):
                 await self._store.call_ended(self._call_sid, why)
-            case ForgetDay(for_good):
-                await (self._store.forget_day if for_good else self._store.forget_so_far)(self._call_sid)
+            case ForgetTurn(turn):
+                self._unwritten = None
+                await self._store.forget_turn(self._call_sid, turn)
+            case ForgetDay():
+                self._unwritten = None
+                await self._forget(command)
+
+    async def _forget(self, command: ForgetDay) -> None:
+        forget = self._store.forget_day if command.for_good else self._store.forget_so_far
+        others = await forget(self._call_sid, whole_day=command.whole_day)
+        if self._forget_journals:
+            for call_sid in others:
+                self._forget_journals(call_sid)
 
     async def _save(self, entry: Entry, status: Status) -> None:
         if entry.body:

@@ -1,50 +1,34 @@
 """What the caller hears: sentences wait here and leave at the speed of speech, never far ahead of the caller's ear.
 
-One task writes to the stream's socket. At most `LEAD_MS` of audio is out of our hands, so a reply that is stopped is
-stopped. When it is, its queue is thrown away whole: a producer that is still at work writes into nothing, and no sound
+One task writes to the stream's socket. One reply is live; others may be prepared, and wait until they are played or
+dropped. At most `LEAD_MS` of audio is out of our hands, so a reply that is paused is quiet, and one that is stopped is
+stopped. When it is, its track is thrown away whole: a producer that is still at work writes into nothing, and no sound
 of a dead reply can follow the `clear`.
+
+An aside is a short sound outside of any reply. It stands between two marks of its own.
 """
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable
-from dataclasses import dataclass
 
 from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES
 from bot.conversation.events import Event, ReplyEnded, SentenceSent, SentenceStarted
 from bot.conversation.talk import mark_name
 from bot.protocols.twilio import MediaStream
+from bot.track import Begin, End, Over, Track
 
-LEAD_MS = 200
-"""Audio that may wait at Twilio."""
+LEAD_MS = 160
+"""Audio that may wait at Twilio: so long a paused reply is still heard."""
 
 BUNDLE_MS = 2 * FRAME_MS
 """Audio in one message, at most."""
 
 BUNDLE_BYTES = BUNDLE_MS // FRAME_MS * MULAW_FRAME_BYTES
 
-QUEUE_BYTES = 60_000 // FRAME_MS * MULAW_FRAME_BYTES
-"""A minute of audio that may wait here; then the voice waits."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Begin:
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    index: int
-    audio_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Over:
-    reply: int
-
-
-_Item = bytes | _Begin | _End | _Over
+TOLD_EVERY_MS = 200
+"""How much of a reply is sent between two `AudioSent`."""
 
 
 class Playout:
@@ -55,116 +39,187 @@ class Playout:
         stream: MediaStream,
         send: Callable[[str], Awaitable[None]],
         emit: Callable[[Event], None],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
         self._send = send
         self._emit = emit
-        self._clock = clock
-        self._live: int | None = None
-        self._queue: deque[_Item] = deque()
-        self._queued_bytes = 0
+        self._live: Track | None = None
+        self._prepared: dict[int, Track] = {}
+        self._aside: deque[str | bytes] = deque()
+        self._asides = 0
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
         self._clear_due = False
-        self._sent_since_clear = False
         self._plays_until = 0.0
+
+    # ── which reply may be heard ─────────────────────────────────────────────────────────────────────────────────
 
     def begin(self, reply: int) -> None:
         """From now on `reply` is the one that may be heard."""
-        if self._closed:
-            return
-        self._live = reply
-        self._queue = deque()
-        self._queued_bytes = 0
-        self._room.set()
+        self._go_live(Track(reply))
 
-    async def sentence(self, reply: int, index: int, frames: AsyncIterable[bytes]) -> None:
-        """Queue a sentence as its audio comes, a mark behind it; returns early once `reply` is not the live one."""
-        size = 0
-        async for chunk in frames:
-            if not size:
-                self._put(reply, _Begin(index))
-            size += len(chunk)
-            while self._live == reply and self._queued_bytes > QUEUE_BYTES:
-                self._room.clear()
-                await self._room.wait()
-            if not self._put(reply, chunk):
-                return
-        if size:
-            self._put(reply, _End(index, size // MULAW_FRAME_BYTES * FRAME_MS))
+    def prepare(self, reply: int) -> None:
+        """Take in what is made of `reply`, and hold it until `play`."""
+        if not self._closed:
+            self._prepared[reply] = Track(reply)
 
-    def end(self, reply: int) -> None:
-        """No more sentences of `reply` will come."""
-        self._put(reply, _Over(reply))
+    def play(self, reply: int) -> None:
+        """From now on the prepared `reply` is the one that may be heard; nothing happens when it was dropped."""
+        if track := self._prepared.pop(reply, None):
+            self._go_live(track)
+
+    def pause(self, reply: int) -> None:
+        """Hold the sound of `reply` back from the very next frame, and tell how much of it was sent."""
+        if (track := self._find(reply)) and not track.is_paused:
+            track.is_paused = True
+            self._tell_progress(track)
+
+    def resume(self, reply: int) -> None:
+        """Go on with `reply` from the frame at which it paused."""
+        if track := self._find(reply):
+            track.is_paused = False
+            self._wake.set()
 
     def stop(self, reply: int) -> None:
-        """Throw away what waits of `reply`, here and at Twilio."""
-        if self._live != reply:
+        """Throw away what waits of `reply`: here, and when it is live, at Twilio, with any aside."""
+        if (track := self._find(reply)) is None:
             return
-        self._live = None
-        self._queue = deque()
-        self._queued_bytes = 0
-        self._clear_due = self._sent_since_clear
-        self._room.set()
+        if track is self._live:
+            self._live = None
+            self._clear_due = self._clear_due or track.index is not None or self._ahead_s() > 0
+            self._aside.clear()
+        self._prepared.pop(reply, None)
+        self._drop(track)
+
+    def interject(self, frames: bytes) -> None:
+        """Send whole frames outside of any reply, unless a reply is being heard or another aside waits."""
+        speaking = self._live is not None and self._live.index is not None and not self._live.is_over
+        if speaking or self._aside:
+            return
+        name = f"aside:{self._asides}"
+        self._asides += 1
+        self._aside.extend((self._stream.mark(name), frames, self._stream.mark(f"{name}:end")))
         self._wake.set()
 
     def close(self) -> None:
         """The stream is over: write nothing more, and let every producer go."""
         self._closed = True
+        for track in (self._live, *self._prepared.values()):
+            self._drop(track)
         self._live = None
-        self._room.set()
+        self._prepared.clear()
+        self._aside.clear()
+
+    # ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def sentence(self, reply: int, index: int, frames: AsyncIterable[bytes]) -> None:
+        """Queue a sentence as its audio comes, a mark behind it; returns early once `reply` is dropped."""
+        if (track := self._find(reply)) is None:
+            return
+        async for chunk in frames:
+            while track.is_full and not track.is_dropped:
+                self._room.clear()
+                await self._room.wait()
+            if track.is_dropped:
+                return
+            track.add(index, chunk)
+            self._wake.set()
+        track.finish(index)
         self._wake.set()
+
+    def end(self, reply: int) -> None:
+        """No more sentences of `reply` will come."""
+        if track := self._find(reply):
+            track.end()
+            self._wake.set()
+
+    # ── the writer ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> None:
         """Write until `close`; ConnectionError when the socket is gone."""
         while not self._closed:
             if self._clear_due:
-                self._clear_due = self._sent_since_clear = False
+                self._clear_due = False
                 self._plays_until = 0.0
                 await self._send(self._stream.clear())
-            too_early_s = self._plays_until - self._clock() - (LEAD_MS - BUNDLE_MS) / 1000
-            if not self._queue or (isinstance(self._queue[0], bytes) and too_early_s > 0):
-                await self._sleep(too_early_s if self._queue else None)
                 continue
-            await self._write(self._queue.popleft())
+            wait_s = self._wait_s()
+            if wait_s is None or wait_s > 0:
+                await self._sleep(wait_s)
+            elif self._aside:
+                await self._write_aside(self._aside.popleft())
+            elif self._live:
+                await self._write(self._live)
 
-    async def _write(self, item: _Item) -> None:
-        reply = self._live
-        if reply is None:
-            return
+    def _wait_s(self) -> float | None:
+        """How long the next thing has to wait; None: there is none."""
+        early_s = round(self._ahead_s() - (LEAD_MS - BUNDLE_MS) / 1000, 6)
+        if self._aside:
+            return early_s
+        if self._live is None or not self._live.is_ready:
+            return None
+        return early_s if self._live.next_is_sound else 0.0
+
+    async def _write(self, track: Track) -> None:
+        item = track.take(BUNDLE_BYTES)
         match item:
             case bytes():
-                await self._write_audio(item)
-            case _Begin(index):
-                self._emit(SentenceStarted(reply, index))
-            case _End(index, audio_ms):
-                await self._send(self._stream.mark(mark_name(reply, index)))
-                if self._live == reply:
-                    self._emit(SentenceSent(reply, index, audio_ms))
-            case _Over():
-                self._emit(ReplyEnded(reply))
+                await self._write_audio(item, track)
+            case Begin(index):
+                self._emit(SentenceStarted(track.reply, index, self._ahead_ms()))
+            case End(index, audio_ms):
+                await self._send(self._stream.mark(mark_name(track.reply, index)))
+                if not track.is_dropped:
+                    self._emit(SentenceSent(track.reply, index, audio_ms))
+            case Over():
+                self._emit(ReplyEnded(track.reply))
 
-    async def _write_audio(self, chunk: bytes) -> None:
-        if len(chunk) > BUNDLE_BYTES:
-            self._queue.appendleft(chunk[BUNDLE_BYTES:])
-            chunk = chunk[:BUNDLE_BYTES]
-        self._queued_bytes -= len(chunk)
-        if self._queued_bytes <= QUEUE_BYTES:
-            self._room.set()
-        self._plays_until = max(self._plays_until, self._clock()) + len(chunk) / MULAW_FRAME_BYTES * FRAME_MS / 1000
-        self._sent_since_clear = True
+    async def _write_aside(self, item: str | bytes) -> None:
+        if isinstance(item, str):
+            await self._send(item)
+            return
+        if len(item) > BUNDLE_BYTES:
+            self._aside.appendleft(item[BUNDLE_BYTES:])
+        await self._write_audio(item[:BUNDLE_BYTES])
+
+    async def _write_audio(self, chunk: bytes, track: Track | None = None) -> None:
+        self._room.set()
+        self._plays_until = max(self._plays_until, time.monotonic()) + len(chunk) / MULAW_FRAME_BYTES * FRAME_MS / 1000
+        if track and track.untold_ms >= TOLD_EVERY_MS:
+            self._tell_progress(track)
         await self._send(self._stream.media(chunk))
 
-    def _put(self, reply: int, item: _Item) -> bool:
-        if self._live != reply:
-            return False
-        self._queue.append(item)
-        if isinstance(item, bytes):
-            self._queued_bytes += len(item)
+    # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _go_live(self, track: Track) -> None:
+        if self._closed:
+            return
+        self._drop(self._live)
+        self._live = track
         self._wake.set()
-        return True
+
+    def _find(self, reply: int) -> Track | None:
+        if self._live and self._live.reply == reply:
+            return self._live
+        return self._prepared.get(reply)
+
+    def _drop(self, track: Track | None) -> None:
+        """Let its producer go, and have the writer look again."""
+        if track:
+            track.is_dropped = True
+        self._room.set()
+        self._wake.set()
+
+    def _tell_progress(self, track: Track) -> None:
+        if sent := track.progress(self._ahead_ms()):
+            self._emit(sent)
+
+    def _ahead_s(self) -> float:
+        return self._plays_until - time.monotonic()
+
+    def _ahead_ms(self) -> int:
+        return max(0, round(self._ahead_s() * 1000))
 
     async def _sleep(self, seconds: float | None) -> None:
         """Wait until something is put or stopped, for `seconds` at most."""

@@ -1,44 +1,115 @@
-"""Makes sound of what the bot says: a reply's sentences one after the other, each as fast as its voice can be made.
+"""What the bot says: each reply has one task that makes it, until it is done or stopped.
 
-It knows the model, the voice and the playout; it must not know why something is said.
+It must not know why something is said, or what was said before.
 """
 
-from collections.abc import Callable
-from contextlib import aclosing
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
 
-from bot.conversation.commands import Reply, Say
-from bot.conversation.events import Event, SentenceMade
+from bot.conversation.commands import (
+    ChangeManner,
+    Interject,
+    Manner,
+    Pause,
+    Play,
+    Prepare,
+    Reply,
+    Resume,
+    Say,
+    StopSpeaking,
+)
+from bot.conversation.events import Event
+from bot.making import Making
 from bot.playout import Playout
 from bot.services.replies import Replies
 from bot.services.tts import Voice
+
+Speech = Reply | Say | Prepare | Play | Pause | Resume | Interject | ChangeManner | StopSpeaking
+
+Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None] | None]
+"""Runs something as long as the call lives; None: the call is over."""
 
 
 class Speaker:
     """One call's speaker."""
 
-    def __init__(self, replies: Replies, voice: Voice, playout: Playout, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, replies: Replies, voice: Voice, playout: Playout, emit: Callable[[Event], None], spawn: Spawn
+    ) -> None:
         self._replies = replies
         self._voice = voice
         self._playout = playout
         self._emit = emit
+        self._spawn = spawn
+        self._manner = Manner()
+        self._live: int | None = None
+        self._making: dict[int, tuple[Making, asyncio.Task[None]]] = {}
+        self._warming: dict[str, asyncio.Task[None]] = {}
 
-    async def speak(self, command: Reply | Say) -> None:
-        """Hand all of a reply to the playout; cancel it to stop in the middle."""
-        known = command.sentences if isinstance(command, Say) else command.lead
-        for index, sentence in enumerate(known):
-            await self._say(command.reply, index, sentence)
-        if isinstance(command, Reply):
-            await self._answer(command)
-        self._playout.end(command.reply)
+    def carry_out(self, command: Speech) -> None:
+        """Do what the core decided; nothing of it waits."""
+        match command:
+            case Reply(reply) | Say(reply):
+                self._go_live(reply)
+                self._playout.begin(reply)
+                self._make(command)
+            case Prepare(reply):
+                self._playout.prepare(reply)
+                self._make(command)
+            case Play(reply):
+                if made := self._making.get(reply):
+                    self._go_live(reply)
+                    self._playout.play(reply)
+                    made[0].play()
+            case Pause(reply):
+                self._playout.pause(reply)
+            case Resume(reply):
+                self._playout.resume(reply)
+            case StopSpeaking(reply):
+                self._cancel(reply)
+                self._playout.stop(reply)
+                self.warm()
+            case Interject(text):
+                if frames := self._voice.cached(text, self._manner):
+                    self._playout.interject(frames)
+            case ChangeManner(manner):
+                self._manner = manner
 
-    async def _answer(self, command: Reply) -> None:
-        index = len(command.lead)
-        async with aclosing(self._replies.sentences(command.history)) as sentences:
-            async for sentence in sentences:
-                self._emit(SentenceMade(command.reply, index, sentence))
-                await self._say(command.reply, index, sentence)
-                index += 1
+    def warm(self) -> None:
+        """Have connections to the model and the voice opened before they are needed."""
+        for name, warm in (("model", self._replies.warm), ("voice", self._voice.warm)):
+            if name not in self._warming and (task := self._spawn(warm())):
+                self._warming[name] = task
+                task.add_done_callback(partial(self._warmed, name))
 
-    async def _say(self, reply: int, index: int, sentence: str) -> None:
-        async with aclosing(self._voice.frames(sentence)) as frames:
-            await self._playout.sentence(reply, index, frames)
+    def _warmed(self, name: str, _: asyncio.Task[None]) -> None:
+        del self._warming[name]
+
+    def close(self) -> None:
+        """Stop whatever is in the making."""
+        for task in (*(task for _, task in self._making.values()), *self._warming.values()):
+            task.cancel()
+
+    def _go_live(self, reply: int) -> None:
+        """One reply is heard: what was live before it is made no further."""
+        if self._live is not None and self._live != reply:
+            self._cancel(self._live)
+        self._live = reply
+
+    def _make(self, command: Reply | Say | Prepare) -> None:
+        making = Making(
+            command,
+            self._manner,
+            replies=self._replies,
+            voice=self._voice,
+            playout=self._playout,
+            emit=self._emit,
+        )
+        if task := self._spawn(making.run()):
+            self._making[command.reply] = making, task
+            task.add_done_callback(lambda _: self._making.pop(command.reply))
+
+    def _cancel(self, reply: int) -> None:
+        if made := self._making.get(reply):
+            made[1].cancel()

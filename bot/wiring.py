@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from bot.call import Call, Services
+from bot.call import Call
 from bot.conversation.lines import LINES
 from bot.conversation.replies import BuiltinReplies
 from bot.conversation.texts import prompt
@@ -19,11 +19,13 @@ from bot.diary.entries import Scribe
 from bot.diary.store import Store, keys_of
 from bot.doors.live import LiveCalls, NewCall
 from bot.errors import SettingError
-from bot.journal import Journal
+from bot.journal import Journal, forget
+from bot.process import Services
+from bot.services.engines import OpenAiVoice
 from bot.services.llm import ChatModel
 from bot.services.replies import Replies
 from bot.services.stt import Recogniser
-from bot.services.tts import OpenAiVoice, Voice
+from bot.services.tts import Voice
 from bot.settings import Settings
 
 FIRST_LINES = (*LINES.greeting_first, *LINES.greeting_again)
@@ -59,6 +61,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             voice=voice,
             max_call_ms=settings.max_call_minutes * 60_000,
             journal=partial(_journal, settings.journal_dir, keys) if settings.journal_dir else None,
+            forget_journals=partial(forget, settings.journal_dir) if settings.journal_dir else None,
         )
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from bot.call import Call, Services
-from bot.conversation.commands import Exchange, Mood
+from bot.call import Call
+from bot.conversation.commands import Mood
 from bot.conversation.events import Event, Final
 from bot.diary.crypto import Keys, make_secret
 from bot.diary.entries import Entry
 from bot.diary.store import Store
 from bot.journal import Journal
+from bot.process import Services
+from tests.speech_by_hand import HandReplies, HandVoice
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 CALL, STREAM, ACCOUNT = "CA" + "1" * 32, "MZ" + "2" * 32, "AC" + "3" * 32
@@ -35,7 +37,7 @@ class HandStt:
         self.utterances = 0
         self.ended = asyncio.Event()
 
-    def push(self, pcm: bytes) -> None:
+    def push(self, pcm: bytes, *, urgent: bool = False) -> None:
         self.pushed += len(pcm)
 
     def finalize(self) -> None:
@@ -48,21 +50,6 @@ class HandStt:
 
     async def run(self) -> None:
         await self.ended.wait()
-
-
-class HandReplies:
-    def __init__(self) -> None:
-        self.histories: list[Sequence[Exchange]] = []
-
-    async def sentences(self, history: Sequence[Exchange]) -> AsyncIterator[str]:
-        self.histories.append(history)
-        yield "그러셨군요."
-        yield "그다음에는요?"
-
-
-class HandVoice:
-    async def frames(self, sentence: str) -> AsyncIterator[bytes]:
-        yield b"\x55" * 160 * 3
 
 
 class HandScribe:
@@ -145,10 +132,14 @@ class Phone:
 
     async def heard(self, count: int) -> None:
         """Wait until so many marks were sent in all."""
-        async with asyncio.timeout(10):
-            while sum(message["event"] == "mark" for message in self.sent) < count:
-                await asyncio.sleep(0.005)
+        await self.sent_one("mark", count)
         await asyncio.sleep(0.02)
+
+    async def sent_one(self, kind: str, count: int = 1) -> None:
+        """Wait until so many messages of a kind were sent in all."""
+        async with asyncio.timeout(10):
+            while sum(message["event"] == kind for message in self.sent) < count:
+                await asyncio.sleep(0.005)
 
 
 @dataclass
@@ -157,6 +148,7 @@ class Stage:
 
     store: Store
     replies: HandReplies
+    voice: HandVoice
     scribe: HandScribe
     services: Services
     stts: list[HandStt]
@@ -175,18 +167,18 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         stts.append(HandStt(emit, texts))
         return stts[-1]
 
-    replies, scribe = HandReplies(), HandScribe()
+    replies, voice, scribe = HandReplies("그러셨군요.", "그다음에는요?"), HandVoice(), HandScribe()
     services = Services(
         store=store,
         recogniser=SimpleNamespace(stream=stream),  # type: ignore[arg-type]
         replies=replies,  # type: ignore[arg-type]
         scribe=scribe,  # type: ignore[arg-type]
-        voice=HandVoice(),  # type: ignore[arg-type]
+        voice=voice,  # type: ignore[arg-type]
         max_call_ms=1_800_000,
         journal=lambda call_sid, stream_sid: Journal.begin(folder / "journals", call_sid, stream_sid, KEYS),
     )
     try:
-        yield Stage(store, replies, scribe, services, stts, texts, folder)
+        yield Stage(store, replies, voice, scribe, services, stts, texts, folder)
     finally:
         await store.close()
 

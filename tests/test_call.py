@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from bot import admission
 from bot import call as call_module
 from bot.call import NORMAL, POLICY
 from bot.conversation.commands import Exchange, Status
-from bot.conversation.events import SttLoss, SttLost
+from bot.conversation.events import CallStarted, Interim, SttLoss, SttLost
+from bot.conversation.habit import PauseHabit
 from bot.conversation.lines import LINES
 from bot.errors import StoreError
-from bot.journal import read
+from bot.journal import decode_event, read
 from bot.lab.replay import Replayed, replay
 from tests.calls_in_memory import CALL, FIXTURES, KEYS, Phone, Stage, ringing, staged
 
@@ -43,7 +45,7 @@ async def test_a_whole_call(stage: Stage) -> None:
         await running
     assert phone.closed[0] == NORMAL
     assert stage.scribe.asked == [("공원을 걸었어요", "김치찌개를 먹었어요")]
-    assert [exchange.text for exchange in stage.replies.histories[1]][-3:] == [
+    assert [exchange.text for exchange in stage.replies.kept()[1].history][-3:] == [
         "공원을 걸었어요",
         "그러셨군요. 그다음에는요?",
         "김치찌개를 먹었어요",
@@ -101,21 +103,122 @@ async def test_a_socket_that_breaks_keeps_the_call_alive_and_the_next_stream_goe
     ]
 
 
-async def test_speaking_stops_the_bot(stage: Stage) -> None:
+async def in_the_middle_of_the_answer(phone: Phone, stage: Stage) -> int:
+    """The caller tells of a walk and hears one sentence and the beginning of the next; gives the marks so far."""
+    stage.voice.slow.add("그다음에는요?")
+    await phone.heard(len(LINES.greeting_first))
+    phone.hold_marks = True
+    await phone.utter("jia-morning", "공원을 걸었어요")
+    await phone.heard(len(LINES.greeting_first) + 1)
+    return len(LINES.greeting_first) + 1
+
+
+async def test_real_words_stop_the_bot(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await in_the_middle_of_the_answer(phone, stage)
+        phone.texts.append("김치찌개를 먹었어요")
+        speech = (FIXTURES / "utterances" / "jia-lunch.ulaw").read_bytes()
+        await phone.play(speech[:8000])
+        assert "clear" not in [message["event"] for message in phone.sent]
+        stage.stts[0].emit(Interim((1, stage.stts[0].utterances + 1), "김치찌개를"))
+        await phone.sent_one("clear")
+        await asyncio.sleep(0)
+        assert stage.voice.running == 0
+        await phone.play(speech[8000:])
+        await phone.quiet(300)
+        phone.call.gone()
+        await running
+    assert [message["event"] for message in phone.sent].count("clear") == 1
+    assert " ".join(await stage.store.said(CALL)) == "공원을 걸었어요 김치찌개를 먹었어요"
+
+
+async def test_a_backchannel_only_pauses_the_bot(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        marks = await in_the_middle_of_the_answer(phone, stage)
+        sent = len(phone.sent)
+        phone.texts.append("네")
+        await phone.play((FIXTURES / "utterances" / "jia-right.ulaw").read_bytes())
+        stage.voice.go_on.set()
+        await asyncio.sleep(0.05)
+        assert len(phone.sent) == sent
+        await phone.quiet(300)
+        await phone.heard(marks + 1)
+        phone.call.gone()
+        await running
+    assert "clear" not in [message["event"] for message in phone.sent]
+    assert len(stage.replies.kept()) == 1
+
+
+async def test_a_call_leaves_nothing_running_behind(stage: Stage) -> None:
+    phone = await ringing(stage)
+    before = asyncio.all_tasks()
+    stage.voice.slow |= {"그러셨군요.", "그다음에는요?"}
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        assert stage.voice.running
+        phone.hang_up()
+        await running
+    assert asyncio.all_tasks() == before
+    assert stage.voice.running == 0
+    assert all(answer.is_closed for answer in stage.replies.answers)
+
+
+async def test_connections_are_opened_ahead_and_hold_no_call_that_is_over(stage: Stage) -> None:
+    stage.replies.may_warm.clear()
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(1)
+        assert (stage.replies.warmed, stage.voice.warmed) == (1, 1)
+        await phone.heard(len(LINES.greeting_first))
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        assert stage.replies.warmed == 1 and stage.voice.warmed > 1
+        phone.hang_up()
+        await running
+
+
+async def test_what_is_known_of_the_caller_and_of_the_call_is_told_to_the_talk(stage: Stage) -> None:
+    habit = PauseHabit(500, 900, 4)
+    await stage.store.call_arrived(CALL, "+821012345678")
+    await stage.store.keep_habit(CALL, habit)
+    assert await stage.store.claim_media_token(CALL, await stage.store.media_token(CALL))
+    await stage.store.call_arrived(CALL, None)
+    await stage.store.add_said(CALL, 0, "공원을 걸었어요", 0, 1)
+    await stage.store.add_heard(CALL, 1, "그다음에는요?")
+    await stage.store.add_said(CALL, 3, "영화를 봤어요", 0, 1)
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(1)
+        phone.call.gone()
+        await running
+    [journal] = (stage.folder / "journals").iterdir()
+    started = [decode_event(record.message) for record in read(journal, KEYS) if "CallStarted" in record.message]
+    assert started == [CallStarted(True, ("공원을 걸었어요", "영화를 봤어요"), 4, (0, 3), habit)]
+
+
+async def test_each_turn_keeps_when_what_happened_and_the_log_what_it_cost(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         running = asyncio.create_task(phone.call.run())
         await phone.heard(len(LINES.greeting_first))
-        phone.hold_marks = True
         await phone.utter("jia-morning", "공원을 걸었어요")
         await phone.heard(len(LINES.greeting_first) + 2)
         await phone.quiet(600)
-        await phone.play((FIXTURES / "utterances" / "jia-lunch.ulaw").read_bytes())
-        await asyncio.sleep(0.05)
-        phone.call.gone()
+        phone.hang_up()
         await running
-    assert any(message["event"] == "clear" for message in phone.sent)
-    assert not [turn for turn in await stage.store.turns(CALL) if turn.turn == 0 and turn.heard]
+    [turn] = [turn for turn in await stage.store.turns(CALL) if turn.said]
+    assert turn.waterfall is not None and turn.waterfall.stop_ms is not None
+    assert caplog.text.count("tokens: 120 kept") == 1
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
@@ -151,7 +254,7 @@ async def test_a_token_works_once_and_for_its_call_alone(stage: Stage) -> None:
 
 
 async def test_no_start_closes_the_socket(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_module, "START_S", 0.05)
+    monkeypatch.setattr(admission, "START_S", 0.05)
     phone = Phone(stage.services, stage.texts)
     await phone.call.run()
     assert phone.closed == [POLICY]
@@ -236,11 +339,10 @@ async def test_a_database_that_is_away_for_a_moment_loses_nothing(
 async def test_a_bug_of_ours_ends_one_call_and_tells_no_word_of_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(_history: Sequence[Exchange]) -> AsyncIterator[str]:
-        raise ValueError(_history)
-        yield ""
+    def broken(history: Sequence[Exchange], **_: Any) -> None:
+        raise ValueError(history)
 
-    monkeypatch.setattr(stage.replies, "sentences", broken)
+    monkeypatch.setattr(stage.replies, "begin", broken)
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         running = asyncio.create_task(phone.call.run())

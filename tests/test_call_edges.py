@@ -226,3 +226,16 @@ async def test_what_is_to_be_forgotten_is_gone_from_the_journal_too(stage: Stage
         phone.call.gone()
         await running
     assert list((stage.folder / "journals").iterdir()) == []
+
+
+async def test_a_turn_that_is_taken_off_the_record_is_gone_from_the_store_and_the_journal(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        marks = await told(phone)
+        await phone.utter("jia-lunch", "이건 적지 마")
+        await phone.heard(marks + len(LINES.off_record))
+        phone.call.gone()
+        await running
+    assert "공원을 걸었어요" not in await stage.store.said(CALL)
+    assert list((stage.folder / "journals").iterdir()) == []

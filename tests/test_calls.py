@@ -5,7 +5,6 @@ come out as if it were alone. Latencies are not asserted here: they belong to `p
 """
 
 import asyncio
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,11 @@ import pytest
 from bot.lab.report import CallReport
 from bot.lab.script import Say, Step, WaitForBot
 from bot.lab.stage import Stage, staged
+from bot.lab.turn_figures import was_ignored
 from bot.lab.twilio import new_call_sid
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-SCRIPTS = sorted(path.stem for path in (FIXTURES / "calls").glob("*.json"))
-TEXTS = {row["name"]: row["text"] for row in json.loads((FIXTURES / "utterances.json").read_text("utf-8"))}
+SCRIPTS = sorted(path.stem for path in (FIXTURES / "calls").glob("*.json") if "." not in path.stem)
 # A word of each thing that the ten tell of, which none of the others says.
 WORDS = {
     "jia-morning": "공원",
@@ -170,11 +169,28 @@ def test_hanging_up_in_the_middle_keeps_the_day_unconfirmed(outcome: Outcome) ->
     assert "우산" in entry["body"] and "전복죽" in entry["body"]
 
 
-def test_speaking_stops_the_bot(outcome: Outcome) -> None:
-    report = outcome.reports["barge-in"]
-    assert report.clears >= 2
-    cut_in = [turn.silenced_ms for turn in report.turns if turn.silenced_ms is not None]
-    assert len(cut_in) >= 2
+@pytest.mark.parametrize("name", ["barge-in", "yes-but"])
+def test_speaking_stops_the_bot(outcome: Outcome, name: str) -> None:
+    report = outcome.reports[name]
+    cut_in = [turn for turn in report.turns if turn.silenced_ms is not None]
+    assert report.clears == len(cut_in) == 2
+    assert not any(was_ignored(report, turn) for turn in cut_in)
+
+
+def test_a_listeners_words_and_a_cough_stop_no_reply(outcome: Outcome) -> None:
+    report = outcome.reports["backchannel"]
+    assert [each.over_bot for each in report.disturbances] == [True] * 3
+    assert report.clears == 0
+    assert "그렇죠" not in entry_of(outcome, "backchannel")["body"]
+
+
+def test_a_pause_in_the_middle_of_a_sentence_is_no_end_of_a_turn(outcome: Outcome) -> None:
+    report = outcome.reports["inner-pause"]
+    assert report.clears == 0
+    assert not any(turn.talked_over for turn in report.turns)
+    body = entry_of(outcome, "inner-pause")["body"]
+    for word in ("병원", "알레르기", "회의", "점심", "기타", "학원"):
+        assert word in body
 
 
 def test_a_slow_speaker_loses_no_word(outcome: Outcome) -> None:

@@ -2,14 +2,18 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from bot import catchup
 from bot.catchup import CatchUp
-from bot.conversation.commands import Mood, Status
+from bot.conversation.commands import ForgetDay, ForgetTurn, KeepEntry, KeepSaid, Mood, Status, WriteEntry
+from bot.diary.crypto import Keys, make_secret
+from bot.diary.entries import Scribe as Writer
+from bot.diary.store import Store as Diary
 from bot.errors import StoreError
+from bot.keeper import Keeper
 
 
 @dataclass
@@ -45,7 +49,9 @@ class Store:
         assert number is None
         return Written("", "")
 
-    async def save_entry(self, call_sid, title, body, mood, status):
+    async def save_entry(self, call_sid, title, body, mood, status, *, of):
+        if of != self.talks[call_sid]:
+            return False
         self.saved[call_sid] = (title, body, mood, status)
         return True
 
@@ -149,3 +155,52 @@ async def test_it_looks_again_soon_when_asked(monkeypatch):
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_an_entry_of_what_was_forgotten_meanwhile_is_written_again_at_another_look():
+    store = Store(CA1=["산책했어요", "비밀이에요"])
+
+    class SlowScribe(Scribe):
+        async def write(self, said, corrections, day):
+            store.talks["CA1"] = ["산책했어요"]
+            return await super().write(said, corrections, day)
+
+    catching = CatchUp(store, SlowScribe(), lambda call_sid: False)
+    assert await catching.run() == 0
+    assert store.saved == {}
+    assert await catching.run() == 1
+    assert store.saved["CA1"][1] == "산책했어요"
+
+
+SECRET, ANOTHER_SECRET = "회사에서 잘렸어요", "많이 울었어요"
+FORGETTING = {
+    "the turn": lambda keeper: keeper.keep(ForgetTurn(1)),
+    "so far": lambda keeper: keeper.keep(ForgetDay(for_good=False)),
+    "the whole day so far": lambda keeper: keeper.keep(ForgetDay(for_good=False, whole_day=True)),
+    "the whole day for good": lambda keeper: keeper.keep(ForgetDay(for_good=True, whole_day=True)),
+}
+
+
+@pytest.mark.parametrize("what", FORGETTING)
+async def test_a_call_that_was_killed_after_forgetting_gets_no_forgotten_word_back(what, tmp_path):
+    now = [datetime(2026, 11, 21, 12, tzinfo=UTC)]
+    diary = await Diary.open(f"sqlite:///{tmp_path / 'diary.db'}", Keys.parse(make_secret()), clock=lambda: now[0])
+    for call_sid in ("CA0", "CA1"):
+        arrival = await diary.call_arrived(call_sid, "+821012345678")
+    await diary.add_said("CA0", 0, ANOTHER_SECRET, 0, 1)
+    keeper = Keeper(diary, Writer(None), "CA1", arrival)
+    keeper.keep(KeepSaid(0, "공원을 걸었어요", 0, 1))
+    keeper.keep(KeepSaid(1, SECRET, 2, 3))
+    await keeper.draft(WriteEntry(1, ("공원을 걸었어요", SECRET)))
+    keeper.keep(KeepEntry(Status.DRAFT))
+    FORGETTING[what](keeper)
+    keeper.finish()
+    await keeper.run()
+    now[0] += timedelta(minutes=11)
+    # The process is gone: nobody told the diary how the calls ended.
+    await CatchUp(diary, Writer(None), lambda call_sid: False).run()
+    bodies = {entry.call_sid: entry.body for entry in await diary.entries() if entry.body}
+    assert not any("회사" in body for body in bodies.values())
+    assert ("CA0" in bodies) == ("whole day" not in what)
+    assert ("CA1" in bodies) == (what == "the turn")
+    await diary.close()

@@ -1,6 +1,7 @@
 """Recorded calls through the core at full speed: the talk that comes of each is the one that was recorded."""
 
 import json
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +31,34 @@ def spoken(name: str) -> list[str]:
 
 
 def test_there_are_recordings() -> None:
-    assert RECORDINGS == ["barge-in", "hang-up", "plain-day", "slow-speaker"]
+    assert RECORDINGS == [
+        "backchannel",
+        "barge-in",
+        "hang-up",
+        "inner-pause",
+        "plain-day",
+        "slow-speaker",
+        "yes-but",
+    ]
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_the_waterfalls_are_those_that_were_recorded(name: str) -> None:
+    rows = json.loads((CALLS / f"{name}.waterfalls.json").read_text(encoding="utf-8"))
+    outcome, _ = replayed(name)
+    assert [{"turn": turn} | asdict(waterfall) for turn, waterfall in sorted(outcome.waterfalls.items())] == rows
+    assert len(rows) >= len(outcome.said) // 2
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_waterfall_falls(name: str) -> None:
+    for waterfall in replayed(name)[0].waterfalls.values():
+        made = [waterfall.token_ms, waterfall.clause_ms, waterfall.audio_ms, waterfall.heard_ms]
+        ended = [waterfall.stop_ms, waterfall.over_ms, waterfall.heard_ms]
+        for steps in (made, ended):
+            known = [step for step in steps if step is not None]
+            assert known == sorted(known)
+        assert waterfall.heard_ms is not None and waterfall.heard_ms > 0
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
@@ -52,14 +80,27 @@ def test_the_talk_ends_as_it_did(name: str) -> None:
 
 def test_a_slow_speaker_s_pauses_cut_no_turn() -> None:
     outcome, _ = replayed("slow-speaker")
-    assert outcome.stopped_replies >= 3
     assert len(outcome.said) == 6
 
 
-def test_what_was_broken_off_is_not_taken_for_heard() -> None:
-    outcome, _ = replayed("barge-in")
+def test_nobody_was_answered_in_a_pause_after_an_unfinished_sentence() -> None:
+    outcome, _ = replayed("inner-pause")
+    assert (outcome.stopped_replies, outcome.pauses) == (0, 0)
+    assert len(outcome.said) == 5
+
+
+def test_a_backchannel_and_a_cough_make_the_bot_pause_at_most() -> None:
+    outcome, _ = replayed("backchannel")
+    assert outcome.stopped_replies == 0
+    assert outcome.pauses == outcome.resumed >= 2
+
+
+@pytest.mark.parametrize(("name", "turns"), [("barge-in", (0, 3)), ("yes-but", (0, 2))])
+def test_what_was_broken_off_is_not_taken_for_heard(name: str, turns: tuple[int, ...]) -> None:
+    outcome, _ = replayed(name)
     assert outcome.stopped_replies >= 2
-    assert 0 not in outcome.heard
+    for turn in turns:
+        assert not outcome.heard.get(turn, "").endswith((".", "?", "!"))
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

@@ -28,6 +28,16 @@ async def test_the_journal_folder_is_made_at_the_start(tmp_path, monkeypatch):
         assert folder.stat().st_mode & 0o777 == 0o700
 
 
+async def test_what_the_services_record_of_a_call_they_can_remove(tmp_path, monkeypatch):
+    monkeypatch.setattr(wiring, "FIRST_LINES", ())
+    folder = tmp_path / "journals"
+    async with open_services(settings(tmp_path, folder)) as services:
+        services.journal("CA1", "MZ1").close()
+        services.journal("CA2", "MZ2").close()
+        services.forget_journals("CA1")
+        assert [path.name for path in folder.iterdir()] == ["CA2-MZ2.journal"]
+
+
 @pytest.mark.parametrize("folder", ["/dev/null/journals", "x" * 300])
 async def test_a_journal_folder_that_cannot_be_made_is_named_before_anything_is_opened(tmp_path, folder):
     with pytest.raises(SettingError, match=r"^JOURNAL_DIR: cannot be written to: "):

@@ -51,9 +51,10 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Give 16 kHz PCM of the caller to the recogniser."""
+    """Give 16 kHz PCM of the caller to the recogniser, at once if it is `urgent`: words are expected."""
 
     pcm: bytes
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +189,13 @@ class CloseDay:
 
 @dataclass(frozen=True, slots=True)
 class ForgetDay:
-    """Remove what was said in this call, and its entry, from the store; `for_good`: and keep nothing after it."""
+    """Remove what was said in this call, and its entry, from the store; `for_good`: and keep nothing after it.
+
+    `whole_day`: also what was said in the caller's other calls of the same day, and their entries.
+    """
 
     for_good: bool
+    whole_day: bool = False
 
 
 @dataclass(frozen=True, slots=True)

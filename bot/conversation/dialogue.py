@@ -1,116 +1,98 @@
-"""The stages of a diary call, and what is said at each: greeting → talk → read-back → approval → goodbye.
+"""What a caller's words and keys mean at each stage of a diary call.
 
 The dialogue knows words and not time: `turns.py` tells it what the caller said and when there was nothing to hear, and
-gets a `Move` back. What counts as the day is decided here: commands, greetings and mere 네 or 음 are no part of it.
+gets a `Move` back. Wishes that have nothing to do with the stage (again, slower, louder, wait, off the record, the
+whole day) are granted at every one, before the model is asked.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
-from bot.conversation.commands import ForgetDay, Status
-from bot.conversation.events import EntryWritten, SttLoss
-from bot.conversation.intents import IntentKind, intent
-from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise, split_sentences
-from bot.conversation.lines import LINES, Line
+from bot.conversation.commands import Manner
+from bot.conversation.intents import Intent, IntentKind, intent
+from bot.conversation.korean import is_backchannel, is_filler, is_polite
+from bot.conversation.lines import LINES
+from bot.conversation.moves import LISTEN, Move, Stage
+from bot.conversation.stages import Stages
+from bot.conversation.told import is_content, is_sound, told_in
 
+__all__ = ["Dialogue", "Move", "Stage"]
 
-class Stage(StrEnum):
-    """Where the talk is."""
+PATIENCE_MS = 60_000
+"""How long a caller who asked to be waited for is left alone."""
 
-    TALK = "talk"
-    WRITING = "writing"
-    APPROVAL = "approval"
-    CORRECTION = "correction"
-    GOODBYE = "goodbye"
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """What the bot does next. With nothing set, it listens."""
-
-    say: tuple[str, ...] = ()
-    ask_model: bool = False
-    """Have the model answer, behind what is to be said."""
-    go_on: bool = False
-    """Say what the caller broke off and has not heard."""
-    again: bool = False
-    """Say the last thing once more."""
-    write: bool = False
-    keep: Status | None = None
-    forget: ForgetDay | None = None
-    hang_up: str | None = None
-    """Say it as the last thing, then hang up, for this reason."""
-
-
-NOTICE = slice(1, 2)
-"""Where the first greeting says what is written down, and how it is removed."""
-
-_LISTEN = Move()
-_SOUNDS = frozenset("네예넵응웅음어아")
+_NOTICE = slice(1, 2)  # where the first greeting says what is written down, and how it is removed
+_PACES = (0.8, 0.7)
+_GAINS_DB = (6.0, 10.0)
 _SHORT_SPEECH_WORDS = 3
 _KEYS = {"1": IntentKind.APPROVE, "2": IntentKind.CORRECT, "3": IntentKind.DISCARD}
+_ENDS = (IntentKind.FINISH, IntentKind.FAREWELL)
+_AGAIN = (IntentKind.REPEAT, IntentKind.SLOWER, IntentKind.LOUDER)
+_IS_BACK = (IntentKind.APPROVE, IntentKind.GREETING, IntentKind.REPEAT)
 
 
 @dataclass(slots=True)
-class Dialogue:
+class Dialogue(Stages):
     """One call's talk, from the greeting to the goodbye."""
 
-    stage: Stage = Stage.TALK
-    reopenable: bool = False
-    """Whether words can still cancel the goodbye."""
-    said: list[str] = field(default_factory=list)
-    corrections: list[str] = field(default_factory=list)
-    entry: EntryWritten | None = None
-    draft: int = 0
-    _drafted: tuple[int, int] = (0, 0)
-    _settled: tuple[int, int] = (0, 0)
     notice: str = ""
     """What a first caller has to be told and has not heard yet."""
-    silences: int = 0
-    """How many prompts the caller has left unanswered."""
-    _misunderstood: int = 0
-    _forgotten: bool = False
+    manner: Manner = field(default_factory=Manner)
+    """How the caller wants to be spoken to."""
+    _held: bool = False  # the caller broke the read-back off, to be waited for
 
     def begin(self, *, first_time: bool, said_before: tuple[str, ...]) -> Move:
         """Greet; after a dropped line, go on where the talk was."""
-        self.said, self.corrections = day_of_turns(said_before)
+        self.told = told_in(said_before)
         if said_before:
             return Move(say=LINES.resumed)
         if first_time:
-            self.notice = " ".join(LINES.greeting_first[NOTICE])
+            self.notice = " ".join(LINES.greeting_first[_NOTICE])
         return Move(say=LINES.greeting_first if first_time else LINES.greeting_again)
 
     def turn(self, text: str, *, interrupted: bool) -> Move:
         """The caller has said `text`; `interrupted`: while the bot was speaking."""
         self.silences = 0
+        if interrupted and self.passes(text):
+            return Move(go_on=True)
         found = intent(text)
         wish, rest = (found.kind, found.rest) if found else (None, "")
-        approves = self.stage is Stage.APPROVAL and wish is IntentKind.APPROVE and not _is_sound(text)
-        if interrupted and (is_backchannel(text) or wish is IntentKind.GREETING) and not approves:
-            return Move(go_on=True)
-        if wish is IntentKind.REPEAT:
-            return Move(again=True)
+        held, self._held = self._held, False
+        if held and self.entry and (wish in _IS_BACK or (wish is None and not is_content(text))):
+            return self._read_back(self.entry)
+        if found and (granted := self._grant(found, text, interrupted=interrupted)):
+            return granted
         match self.stage:
             case Stage.TALK | Stage.GOODBYE:
                 return self._talk(text, wish)
             case Stage.WRITING:
                 if wish is IntentKind.DISCARD:
-                    return self._decide(wish, "")
-                if _is_content(text):
-                    self.said.append(text)
+                    return self.discard()
+                if is_content(text):
+                    self.told.add(text)
                     return self._write()
-                return _LISTEN
+                return LISTEN
             case Stage.APPROVAL:
                 return self._approval(text, wish, rest)
             case Stage.CORRECTION:
-                if is_filler(text) or _is_sound(text):
-                    return _LISTEN
+                if is_filler(text) or is_sound(text):
+                    return LISTEN
                 if wish is IntentKind.APPROVE or wish is IntentKind.DISCARD:
-                    return self._decide(wish, "")
-                if wish is IntentKind.FINISH or wish is IntentKind.FAREWELL:
-                    return self._goodbye(LINES.goodbye_unconfirmed, "unconfirmed")
-                return self._decide(IntentKind.CORRECT, rest or text)
+                    return self._decide(wish)
+                return self._leave_unconfirmed() if wish in _ENDS else self._correct(rest or text)
+
+    def passes(self, text: str) -> bool:
+        """Whether `text`, said while the bot speaks, is no turn of the caller's: the bot goes on."""
+        wish = _wish(text)
+        if self.stage is Stage.APPROVAL and wish is IntentKind.APPROVE and not is_sound(text):
+            return False
+        if self.stage is Stage.GOODBYE and (wish is IntentKind.FAREWELL or is_polite(text)):
+            return True
+        return is_backchannel(text) or wish is IntentKind.GREETING
+
+    def speculates(self, text: str, *, interrupted: bool) -> tuple[str, ...] | None:
+        """What would be said before the model's answer, if the turn ended with `text`; None: no model would answer."""
+        move = self.copy().turn(text, interrupted=interrupted)
+        return move.say if move.ask_model else None
 
     def knows_key(self, digit: str) -> bool:
         """Whether the key means something at this stage: * again, # finish, 1 keep, 2 correct, 3 discard."""
@@ -118,215 +100,123 @@ class Dialogue:
             case "*":
                 return True
             case "#":
-                return self.stage is Stage.TALK
+                return self.stage in (Stage.TALK, Stage.APPROVAL, Stage.CORRECTION)
             case _:
                 return digit in _KEYS and self.stage in (Stage.APPROVAL, Stage.CORRECTION)
 
     def key(self, digit: str) -> Move:
         """The caller pressed a key that `knows_key` knows."""
-        self.silences = 0
+        self.silences, self._held = 0, False
         match digit:
             case "*":
-                return Move(again=True)
+                return self._again()
             case "#":
-                return self._talk("", IntentKind.FINISH)
+                return self._finish() if self.stage is Stage.TALK else self._leave_unconfirmed()
             case _:
-                return self._decide(_KEYS[digit], "")
+                return self._decide(_KEYS[digit])
 
-    def written(self, entry: EntryWritten) -> Move | None:
-        """The entry is there; None: it is not the one that was asked for last."""
-        if entry.draft != self.draft or self.stage is not Stage.WRITING:
-            return None
-        self.entry = entry
-        return Move(keep=Status.DRAFT)
-
-    def spoken(self) -> Move | None:
-        """The bot has said what it had to say; None: it listens now."""
-        if self.stage is Stage.WRITING and self.entry and self.entry.draft == self.draft:
-            if not self.entry.body:
-                return self._goodbye(LINES.goodbye_nothing, "nothing said", reopenable=True)
-            self.stage = Stage.APPROVAL
-            self._misunderstood = 0
-            intro = LINES.corrected_intro if self.corrections else LINES.read_back_intro
-            title, body = f"제목, {self.entry.title}.", split_sentences(self.entry.body)
-            return Move(say=(*intro, title, *body, *LINES.ask_approval))
-        return None
-
-    def silence(self) -> Move:
-        """The caller has said nothing for long: a prompt, a gentler one, goodbye."""
-        self.silences += 1
-        if self.silences > 2:
-            return self._goodbye(self._goodbye_line(), "silence", reopenable=True)
-        match self.stage:
-            case Stage.WRITING:
-                return Move(say=LINES.still_writing)
-            case Stage.APPROVAL:
-                return Move(say=LINES.approval_silence)
-            case Stage.CORRECTION:
-                return Move(say=LINES.correction_silence)
-            case _:
-                return Move(say=LINES.silence_first if self.silences == 1 else LINES.silence_second)
-
-    def time_is_up(self) -> Move:
-        """The call is as long as a call may be."""
-        return self._goodbye(LINES.goodbye_time, "time is up")
-
-    def draining(self) -> Move:
-        """The process is going away."""
-        return self._goodbye(LINES.goodbye_draining, "draining")
-
-    def stt_lost(self, loss: SttLoss) -> Move:
-        """The caller cannot be understood any more."""
-        if loss is SttLoss.FULL:
-            line = LINES.stt_full if self.said else LINES.stt_full_nothing
-        else:
-            line = LINES.stt_lost if self.said else LINES.stt_lost_nothing
-        return self._goodbye(line, f"recogniser {loss}")
-
-    def discard(self) -> Move:
-        """The caller wants nothing of the day to be kept, at whatever stage."""
-        return self._decide(IntentKind.DISCARD, "")
-
-    def discards(self, text: str) -> bool:
-        """Whether `text`, said while the goodbye is spoken, asks to keep nothing."""
+    def removes(self, text: str) -> Move | None:
+        """What follows when `text`, said over any goodbye, asks not to keep something; None: it does not."""
         found = intent(text)
-        return found is not None and found.kind is IntentKind.DISCARD and self.can_discard
-
-    @property
-    def can_discard(self) -> bool:
-        """Whether there may be something left to discard."""
-        return not self._forgotten
+        match found:
+            case Intent(IntentKind.DISCARD) if self.can_discard:
+                return self.discard()
+            case Intent(IntentKind.FORGET_DAY) if not self._day_discarded:
+                return self.discard(whole_day=True)
+            case Intent(IntentKind.OFF_RECORD) if gone := self._meant(found, text):
+                return self._off_record_at_goodbye(gone)
+        return None
 
     def reopens(self, text: str) -> bool:
         """Whether `text`, said while the goodbye is spoken, is real talk; if so, the talk goes on."""
-        if not self.reopenable or not _is_content(text):
+        wish = _wish(text)
+        if not self.reopenable or not (is_content(text) or wish is IntentKind.WAIT or wish in _AGAIN):
             return False
-        self.stage = Stage.TALK
+        if wish not in _AGAIN:
+            self.stage = Stage.TALK
         return True
 
     def notes(self, text: str) -> bool:
         """Whether `text`, said while a goodbye is spoken that nothing cancels, belongs to the day; then it is taken."""
-        if self._forgotten or not _is_content(text):
+        if not self.can_discard or not is_content(text):
             return False
-        self.said.append(text)
+        self.told.add(text)
         return True
 
-    def copy(self) -> "Dialogue":
-        """A copy that later turns leave alone."""
-        return replace(self, said=list(self.said), corrections=list(self.corrections))
+    def _grant(self, found: Intent, text: str, *, interrupted: bool) -> Move | None:
+        """Grant a wish that has nothing to do with the stage."""
+        match found.kind:
+            case IntentKind.REPEAT:
+                return self._again()
+            case IntentKind.SLOWER:
+                pace = next((pace for pace in _PACES if pace < self.manner.pace), self.manner.pace)
+                self.manner = replace(self.manner, pace=pace)
+                return replace(self._again(), say=LINES.slower, manner=self.manner)
+            case IntentKind.LOUDER:
+                gain_db = next((gain_db for gain_db in _GAINS_DB if gain_db > self.manner.gain_db), self.manner.gain_db)
+                self.manner = replace(self.manner, gain_db=gain_db)
+                return replace(self._again(), say=LINES.louder, manner=self.manner)
+            case IntentKind.WAIT:
+                self._held = interrupted and self.stage is Stage.APPROVAL
+                if self.stage is Stage.WRITING:
+                    self.stage = Stage.TALK
+                return Move(say=LINES.waiting, patience_ms=PATIENCE_MS)
+            case IntentKind.OFF_RECORD:
+                return self._off_record(self._meant(found, text))
+            case IntentKind.FORGET_DAY if self.stage in (Stage.TALK, Stage.GOODBYE):
+                return self._forget_so_far(LINES.forgotten_day, whole_day=True)
+            case IntentKind.FORGET_DAY:
+                return self.discard(whole_day=True)
+            case _:
+                return None
 
-    @property
-    def unsettled(self) -> bool:
-        """Something was said that no decision of the caller has settled."""
-        return bool(self.said) and self._settled != self._size
+    def _again(self) -> Move:
+        return Move(again=True, hang_up=self._why if self.stage is Stage.GOODBYE else None)
 
-    @property
-    def was_settled(self) -> bool:
-        """The caller approved of the day before saying more."""
-        return self._settled != (0, 0)
+    def _meant(self, found: Intent, text: str) -> tuple[str, ...]:
+        """Take back what is to be off the record: what stands before the wish, else what was told last, and after it.
 
-    @property
-    def entry_is_current(self) -> bool:
-        """The entry that was written last holds all that was said."""
-        return self.entry is not None and self.entry.draft == self.draft and self._drafted == self._size
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        return len(self.said), len(self.corrections)
+        A wish that comes first may mean either, so neither is kept.
+        """
+        gone = [text] if is_content(found.before) or is_content(found.rest) else []
+        if not is_content(found.before) and (last := self.told.take_back()):
+            gone.append(last)
+        return tuple(gone)
 
     def _talk(self, text: str, wish: IntentKind | None) -> Move:
-        if wish is IntentKind.DISCARD:
-            self.stage = Stage.TALK
-            if not self.said:
-                return Move(say=LINES.nothing_to_forget)
-            self._forget()
-            return Move(forget=ForgetDay(for_good=False), say=LINES.forgotten)
-        if wish in (IntentKind.FINISH, IntentKind.FAREWELL):
-            return self._write() if self.said else self._goodbye(LINES.goodbye_nothing, "nothing said", reopenable=True)
+        if wish in _ENDS:
+            return self._finish()
         self.stage = Stage.TALK
+        if wish is IntentKind.DISCARD:
+            return self._forget_so_far(LINES.forgotten) if self.said else Move(say=LINES.nothing_to_forget)
         if wish is IntentKind.GREETING and not self.said:
             return Move(say=LINES.greeted_back)
-        if _is_content(text):
-            self.said.append(text)
+        if is_content(text):
+            self.told.add(text)
         return Move(say=(self.notice,) if self.notice else (), ask_model=True)
-
-    def _write(self) -> Move:
-        self.stage = Stage.WRITING
-        self.draft += 1
-        self._drafted = self._size
-        return Move(write=True, say=LINES.writing)
 
     def _approval(self, text: str, wish: IntentKind | None, rest: str) -> Move:
         if wish is None and (is_filler(text) or is_backchannel(text) or is_polite(text)):
-            return _LISTEN
+            return LISTEN
         if wish is IntentKind.APPROVE or wish is IntentKind.CORRECT or wish is IntentKind.DISCARD:
             return self._decide(wish, rest)
-        if wish in (IntentKind.FINISH, IntentKind.FAREWELL):
-            return self._goodbye(LINES.goodbye_unconfirmed, "unconfirmed")
+        if wish in _ENDS:
+            return self._leave_unconfirmed()
         self._misunderstood += 1
         if self._misunderstood > 1 or len(text.split()) > _SHORT_SPEECH_WORDS:
-            return self._decide(IntentKind.CORRECT, text)
+            return self._correct(text)
         return Move(say=LINES.ask_approval_again)
 
-    def _decide(self, wish: IntentKind, rest: str) -> Move:
-        if wish is IntentKind.APPROVE:
-            self._settled = self._size
-            return self._goodbye(LINES.goodbye_kept, "approved", keep=Status.APPROVED, reopenable=True)
-        if wish is IntentKind.DISCARD:
-            self._forget()
-            self._forgotten = True
-            return self._goodbye(LINES.goodbye_discarded, "discarded", forget=ForgetDay(for_good=True))
-        if rest:
-            self.corrections.append(rest)
-            return self._write()
-        self.stage = Stage.CORRECTION
-        return Move(say=LINES.ask_correction)
-
-    def _forget(self) -> None:
-        self.said.clear()
-        self.corrections.clear()
-        self.entry = None
-        self._drafted = self._settled = self._size
-
-    def _goodbye_line(self) -> Line:
-        if not self.said:
-            return LINES.goodbye_plain
-        return LINES.goodbye_unconfirmed if self.stage is Stage.APPROVAL else LINES.goodbye_silence
-
-    def _goodbye(
-        self,
-        line: Line,
-        why: str,
-        *,
-        keep: Status | None = None,
-        forget: ForgetDay | None = None,
-        reopenable: bool = False,
-    ) -> Move:
-        self.stage = Stage.GOODBYE
-        self.reopenable = reopenable
-        return Move(say=line, keep=keep, forget=forget, hang_up=why)
+    def _decide(self, wish: IntentKind, rest: str = "") -> Move:
+        match wish:
+            case IntentKind.APPROVE:
+                return self._approve()
+            case IntentKind.DISCARD:
+                return self.discard()
+            case _:
+                return self._correct(rest)
 
 
-def day_of_turns(said: Iterable[str]) -> tuple[list[str], list[str]]:
-    """What of the turns of a call belongs into its diary, and what corrects it."""
-    told, corrections = [], []
-    for text in said:
-        found = intent(text)
-        if found and found.kind is IntentKind.CORRECT and found.rest:
-            corrections.append(found.rest)
-        elif _is_content(text):
-            told.append(text)
-    return told, corrections
-
-
-def _is_sound(text: str) -> bool:
-    """Whether `text` is no word that could approve of anything, only a sign of listening."""
-    return set(normalise(text)) <= _SOUNDS
-
-
-def _is_content(text: str) -> bool:
-    """Whether `text` belongs into a diary, and is not a mere sound, greeting or command."""
+def _wish(text: str) -> IntentKind | None:
     found = intent(text)
-    if not text or is_filler(text) or is_backchannel(text) or is_polite(text):
-        return False
-    return found is None or bool(found.rest)
+    return found.kind if found else None

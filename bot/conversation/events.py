@@ -7,7 +7,7 @@ Every event is a fact that some shell saw; none says what to do about it. Times 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot.conversation.habit import PauseHabit
+from bot.conversation.habit import UNKNOWN, PauseHabit
 
 
 class SttLoss(StrEnum):
@@ -50,7 +50,7 @@ class CallStarted:
     said_before: tuple[str, ...] = ()
     turns_before: int = 0
     numbers_before: tuple[int, ...] = ()
-    habit: PauseHabit = PauseHabit()
+    habit: PauseHabit = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

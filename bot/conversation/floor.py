@@ -1,34 +1,35 @@
 """Who has the floor, and what both sides of a talk have under way: the state that the actions of turn-taking share.
 
-`turns.py` says which action runs when; `listening.py` and `speaking.py` are the actions. Here is what more than one of
-them needs: beginning and stopping a reply, ending a turn, carrying out a move of the dialogue, going away. It knows no
-clock but the `now_ms` that it is given.
+`turns.py` says which action runs when; the actions are in `listening.py`, `preparing.py`, `speaking.py`, `probation.py`
+and `closing.py`. Here is what more than one of them needs: ending a turn, carrying out a move of the dialogue,
+beginning and stopping a reply. It knows no clock but the `now_ms` that it is given.
 """
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from bot.conversation.commands import (
-    CloseDay,
+    ChangeManner,
     Command,
-    Exchange,
-    HangUp,
+    ForgetTurn,
     KeepEntry,
-    KeepHeard,
     KeepSaid,
-    ReopenDay,
+    Play,
     Reply,
     Say,
-    Status,
     StopSpeaking,
     WriteEntry,
 )
 from bot.conversation.dialogue import Dialogue, Move
-from bot.conversation.endpointing import FIRST_FINAL_WAIT_MS, turn_wait_ms
+from bot.conversation.endpointing import FILLER_AFTER_MS, learn, turn_wait_ms
 from bot.conversation.events import Timer
+from bot.conversation.habit import PauseHabit
 from bot.conversation.heard import Ledger
+from bot.conversation.korean import normalise
+from bot.conversation.sentence_ends import ending
+from bot.conversation.transcript import Transcript
 from bot.conversation.utterances import Utterances
+from bot.conversation.waterfall import Stopwatch
 
 SILENCE_MS = (8_000, 12_000, 10_000)
 """Silence before the first prompt (8 s), the second (20 s), and the goodbye (30 s), each after the one before."""
@@ -40,10 +41,6 @@ NOISE_GRACE_MS = 1_000
 """After a noise without words, the least time before the next prompt."""
 
 
-LAST_WORDS_MS = 15_000
-"""So long after the goodbye a caller may still be saying something; noise keeps no line open for longer."""
-
-
 class State(StrEnum):
     """Who has the floor."""
 
@@ -52,8 +49,18 @@ class State(StrEnum):
     ENDPOINTING = "endpointing"
     THINKING = "thinking"
     SPEAKING = "speaking"
+    PROBATION = "probation"
     CLOSING = "closing"
     CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The reply that is being made to `text`, which may not be all of the turn; `lead` is said before it."""
+
+    text: str
+    lead: tuple[str, ...]
+    ledger: Ledger
 
 
 class Floor:
@@ -62,19 +69,18 @@ class Floor:
     def __init__(self, dialogue: Dialogue, max_call_ms: int) -> None:
         self.state = State.GREETING
         self.dialogue = dialogue
-        self.history: list[Exchange] = []
+        self.transcript = Transcript()
         self.max_call_ms = max_call_ms
         self.out: list[Command] = []
         self.due: dict[Timer, int] = {}
         self.replies = 0
         self.ledger: Ledger | None = None
+        self.prepared: Prepared | None = None
+        self.tries = 0
         self.last_said: tuple[str, ...] = ()
         self.broken_off: tuple[str, ...] = ()
         self.hang_up: str | None = None
         self.goodbye_said_ms: int | None = None
-        self.turn = -1
-        self.heard_turn = -1
-        self.heard = ""
         self.reopened_turn: str | None = None
         self.undo: tuple[int, Dialogue, tuple[str, ...]] | None = None
         self.utterances = Utterances()
@@ -83,22 +89,54 @@ class Floor:
         self.noisy = False
         self.turn_from_ms = 0
         self.voiced_until_ms = 0
+        self.pause: tuple[str, int] | None = None
         self.silence_at_ms = 0
+        self.patience_ms = 0
+        self.paused_in: State | None = None
+        self.paused_at_ms: int | None = None
+        self.voice_from_ms = 0
+        self.interjected_ms: int | None = None
+        self.interjections = 0
+        self.stopwatch = Stopwatch()
+        self.measured_turn = -1
+        self.habit = PauseHabit()
+        self.habit_before = self.habit
+        self.final_p95_ms: int | None = None
 
     def forget(self, *timers: Timer) -> None:
         for timer in timers:
             self.due.pop(timer, None)
 
+    # ── the caller's turn ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def text(self) -> str:
+        """What the turn reads so far."""
+        return " ".join(part for part in (self.reopened_turn, self.utterances.text) if part)
+
     def wait_for_turn(self) -> None:
-        self.due[Timer.TURN] = self.voiced_until_ms + turn_wait_ms(self.utterances.text)
+        self.due[Timer.TURN] = self.voiced_until_ms + turn_wait_ms(self.utterances.text, self.habit)
+
+    def goes_on(self, at_ms: int) -> None:
+        """A voice at `at_ms`, in the same turn: with words, so long is a pause of this caller's."""
+        if self.stopped and self.text:
+            self.pause = (self.text, at_ms - self.voiced_until_ms)
+        self.stopped = False
+
+    def learn_pause(self) -> None:
+        """The caller has gone on after a pause, and has said something."""
+        if self.pause:
+            self.habit = learn(self.habit, *self.pause)
+            self.pause = None
 
     def turn_over_if_known(self, now_ms: int) -> State:
         """End the turn if the silence is long enough and no text is missing."""
         waiting = self.due.get(Timer.TURN, 0) > now_ms or Timer.FINAL in self.due
         if not self.stopped or waiting:
             return State.ENDPOINTING
-        self.forget(Timer.TURN)
+        self.forget(Timer.TURN, Timer.PREPARE)
         if text := self.end_turn(self.voiced_until_ms):
+            self.stopwatch.over_at_ms = now_ms
             return self.answer(text, now_ms)
         if self.broken_off:
             return self.carry_out(Move(go_on=True), now_ms)
@@ -116,18 +154,18 @@ class Floor:
         text = " ".join(part for part in (self.reopened_turn, self.utterances.end_turn()) if part)
         if not text:
             return ""
-        if self.reopened_turn is None:
-            self.turn += 1
-        self.reopened_turn = None
-        self.out.append(KeepSaid(self.turn, text, self.turn_from_ms, until_ms))
-        self.history.append(Exchange("caller", text))
+        same_turn, self.reopened_turn = self.reopened_turn is not None, None
+        self.tries = self.patience_ms = 0
+        self.pause = None
+        self.stopwatch.ended(until_ms, ending(text))
+        self.out.append(self.transcript.said(text, self.turn_from_ms, until_ms, same_turn=same_turn))
         return text
 
     def answer(self, text: str, now_ms: int) -> State:
         before, broken_off = self.dialogue.copy(), self.broken_off
         move = self.dialogue.turn(text, interrupted=bool(self.broken_off))
         state = self.carry_out(move, now_ms)
-        if self.ledger and not move.forget and not move.keep:
+        if self.ledger and not (move.forget or move.keep or move.off_record):
             self.undo = (self.ledger.reply, before, broken_off)
         return state
 
@@ -136,9 +174,11 @@ class Floor:
         if move := self.dialogue.spoken():
             return self.carry_out(move, now_ms)
         self.stopped = False
-        self.silence_at_ms = at_ms or now_ms + SILENCE_MS[min(self.dialogue.silences, 2)]
+        self.silence_at_ms = at_ms or now_ms + max(SILENCE_MS[min(self.dialogue.silences, 2)], self.patience_ms)
         self.due[Timer.SILENCE] = self.silence_at_ms
         return State.LISTENING
+
+    # ── what the dialogue wants ──────────────────────────────────────────────────────────────────────────────────
 
     def carry_out(self, move: Move, now_ms: int) -> State:
         """Turn a move of the dialogue into commands; give the state that it leads to."""
@@ -151,111 +191,117 @@ class Floor:
         if move.go_on:
             sentences = self.broken_off
         elif move.again:
-            sentences = self.last_said
+            sentences = (*move.say, *self.last_said)
         self.broken_off = ()
         if move.ask_model:
-            ledger = self.new_reply(sentences)
-            self.out.append(Reply(ledger.reply, tuple(self.history), sentences))
+            self.ask_model(sentences, now_ms)
         elif sentences:
-            ledger = self.new_reply(sentences)
+            ledger = self.new_reply(sentences, repeats=move.again or bool(move.patience_ms))
             self.out.append(Say(ledger.reply, sentences))
         else:
+            self.drop_prepared()
             return self.listen(now_ms)
         return State.CLOSING if move.hang_up else State.THINKING
 
     def settle(self, move: Move) -> None:
+        if move.manner:
+            self.out.append(ChangeManner(move.manner))
+        if move.patience_ms:
+            self.patience_ms = move.patience_ms
         if move.forget:
-            self.history.clear()
+            self.transcript.forget()
+            self.last_said = ()
             self.out.append(move.forget)
+        for text in move.off_record:
+            self.last_said = ()
+            if removed := self.transcript.take_off_record(text):
+                self.forget_turn(removed)
         if move.keep:
             self.out.append(KeepEntry(move.keep))
 
-    def new_reply(self, sentences: tuple[str, ...]) -> Ledger:
-        self.forget(Timer.SILENCE, Timer.TURN, Timer.FINAL)
-        self.replies += 1
-        self.ledger = Ledger(self.replies, self.turn)
-        for index, sentence in enumerate(sentences):
-            self.ledger.made(index, sentence)
+    def forget_turn(self, removed: ForgetTurn) -> None:
+        """Forget before the wish itself is kept: a crash between the two must not bring the turn back."""
+        kept = [command for command in self.out if isinstance(command, KeepSaid)]
+        self.out = [command for command in self.out if command not in kept]
+        self.out += [removed, *(command for command in kept if command.turn != removed.turn)]
+
+    # ── the bot's reply ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def ask_model(self, lead: tuple[str, ...], now_ms: int) -> None:
+        """Answer the last thing said, with what was prepared if it answers just that."""
+        self.due[Timer.FILLER] = now_ms + FILLER_AFTER_MS
+        ready, text = self.prepared, self.transcript.history[-1].text
+        if ready and ready.lead == lead and normalise(ready.text) == normalise(text):
+            self.prepared, self.ledger = None, ready.ledger
+            self.ledger.turn, self.stopwatch.prepared = self.transcript.turn, True
+            self.forget(Timer.SILENCE, Timer.TURN, Timer.FINAL, Timer.PREPARE)
+            self.out.append(Play(ready.ledger.reply))
+            return
+        ledger = self.new_reply(lead)
+        self.out.append(Reply(ledger.reply, tuple(self.transcript.history), lead))
+
+    def new_reply(self, sentences: tuple[str, ...], *, repeats: bool = False) -> Ledger:
+        self.drop_prepared()
+        self.forget(Timer.SILENCE, Timer.TURN, Timer.FINAL, Timer.PREPARE)
+        self.ledger = self.open_ledger(sentences, repeats=repeats)
         return self.ledger
+
+    def open_ledger(self, sentences: tuple[str, ...], *, repeats: bool = False) -> Ledger:
+        self.replies += 1
+        ledger = Ledger(self.replies, self.transcript.turn, repeats)
+        for index, sentence in enumerate(sentences):
+            ledger.made(index, sentence)
+        return ledger
+
+    def drop_prepared(self) -> None:
+        if self.prepared:
+            self.out.append(StopSpeaking(self.prepared.ledger.reply))
+            self.prepared = None
 
     def live(self, reply: int) -> Ledger | None:
         return self.ledger if self.ledger and self.ledger.reply == reply else None
 
-    def spoken_if_done(self, ledger: Ledger, now_ms: int) -> State:
-        if not ledger.done:
-            return self.state
-        self.close_ledger(ledger)
-        if self.state is State.CLOSING:
-            self.goodbye_said_ms = now_ms
-            return self.hung_up_if_said(now_ms)
-        return self.listen(now_ms)
+    def in_the_making(self, reply: int) -> Ledger | None:
+        """The ledger of a reply that is live or prepared."""
+        ahead = self.prepared.ledger if self.prepared else None
+        return ahead if ahead and ahead.reply == reply else self.live(reply)
 
-    def hung_up_if_said(self, now_ms: int) -> State:
-        """Hang up when the goodbye was heard to its end, and not on a caller who is saying something."""
-        if self.goodbye_said_ms is None:
-            return State.CLOSING
-        waited = now_ms - self.goodbye_said_ms >= LAST_WORDS_MS
-        if not waited and (self.talking or self.utterances.interim_open):
-            self.due.setdefault(Timer.TURN, now_ms + FIRST_FINAL_WAIT_MS)
-            return State.CLOSING
-        return self.hung_up(self.hang_up or "goodbye")
+    def drop_ledger(self) -> None:
+        self.ledger = self.paused_at_ms = None
+        self.forget(Timer.MARK, Timer.FILLER, Timer.PROBATION)
 
-    def close_ledger(self, ledger: Ledger) -> None:
-        self.ledger = None
-        self.forget(Timer.MARK)
-        if ledger.heard:
-            if self.dialogue.notice in ledger.heard:
+    def close_ledger(self, ledger: Ledger, now_ms: int) -> None:
+        self.drop_ledger()
+        if heard := ledger.heard(now_ms):
+            if self.dialogue.notice in heard:
                 self.dialogue.notice = ""
-            self.history.append(Exchange("bot", ledger.heard))
-            if ledger.turn != self.heard_turn:
-                self.heard_turn, self.heard = ledger.turn, ""
-            self.heard = f"{self.heard} {ledger.heard}".strip()
-            self.out.append(KeepHeard(ledger.turn, self.heard))
-        self.last_said = ledger.sentences or self.last_said
+            self.out.append(self.transcript.heard(ledger.turn, heard))
+        if not ledger.repeats:
+            self.last_said = ledger.sentences or self.last_said
 
-    def stop_reply(self) -> None:
+    def stop_reply(self, now_ms: int) -> None:
+        self.drop_prepared()
         if self.ledger:
             self.out.append(StopSpeaking(self.ledger.reply))
-            self.close_ledger(self.ledger)
+            self.close_ledger(self.ledger, now_ms)
 
     def take_back_reply(self, now_ms: int) -> bool:
         """Stop the live reply. True: nothing of it was heard, so the caller's turn goes on where it was."""
         if (ledger := self.ledger) is None:
             return False
         self.out.append(StopSpeaking(ledger.reply))
-        unheard = ledger.started_ms is None or (not ledger.heard and now_ms - ledger.started_ms < SAME_TURN_MS)
+        began_ms = ledger.started_ms
+        spoken_until_ms = now_ms if self.paused_at_ms is None else self.paused_at_ms
+        unheard = began_ms is None or (not ledger.any_heard and spoken_until_ms - began_ms < SAME_TURN_MS)
         if unheard and self.undo and self.undo[0] == ledger.reply:
+            if self.undo[1].manner != self.dialogue.manner:
+                self.out.append(ChangeManner(self.undo[1].manner))
             self.dialogue = replace(self.undo[1], draft=self.dialogue.draft)
             self.broken_off = self.undo[2]
-            self.reopened_turn = self.history.pop().text
-            self.ledger = None
-            self.forget(Timer.MARK)
+            self.reopened_turn = self.transcript.take_back()
+            self.measured_turn = -1
+            self.drop_ledger()
             return True
         self.broken_off = ledger.unheard
-        self.close_ledger(ledger)
+        self.close_ledger(ledger, now_ms)
         return False
-
-    def keep_what_was_begun(self, now_ms: int) -> Move | None:
-        """Words of a turn that never ended are words all the same; give the wish that they may hold, to be settled."""
-        self.talking = False
-        if text := self.end_turn(now_ms):
-            return self.dialogue.turn(text, interrupted=bool(self.broken_off))
-        return None
-
-    def close_with(self, farewell: Callable[[], Move], now_ms: int) -> State:
-        if said := self.keep_what_was_begun(now_ms):
-            self.settle(said)
-        self.stop_reply()
-        return self.carry_out(farewell(), now_ms)
-
-    def hung_up(self, why: str) -> State:
-        dialogue = self.dialogue
-        self.due.clear()
-        if dialogue.unsettled and dialogue.was_settled:
-            self.out.append(ReopenDay())
-        if dialogue.unsettled and dialogue.entry_is_current:
-            self.out.append(KeepEntry(Status.UNCONFIRMED))
-        elif dialogue.unsettled:
-            self.out.append(CloseDay(tuple(dialogue.said), tuple(dialogue.corrections)))
-        self.out.append(HangUp(why))
-        return State.CLOSED

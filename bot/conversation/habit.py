@@ -14,3 +14,7 @@ class PauseHabit:
     after_final_ms: int = 0
     after_other_ms: int = 0
     seen: int = 0
+
+
+UNKNOWN = PauseHabit()
+"""Of a caller who has not paused yet."""

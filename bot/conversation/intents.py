@@ -1,11 +1,14 @@
 """Which whole utterances are commands to the diary. Knows no stage of the talk: the caller of `intent` does.
 
 Recognisers put spaces and punctuation where they like, so a text is matched without any. A command must fill the
-whole utterance but for fillers, politeness and a leading 네 or 아니; a story that quotes one does not match. Only a
-correction may be followed by more, which is then given as `rest` in the caller's own spelling.
+whole utterance but for fillers, politeness and a leading 네 or 아니; a story that quotes one does not match. There are
+two exceptions. A correction may be followed by more. And the wish to keep something off the record is found between
+other words, too, for it is mostly said in one breath with what it means. What else was said is given in the caller's
+own spelling.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -21,21 +24,29 @@ class IntentKind(StrEnum):
     APPROVE = "approve"
     CORRECT = "correct"
     DISCARD = "discard"
+    FORGET_DAY = "forget_day"
+    OFF_RECORD = "off_record"
     REPEAT = "repeat"
+    SLOWER = "slower"
+    LOUDER = "louder"
+    WAIT = "wait"
     FAREWELL = "farewell"
     GREETING = "greeting"
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A command, and what followed it in the same breath: the correction itself after CORRECT, else empty."""
+    """A command, and what was said in the same breath: the correction itself after CORRECT, anything by OFF_RECORD."""
 
     kind: IntentKind
     rest: str = ""
+    """What followed it."""
+    before: str = ""
+    """What stood before it."""
 
 
 MOST_LETTERS = 32
-"""An utterance with more letters is a story, unless it begins with a correction."""
+"""A command has no more letters; an utterance that has more is a story, with a command in it at most."""
 
 _DATA: dict[str, Any] = table("intents")
 _PARTS: dict[str, str] = {}
@@ -52,23 +63,31 @@ for _name, _patterns in _DATA["parts"].items():
     _PARTS[_name] = _alternatives(_patterns)
 
 
-def _whole(kind: IntentKind) -> re.Pattern[str]:
-    data = _DATA[kind.value]
-    lead = _PARTS[data.get("lead", "lead")]
-    return re.compile(f"{lead}{_FEW}{_alternatives(data['says'])}{_PARTS['tail']}{_FEW}")
+def _command(lead: str, says: list[str]) -> re.Pattern[str]:
+    return re.compile(f"{_PARTS[lead]}{_FEW}{_alternatives(says)}{_PARTS['tail']}{_FEW}")
 
 
-# CORRECT before APPROVE and DISCARD: 아니 지우지 말고 고쳐 줘 is a correction.
+# CORRECT before APPROVE and DISCARD: 아니 지우지 말고 고쳐 줘 is a correction. What is deleted by a name goes before
+# DISCARD, which takes everything.
 _ORDER = (
     IntentKind.CORRECT,
+    IntentKind.FORGET_DAY,
+    IntentKind.OFF_RECORD,
     IntentKind.DISCARD,
     IntentKind.FINISH,
     IntentKind.APPROVE,
+    IntentKind.SLOWER,
+    IntentKind.LOUDER,
     IntentKind.REPEAT,
+    IntentKind.WAIT,
     IntentKind.FAREWELL,
     IntentKind.GREETING,
 )
-_WHOLE = {kind: _whole(kind) for kind in _ORDER}
+_WHOLE = {
+    kind: _command(data.get("lead", "lead"), [*data["says"], *data.get("alone", [])])
+    for kind in _ORDER
+    for data in (_DATA[kind.value],)
+}
 _CORRECT = _DATA["correct"]
 _BEGINS = re.compile(f"{_PARTS['lead_no']}{_FEW}{_alternatives(_CORRECT['begins'])}")
 _NOT_AFTER = re.compile(_alternatives(_CORRECT["not_after"]))
@@ -77,6 +96,14 @@ _BUT = re.compile(
 )
 _NO = re.compile(_alternatives(_CORRECT["no"]))
 _INSTEAD = re.compile(_alternatives(_CORRECT["instead"]))
+_OFF: dict[str, Any] = _DATA["off_record"]
+_SIGN = re.compile(_alternatives(_OFF["signs"]))
+_POINTED = _command(_OFF["lead"], _OFF["says"])
+_QUOTED_BY = re.compile(_alternatives(_OFF["not_before"]) + "$")
+_QUOTED_AS = re.compile(_alternatives(_OFF["not_after"]))
+_LEAD = re.compile(_PARTS["lead_no"])
+_STOPS = (".", "?", "!", "…")
+_STOPPED = (*_STOPS, *_OFF["ends"])
 
 
 def intent(text: str) -> Intent | None:
@@ -88,8 +115,47 @@ def intent(text: str) -> Intent | None:
         for kind in _ORDER:
             if _WHOLE[kind].fullmatch(compact):
                 return Intent(kind)
+    if _SIGN.search(compact) and (found := _off_record(text.split())):
+        return found
     rest = _correction(text, compact)
     return Intent(IntentKind.CORRECT, rest) if rest else None
+
+
+def _off_record(words: list[str]) -> Intent | None:
+    """The wish to keep something off the record, between other words: the longest that stands at the first place."""
+    signs = [bool(_SIGN.search(normalise(word))) for word in words]
+    for start in range(len(words)):
+        end = next(
+            (end for end in _ends_of_command(words, start) if any(signs[start:end]) and _asks(words, start, end)), 0
+        )
+        before, rest = words[:start], words[end:]
+        if end and not _quoted(before, words[end - 1], rest):
+            return Intent(IntentKind.OFF_RECORD, rest=" ".join(rest), before=" ".join(before))
+    return None
+
+
+def _ends_of_command(words: list[str], start: int) -> Iterator[int]:
+    """Where a row of words from `start` may end that is short enough for a command; the longest first."""
+    end, letters = start, 0
+    while end < len(words) and (letters := letters + len(normalise(words[end]))) <= MOST_LETTERS:
+        end += 1
+    yield from range(end, start, -1)
+
+
+def _asks(words: list[str], start: int, end: int) -> bool:
+    """Whether these words are a wish; one that points at nothing has to be a sentence of its own."""
+    begins = start == 0 or words[start - 1].endswith(_STOPPED)
+    alone = begins and (end == len(words) or words[end - 1].endswith(_STOPS))
+    pattern = _WHOLE[IntentKind.OFF_RECORD] if alone else _POINTED
+    return pattern.fullmatch(normalise("".join(words[start:end]))) is not None
+
+
+def _quoted(before: list[str], last: str, rest: list[str]) -> bool:
+    """Whether the command between these words is what somebody else said."""
+    while before and _LEAD.fullmatch(normalise(before[-1])):
+        before = before[:-1]
+    by = bool(before) and not before[-1].endswith(_STOPS) and _QUOTED_BY.search(normalise(before[-1]))
+    return bool(by) or (not last.endswith(_STOPS) and bool(_QUOTED_AS.match(normalise("".join(rest)))))
 
 
 def _correction(text: str, compact: str) -> str:

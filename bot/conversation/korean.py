@@ -89,17 +89,20 @@ def _clean(text: str) -> str:
     text = read_native_counters(text)
     text = "".join(char if _is_spoken(char) else " " if char.isspace() or char in "|—–→" else "" for char in text)
     text = re.sub(r"\(\s*\)", "", text)
-    text = re.sub(r"\s+([.,?!…])", r"\1", re.sub(r"\s+", " ", text)).strip(" -:;/+,")
+    text = re.sub(r"\s+([.,?!…])", r"\1", re.sub(r"\s+", " ", text)).lstrip(" -:;/+,").rstrip(" -:;/+")
     return text if any(char.isalnum() for char in text) else ""
 
 
 class SentenceSplitter:
-    """Turns streamed deltas into sentences that may be spoken, each given as soon as it is surely complete."""
+    """Turns streamed deltas into sentences that may be spoken, each given as soon as it is surely complete.
+
+    With `first_clause` the first piece is only the first clause of its sentence.
+    """
 
     __slots__ = ("_raw",)
 
-    def __init__(self) -> None:
-        self._raw = _Splitter()
+    def __init__(self, *, first_clause: bool = False) -> None:
+        self._raw = _Splitter(first_clause=first_clause)
 
     def push(self, delta: str) -> list[str]:
         """The sentences that `delta` completes."""

@@ -9,7 +9,10 @@ Line = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Every fixed line, each a tuple of sentences to be spoken one after the other."""
+    """Every fixed line, each a tuple of sentences to be spoken one after the other.
+
+    Of `backchannels` and `filler` each sentence stands for itself; one of them is said at a time.
+    """
 
     greeting_first: Line
     greeting_again: Line
@@ -40,6 +43,16 @@ class Lines:
     stt_lost: Line
     stt_lost_nothing: Line
     greeted_back: Line
+    slower: Line
+    louder: Line
+    waiting: Line
+    off_record: Line
+    off_record_nothing: Line
+    off_record_rewriting: Line
+    goodbye_off_record: Line
+    forgotten_day: Line
+    backchannels: Line
+    filler: Line
 
     def sentences(self) -> list[str]:
         """Every sentence once, for rendering into the cache."""

@@ -3,9 +3,12 @@
 Actions for the table in `turns.py`: each takes the floor, the event and the time, and gives the next state.
 """
 
-from bot.conversation.commands import Finalize
+from bot.conversation.closing import keep_what_was_begun
+from bot.conversation.commands import Finalize, Interject
+from bot.conversation.dialogue import Stage
 from bot.conversation.endpointing import (
-    FIRST_FINAL_WAIT_MS,
+    BACKCHANNEL_EVERY_MS,
+    LONG_STORY_MS,
     WORDLESS_BREAK_IN_MS,
     WORDLESS_MS,
     WORDS_GONE_AFTER_FINAL_MS,
@@ -14,7 +17,6 @@ from bot.conversation.endpointing import (
 )
 from bot.conversation.events import (
     Due,
-    Event,
     Final,
     Interim,
     KeyPressed,
@@ -22,16 +24,23 @@ from bot.conversation.events import (
     SpeechResumed,
     SpeechStarted,
     SpeechStopped,
+    SttPace,
     Timer,
 )
-from bot.conversation.floor import LAST_WORDS_MS, Floor, State
-from bot.conversation.korean import is_backchannel
+from bot.conversation.floor import Floor, State
+from bot.conversation.lines import LINES
+from bot.conversation.preparing import prepare
+from bot.conversation.sentence_ends import Ending, ending
+
+PATIENT = frozenset({Ending.CONNECTIVE, Ending.PARTICLE})
+"""A story that pauses like this goes on; the bot may show that it listens."""
 
 
 def speech_started(floor: Floor, event: SpeechStarted, now_ms: int) -> State:
     if floor.state is not State.ENDPOINTING and not floor.utterances.text:
         floor.turn_from_ms = event.at_ms
-    floor.talking, floor.stopped, floor.noisy = True, False, False
+    floor.goes_on(event.at_ms)
+    floor.talking, floor.noisy = True, False
     floor.forget(Timer.SILENCE)
     if floor.broken_off or floor.reopened_turn:
         wait_ms = WORDLESS_BREAK_IN_MS
@@ -42,7 +51,8 @@ def speech_started(floor: Floor, event: SpeechStarted, now_ms: int) -> State:
 
 
 def speech_resumed(floor: Floor, event: SpeechResumed, now_ms: int) -> State:
-    floor.talking, floor.stopped = True, False
+    floor.goes_on(now_ms)
+    floor.talking = True
     floor.due[Timer.TURN] = now_ms + (WORDS_GONE_MS if floor.utterances.text else WORDLESS_MS)
     return State.LISTENING
 
@@ -50,6 +60,7 @@ def speech_resumed(floor: Floor, event: SpeechResumed, now_ms: int) -> State:
 def speech_paused(floor: Floor, event: SpeechPaused, now_ms: int) -> State:
     floor.forget(Timer.TURN)
     ask_final(floor, event.at_ms, now_ms)
+    prepare(floor, now_ms)
     return State.ENDPOINTING
 
 
@@ -58,15 +69,29 @@ def ask_final(floor: Floor, voiced_until_ms: int, now_ms: int) -> None:
     floor.voiced_until_ms = voiced_until_ms
     floor.out.append(Finalize())
     wait_ms = final_wait_ms(
-        interim_open=floor.utterances.interim_open, final_since_voice=floor.utterances.final_since(voiced_until_ms)
+        interim_open=floor.utterances.interim_open,
+        final_since_voice=floor.utterances.final_since(voiced_until_ms),
+        p95_ms=floor.final_p95_ms,
     )
     floor.due[Timer.FINAL] = now_ms + wait_ms
 
 
 def speech_stopped(floor: Floor, event: SpeechStopped, now_ms: int) -> State:
-    floor.stopped, floor.voiced_until_ms = True, event.at_ms
+    floor.stopped, floor.voiced_until_ms, floor.stopwatch.stop_at_ms = True, event.at_ms, now_ms
     floor.wait_for_turn()
-    return floor.turn_over_if_known(now_ms)
+    state = floor.turn_over_if_known(now_ms)
+    if state is State.ENDPOINTING:
+        show_that_one_listens(floor, now_ms)
+    return state
+
+
+def show_that_one_listens(floor: Floor, now_ms: int) -> None:
+    """In a pause of a long story, sparingly: a 네 or 음 that takes no turn."""
+    since_ms = max(floor.turn_from_ms + LONG_STORY_MS, (floor.interjected_ms or 0) + BACKCHANNEL_EVERY_MS)
+    if now_ms >= since_ms and floor.dialogue.stage is Stage.TALK and ending(floor.text) in PATIENT:
+        floor.interjected_ms = now_ms
+        floor.interjections += 1
+        floor.out.append(Interject(LINES.backchannels[floor.interjections % len(LINES.backchannels)]))
 
 
 def text(floor: Floor, event: Interim | Final, now_ms: int) -> State:
@@ -77,8 +102,10 @@ def text(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     if not floor.utterances.take(event, now_ms):
         return floor.state
     floor.forget(Timer.SILENCE)
+    floor.learn_pause()
     if final and not floor.talking:
         return floor.words_without_voice(now_ms)
+    prepare(floor, now_ms)
     unasked = final and Timer.FINAL not in floor.due
     floor.due[Timer.TURN] = now_ms + (WORDS_GONE_AFTER_FINAL_MS if unasked else WORDS_GONE_MS)
     return floor.state
@@ -95,11 +122,16 @@ def words_ran_out(floor: Floor, event: Due, now_ms: int) -> State:
 
 def text_at_the_end(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     floor.utterances.take(event, now_ms)
-    if isinstance(event, Final) and not floor.utterances.interim_open:
-        floor.forget(Timer.FINAL)
+    if isinstance(event, Final):
+        floor.stopwatch.final_at_ms = now_ms
+        if not floor.utterances.interim_open:
+            floor.forget(Timer.FINAL)
     if floor.stopped and Timer.TURN in floor.due:
         floor.wait_for_turn()
-    return floor.turn_over_if_known(now_ms)
+    state = floor.turn_over_if_known(now_ms)
+    if state is State.ENDPOINTING:
+        prepare(floor, now_ms)
+    return state
 
 
 def final_overdue(floor: Floor, event: Due, now_ms: int) -> State:
@@ -114,9 +146,9 @@ def wait_over(floor: Floor, event: Due, now_ms: int) -> State:
 def key(floor: Floor, event: KeyPressed, now_ms: int) -> State:
     if not floor.dialogue.knows_key(event.digit):
         return floor.state
-    floor.stop_reply()
-    said = floor.keep_what_was_begun(now_ms)
-    floor.forget(Timer.TURN, Timer.FINAL)
+    floor.stop_reply(now_ms)
+    said = keep_what_was_begun(floor, now_ms)
+    floor.forget(Timer.TURN, Timer.FINAL, Timer.PREPARE)
     if said and event.digit != "3" and (said.write or not floor.dialogue.knows_key(event.digit)):
         return floor.carry_out(said, now_ms)
     if said:
@@ -124,23 +156,13 @@ def key(floor: Floor, event: KeyPressed, now_ms: int) -> State:
     return floor.carry_out(floor.dialogue.key(event.digit), now_ms)
 
 
-def broke_in(floor: Floor, event: SpeechStarted, now_ms: int) -> State:
-    same_turn = floor.take_back_reply(now_ms)
-    turn_from_ms = floor.turn_from_ms
-    speech_started(floor, event, now_ms)
-    if same_turn:
-        floor.turn_from_ms = turn_from_ms
-    return State.LISTENING
-
-
 def words_broke_in(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     """Words that the VAD did not hear, or that come late: they are the caller's all the same."""
     if isinstance(event, Interim) and not floor.noisy:
         return floor.state
-    alone = not floor.utterances.text
     if not floor.utterances.take(event, now_ms):
         return floor.state
-    if alone and is_backchannel(event.text):
+    if floor.dialogue.passes(floor.utterances.text):
         if isinstance(event, Final):
             floor.utterances.end_turn()
         return floor.state
@@ -152,60 +174,6 @@ def words_broke_in(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     return floor.words_without_voice(now_ms)
 
 
-def voice_at_goodbye(floor: Floor, event: Event, now_ms: int) -> State:
-    """Speech over the goodbye stops nothing yet; what it says decides, and the hang-up waits for it."""
-    floor.talking = isinstance(event, SpeechStarted | SpeechResumed)
-    if isinstance(event, SpeechStarted):
-        floor.turn_from_ms = event.at_ms
-    if isinstance(event, SpeechPaused):
-        floor.out.append(Finalize())
-    if floor.goodbye_said_ms is not None:
-        wait_ms = WORDS_GONE_MS if floor.talking else FIRST_FINAL_WAIT_MS
-        floor.due[Timer.TURN] = min(now_ms + wait_ms, floor.goodbye_said_ms + LAST_WORDS_MS)
-    return State.CLOSING
-
-
-def interim_at_goodbye(floor: Floor, event: Interim, now_ms: int) -> State:
-    floor.utterances.take(event, now_ms)
-    return State.CLOSING
-
-
-def words_at_goodbye(floor: Floor, event: Final, now_ms: int) -> State:
-    """Real words while the goodbye is spoken cancel the hang-up; 네, 감사합니다, 안녕히 계세요 do not."""
-    floor.utterances.take(event, now_ms)
-    return goodbye_or_not(floor, now_ms)
-
-
-def waited_at_goodbye(floor: Floor, event: Due, now_ms: int) -> State:
-    """No final came any more for what was said over the goodbye."""
-    floor.talking = False
-    return goodbye_or_not(floor, now_ms)
-
-
-def goodbye_or_not(floor: Floor, now_ms: int) -> State:
-    text = floor.utterances.text
-    if floor.dialogue.discards(text):
-        floor.utterances.end_turn()
-        return discard_at_goodbye(floor, now_ms)
-    if floor.dialogue.reopens(text):
-        floor.stop_reply()
-        floor.hang_up = None
-        if floor.talking:
-            floor.due[Timer.TURN] = now_ms + WORDS_GONE_MS
-            return State.LISTENING
-        return floor.words_without_voice(now_ms)
-    if floor.dialogue.notes(text):
-        floor.end_turn(now_ms)
-    else:
-        floor.utterances.end_turn()
-    return floor.hung_up_if_said(now_ms)
-
-
-def key_at_goodbye(floor: Floor, event: KeyPressed, now_ms: int) -> State:
-    """3 discards, also now; no other key means anything."""
-    return discard_at_goodbye(floor, now_ms) if event.digit == "3" and floor.dialogue.can_discard else State.CLOSING
-
-
-def discard_at_goodbye(floor: Floor, now_ms: int) -> State:
-    floor.stop_reply()
-    return floor.carry_out(floor.dialogue.discard(), now_ms)
+def pace_known(floor: Floor, event: SttPace, now_ms: int) -> State:
+    floor.final_p95_ms = event.final_p95_ms
+    return floor.state

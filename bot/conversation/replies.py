@@ -100,7 +100,7 @@ def _last_said(history: Sequence[Exchange]) -> str:
         if exchange.who == "bot":
             break
         said.insert(0, exchange.text)
-    return speakable(" ".join(said)[-_CONTEXT_LETTERS:])
+    return speakable(" ".join(said)[-_CONTEXT_LETTERS:]).rstrip(",")
 
 
 def _feeling(text: str) -> _Feeling | None:

@@ -1,52 +1,94 @@
-"""The bot's side of turn-taking: its replies on their way to the caller's ear, and the ways in which a call ends.
+"""The bot's side of turn-taking: its replies, from their first words to the caller's ear.
 
 Actions for the table in `turns.py`: each takes the floor, the event and the time, and gives the next state.
 """
 
-from bot.conversation.commands import Exchange
+from bot.conversation.closing import hung_up_if_said
+from bot.conversation.commands import Interject, KeepWaterfall
 from bot.conversation.events import (
-    CallerGone,
+    AudioSent,
     CallStarted,
-    Draining,
     Due,
     EntryWritten,
+    FirstAudio,
+    FirstToken,
     MarkEchoed,
     ReplyEnded,
     SentenceMade,
     SentenceSent,
     SentenceStarted,
-    SttLost,
     Timer,
 )
 from bot.conversation.floor import Floor, State
+from bot.conversation.heard import Ledger
+from bot.conversation.lines import LINES
+from bot.conversation.probation import caller_has_the_floor
 
 MARK_GRACE_MS = 2_000
 """How much later than its own length a mark may come back before it is taken for heard."""
 
-LISTENS_ON_MS = 60_000
-"""How long a caller who talks at the time limit may still finish."""
-
 
 def call_started(floor: Floor, event: CallStarted, now_ms: int) -> State:
     floor.due[Timer.CALL] = now_ms + floor.max_call_ms
-    floor.turn = max(event.turns_before, len(event.said_before)) - 1
-    floor.history = [Exchange("caller", text) for text in event.said_before]
+    floor.habit = floor.habit_before = event.habit
+    floor.transcript.resume(event.said_before, event.numbers_before, event.turns_before)
     move = floor.dialogue.begin(first_time=event.first_time, said_before=event.said_before)
     floor.carry_out(move, now_ms)
     return State.GREETING
 
 
+def first_token(floor: Floor, event: FirstToken, now_ms: int) -> State:
+    if ledger := floor.in_the_making(event.reply):
+        ledger.token_ms = now_ms
+    return floor.state
+
+
+def first_audio(floor: Floor, event: FirstAudio, now_ms: int) -> State:
+    if ledger := floor.in_the_making(event.reply):
+        ledger.audio_ms = now_ms
+    return floor.state
+
+
 def sentence_made(floor: Floor, event: SentenceMade, now_ms: int) -> State:
-    if ledger := floor.live(event.reply):
+    if ledger := floor.in_the_making(event.reply):
         ledger.made(event.index, event.text)
+        ledger.clause_ms = now_ms if ledger.clause_ms is None else ledger.clause_ms
     return floor.state
 
 
 def sentence_started(floor: Floor, event: SentenceStarted, now_ms: int) -> State:
     if ledger := floor.live(event.reply):
+        if ledger.started_ms is None and floor.state is not State.GREETING:
+            keep_waterfall(floor, ledger, now_ms + event.ahead_ms)
         ledger.started(event.index, now_ms)
+        floor.forget(Timer.FILLER)
         return State.SPEAKING if floor.state is State.THINKING else floor.state
     return floor.state
+
+
+def keep_waterfall(floor: Floor, ledger: Ledger, heard_at_ms: int) -> None:
+    """The first sound of an answer to the caller's last turn is about to be heard."""
+    if ledger.turn >= 0 and ledger.turn != floor.measured_turn:
+        floor.measured_turn = ledger.turn
+        waterfall = floor.stopwatch.read(
+            token_at_ms=ledger.token_ms,
+            clause_at_ms=ledger.clause_ms,
+            audio_at_ms=ledger.audio_ms,
+            heard_at_ms=heard_at_ms,
+        )
+        floor.out.append(KeepWaterfall(ledger.turn, waterfall))
+
+
+def audio_sent(floor: Floor, event: AudioSent, now_ms: int) -> State:
+    if ledger := floor.live(event.reply):
+        ledger.sent_so_far(event.index, event.sent_ms, event.ahead_ms, event.audio_ms, now_ms)
+    return floor.state
+
+
+def takes_long(floor: Floor, event: Due, now_ms: int) -> State:
+    """No sound of the answer yet: one filler, so that the caller knows that it is coming."""
+    floor.out.append(Interject(LINES.filler[floor.transcript.turn % len(LINES.filler)]))
+    return State.THINKING
 
 
 def sentence_sent(floor: Floor, event: SentenceSent, now_ms: int) -> State:
@@ -59,7 +101,7 @@ def sentence_sent(floor: Floor, event: SentenceSent, now_ms: int) -> State:
 def mark_echoed(floor: Floor, event: MarkEchoed, now_ms: int) -> State:
     if ledger := floor.live(event.reply):
         ledger.echoed(event.index)
-        return floor.spoken_if_done(ledger, now_ms)
+        return spoken_if_done(floor, ledger, now_ms)
     return floor.state
 
 
@@ -67,7 +109,7 @@ def reply_ended(floor: Floor, event: ReplyEnded, now_ms: int) -> State:
     if ledger := floor.live(event.reply):
         ledger.ended = True
         floor.due.setdefault(Timer.MARK, now_ms + ledger.unplayed_ms + MARK_GRACE_MS)
-        return floor.spoken_if_done(ledger, now_ms)
+        return spoken_if_done(floor, ledger, now_ms)
     return floor.state
 
 
@@ -75,7 +117,7 @@ def mark_overdue(floor: Floor, event: Due, now_ms: int) -> State:
     """A mark that never comes must not keep the bot waiting: what was sent long ago was heard."""
     if floor.ledger and floor.ledger.ended:
         floor.ledger.echoed(max(0, floor.ledger.last_index))
-        return floor.spoken_if_done(floor.ledger, now_ms)
+        return spoken_if_done(floor, floor.ledger, now_ms)
     return floor.state
 
 
@@ -88,33 +130,18 @@ def entry_written(floor: Floor, event: EntryWritten, now_ms: int) -> State:
 
 
 def silent_for_long(floor: Floor, event: Due, now_ms: int) -> State:
+    floor.patience_ms = 0
     return floor.carry_out(floor.dialogue.silence(), now_ms)
 
 
-def time_is_up(floor: Floor, event: Due, now_ms: int) -> State:
-    free = floor.state is State.LISTENING and not floor.talking
-    if not free and now_ms < floor.max_call_ms + LISTENS_ON_MS:
-        floor.due[Timer.CALL] = now_ms + 1_000
+def spoken_if_done(floor: Floor, ledger: Ledger, now_ms: int) -> State:
+    """When all of a reply was heard, the floor is the caller's."""
+    if not ledger.done:
         return floor.state
-    return floor.close_with(floor.dialogue.time_is_up, now_ms)
-
-
-def stt_lost(floor: Floor, event: SttLost, now_ms: int) -> State:
-    return floor.close_with(lambda: floor.dialogue.stt_lost(event.loss), now_ms)
-
-
-def drain(floor: Floor, event: Draining, now_ms: int) -> State:
-    return floor.close_with(floor.dialogue.draining, now_ms)
-
-
-def drain_at_goodbye(floor: Floor, event: Draining, now_ms: int) -> State:
-    """The goodbye that is being said is the last one."""
-    floor.dialogue.reopenable = False
-    return floor.state
-
-
-def caller_gone(floor: Floor, event: CallerGone, now_ms: int) -> State:
-    if said := floor.keep_what_was_begun(now_ms):
-        floor.settle(said)
-    floor.stop_reply()
-    return floor.hung_up("the caller hung up")
+    floor.close_ledger(ledger, now_ms)
+    if floor.state is State.CLOSING:
+        floor.goodbye_said_ms = now_ms
+        return hung_up_if_said(floor, now_ms)
+    if floor.state is State.PROBATION:
+        return caller_has_the_floor(floor, now_ms)
+    return floor.listen(now_ms)

@@ -59,7 +59,7 @@ class Talk:
             padded = frame.ljust(MULAW_FRAME_BYTES, b"\xff")
             pcm = self._resampler.push(mulaw.decode(padded))
             self.now_ms = max(self.now_ms, at_ms + (index + 1) * FRAME_MS)
-            commands.append(Recognise(pcm))
+            commands.append(Recognise(pcm, urgent=self.turns.expects_words))
             commands += self._listen(pcm)
         self._last_media_ms = at_ms + (len(frames) - 1) * FRAME_MS
         self.frames += len(frames)

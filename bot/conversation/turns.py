@@ -15,33 +15,35 @@ row does not name is a bug of ours and raises `LocalProtocolError`.
     ENDPOINTING   the caller has fallen silent: are they done?
     THINKING      the turn is the bot's; no sound of its reply was sent yet
     SPEAKING      the caller hears the reply
+    PROBATION     a voice over the bot has made it pause: is it a caller who wants to speak?
     CLOSING       the goodbye is on its way or being heard
     CLOSED        nothing happens any more
 
-(PROBATION, where a sound of the caller's only pauses the reply, comes between SPEAKING and LISTENING.)
-
-A turn ends when three things are known: the VAD's STOP, the wait that `endpointing.py` gives for what was said, and
+A turn ends when three things are known: the VAD's STOP, the wait that `endpointing.py` gives for how its text ends, and
 the last final (or that none will come). Several finals of one turn are joined. A final that never comes is replaced by
 its interim; when it then comes after all, its utterance is already used and it is dropped.
+
+The reply is begun before that (`preparing.py`), and has no effect unless the turn ends with the words that it answers.
 
 Where noise keeps the VAD talking for ever, words decide alone: when no new one has come for long enough, the turn is
 over, and until the VAD hears speech begin anew, words alone break in.
 
-The turn is given back when the caller goes on: before the reply is heard, both parts are one turn and one exchange;
-afterwards the reply is cut to what the ledger knows to be heard. If what broke the reply off was no word, the reply
-goes on with the sentence that was cut.
+A voice over the bot only pauses it (`probation.py`); what it says decides. Before the reply is heard, real words take
+the turn back: both parts are one turn and one exchange. Afterwards they cut the reply to what the ledger knows to be
+heard. If what broke the reply off was no word after all, the reply goes on with the piece that was cut.
 
-Invariants, tested as properties: one live reply at most; every reply that was begun is ended or stopped; history holds
-of the bot only what was heard; CLOSED absorbs.
+Invariants, tested as properties: one live and one prepared reply at most; every reply that was begun is ended or
+stopped; history holds of the bot only what was heard; CLOSED absorbs.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bot.conversation import listening, speaking
+from bot.conversation import closing, listening, preparing, probation, speaking
 from bot.conversation.commands import Command, Exchange
 from bot.conversation.dialogue import Dialogue
 from bot.conversation.events import (
+    AudioSent,
     CallerGone,
     CallStarted,
     Draining,
@@ -49,6 +51,8 @@ from bot.conversation.events import (
     EntryWritten,
     Event,
     Final,
+    FirstAudio,
+    FirstToken,
     Interim,
     KeyPressed,
     MarkEchoed,
@@ -61,6 +65,7 @@ from bot.conversation.events import (
     SpeechStarted,
     SpeechStopped,
     SttLost,
+    SttPace,
     Timer,
 )
 from bot.conversation.floor import Floor, State
@@ -79,7 +84,11 @@ def _row(action: Callable[..., State], *leads_to: State) -> Row:
     return Row(action, frozenset(leads_to))
 
 
-_G, _L, _E, _T, _S, _B, _X = State
+_G, _L, _E, _T, _S, _P, _B, _X = State
+_OPEN = (_G, _L, _E, _T, _S, _P, _B)
+_ASK = (_L, _T, _B)
+"""What may follow a turn that is over: nothing was said, an answer, a goodbye."""
+
 TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_G, CallStarted): _row(speaking.call_started, _G),
     (_L, SpeechStarted): _row(listening.speech_started, _L),
@@ -87,53 +96,69 @@ TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_L, SpeechPaused): _row(listening.speech_paused, _E),
     (_L, Interim): _row(listening.text, _L),
     (_L, Final): _row(listening.text, _L, _E),
-    (_L, KeyPressed): _row(listening.key, _L, _T, _B),
-    (_L, EntryWritten): _row(speaking.entry_written, _L, _T, _B),
-    (_L, Timer.TURN): _row(listening.words_ran_out, _L, _T, _B),
+    (_L, KeyPressed): _row(listening.key, *_ASK),
+    (_L, EntryWritten): _row(speaking.entry_written, *_ASK),
+    (_L, Timer.TURN): _row(listening.words_ran_out, *_ASK),
     (_L, Timer.SILENCE): _row(speaking.silent_for_long, _T, _B),
     (_E, SpeechStarted): _row(listening.speech_started, _L),
     (_E, SpeechResumed): _row(listening.speech_resumed, _L),
-    (_E, SpeechStopped): _row(listening.speech_stopped, _E, _L, _T, _B),
-    (_E, Interim): _row(listening.text_at_the_end, _E, _L, _T, _B),
-    (_E, Final): _row(listening.text_at_the_end, _E, _L, _T, _B),
-    (_E, KeyPressed): _row(listening.key, _E, _L, _T, _B),
+    (_E, SpeechStopped): _row(listening.speech_stopped, _E, *_ASK),
+    (_E, Interim): _row(listening.text_at_the_end, _E, *_ASK),
+    (_E, Final): _row(listening.text_at_the_end, _E, *_ASK),
+    (_E, KeyPressed): _row(listening.key, _E, *_ASK),
     (_E, EntryWritten): _row(speaking.entry_written, _E),
-    (_E, Timer.FINAL): _row(listening.final_overdue, _E, _L, _T, _B),
-    (_E, Timer.TURN): _row(listening.wait_over, _E, _L, _T, _B),
+    (_E, Timer.PREPARE): _row(preparing.time_to_prepare, _E),
+    (_E, Timer.FINAL): _row(listening.final_overdue, _E, *_ASK),
+    (_E, Timer.TURN): _row(listening.wait_over, _E, *_ASK),
     (_T, SentenceStarted): _row(speaking.sentence_started, _T, _S),
-    (_B, SentenceStarted): _row(speaking.sentence_started, _B),
-    (_G, SentenceStarted): _row(speaking.sentence_started, _G),
-    (_S, SentenceStarted): _row(speaking.sentence_started, _S),
-    (_T, EntryWritten): _row(speaking.entry_written, _T),
-    (_S, EntryWritten): _row(speaking.entry_written, _S),
-    (_B, Draining): _row(speaking.drain_at_goodbye, _B),
-    (_B, SpeechStarted): _row(listening.voice_at_goodbye, _B),
-    (_B, SpeechResumed): _row(listening.voice_at_goodbye, _B),
-    (_B, SpeechPaused): _row(listening.voice_at_goodbye, _B),
-    (_B, Interim): _row(listening.interim_at_goodbye, _B),
-    (_B, Final): _row(listening.words_at_goodbye, _B, _L, _E, _X),
-    (_B, Timer.TURN): _row(listening.waited_at_goodbye, _B, _E, _X),
-    (_B, KeyPressed): _row(listening.key_at_goodbye, _B),
+    (_T, Timer.FILLER): _row(speaking.takes_long, _T),
+    (_P, SpeechStarted): _row(probation.voice_again, _P),
+    (_P, SpeechResumed): _row(probation.voice_again, _P),
+    (_P, SpeechPaused): _row(probation.voice_paused, _P),
+    (_P, SpeechStopped): _row(probation.voice_stopped, _P, _G, _T, _S),
+    (_P, Interim): _row(probation.words, _P, _G, _T, _S, _L, _E, _B),
+    (_P, Final): _row(probation.words, _P, _G, _T, _S, _L, _E, _B),
+    (_P, Timer.FINAL): _row(probation.final_overdue, _P, _G, _T, _S, _L, _E, _B),
+    (_P, Timer.PROBATION): _row(probation.no_words, _P, _G, _T, _S),
+    (_P, KeyPressed): _row(listening.key, _P, *_ASK),
+    (_B, Draining): _row(closing.drain_at_goodbye, _B),
+    (_B, SpeechStarted): _row(closing.voice_at_goodbye, _B),
+    (_B, SpeechResumed): _row(closing.voice_at_goodbye, _B),
+    (_B, SpeechPaused): _row(closing.voice_at_goodbye, _B),
+    (_B, Interim): _row(closing.interim_at_goodbye, _B),
+    (_B, Final): _row(closing.words_at_goodbye, _B, _L, _E, _X),
+    (_B, Timer.PROBATION): _row(closing.voice_said_nothing, _B),
+    (_B, Timer.TURN): _row(closing.waited_at_goodbye, _B, _E, _X),
+    (_B, KeyPressed): _row(closing.key_at_goodbye, _B),
 }
-for _state in (_G, _T, _S, _B):
-    _after = (_B, _X) if _state is _B else (_L, _T, _B)
+for _state in (_G, _T, _S):
+    TABLE[_state, SpeechStarted] = _row(probation.voice_came, _P, _state)
+    TABLE[_state, SpeechPaused] = _row(probation.voice_ebbs, _state)
+    TABLE[_state, Interim] = _row(listening.words_broke_in, _state, _L)
+    TABLE[_state, Final] = _row(listening.words_broke_in, _state, _E)
+    TABLE[_state, KeyPressed] = _row(listening.key, _state, *_ASK)
+for _state in (_L, _E, _G, _T, _S, _P, _B):
     TABLE[_state, SentenceMade] = _row(speaking.sentence_made, _state)
+    TABLE[_state, FirstToken] = _row(speaking.first_token, _state)
+    TABLE[_state, FirstAudio] = _row(speaking.first_audio, _state)
+for _state in (_G, _T, _S, _P, _B):
+    _after = {_B: (_X,), _P: (_E, *_ASK)}.get(_state, _ASK)
+    if _state is not _T:
+        TABLE[_state, SentenceStarted] = _row(speaking.sentence_started, _state)
+    TABLE[_state, AudioSent] = _row(speaking.audio_sent, _state)
     TABLE[_state, SentenceSent] = _row(speaking.sentence_sent, _state)
     TABLE[_state, MarkEchoed] = _row(speaking.mark_echoed, _state, *_after)
     TABLE[_state, ReplyEnded] = _row(speaking.reply_ended, _state, *_after)
     TABLE[_state, Timer.MARK] = _row(speaking.mark_overdue, _state, *_after)
-for _state in (_G, _T, _S):
-    TABLE[_state, SpeechStarted] = _row(listening.broke_in, _L)
-    TABLE[_state, Interim] = _row(listening.words_broke_in, _state, _L)
-    TABLE[_state, Final] = _row(listening.words_broke_in, _state, _E)
-    TABLE[_state, KeyPressed] = _row(listening.key, _state, _L, _T, _B)
-for _state in (_G, _L, _E, _T, _S, _B):
-    TABLE[_state, Timer.CALL] = _row(speaking.time_is_up, _state, _B)
-for _state in (_G, _L, _E, _T, _S):
-    TABLE[_state, SttLost] = _row(speaking.stt_lost, _B)
-    TABLE[_state, Draining] = _row(speaking.drain, _B)
-for _state in (_G, _L, _E, _T, _S, _B):
-    TABLE[_state, CallerGone] = _row(speaking.caller_gone, _X)
+for _state in (_T, _S, _P):
+    TABLE[_state, EntryWritten] = _row(speaking.entry_written, _state)
+for _state in _OPEN:
+    TABLE[_state, SttPace] = _row(listening.pace_known, _state)
+    TABLE[_state, Timer.CALL] = _row(closing.time_is_up, _state, _B)
+    TABLE[_state, CallerGone] = _row(closing.caller_gone, _X)
+for _state in (_G, _L, _E, _T, _S, _P):
+    TABLE[_state, SttLost] = _row(closing.stt_lost, _B)
+    TABLE[_state, Draining] = _row(closing.drain, _B)
 
 
 class Turns:
@@ -148,6 +173,11 @@ class Turns:
         return self._floor.state
 
     @property
+    def expects_words(self) -> bool:
+        """The caller speaks, or may have said all: the sooner the words are known, the better."""
+        return self._floor.talking or self._floor.state is State.ENDPOINTING
+
+    @property
     def dialogue(self) -> Dialogue:
         """What the talk is about."""
         return self._floor.dialogue
@@ -155,7 +185,7 @@ class Turns:
     @property
     def history(self) -> tuple[Exchange, ...]:
         """The talk so far: what was said, and what was heard."""
-        return tuple(self._floor.history)
+        return tuple(self._floor.transcript.history)
 
     def step(self, event: Event, now_ms: int) -> list[Command]:
         """Take `event` at `now_ms` of the call clock; give what is to be done, in order."""

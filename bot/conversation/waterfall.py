@@ -30,3 +30,43 @@ class Waterfall:
     """The reply was begun before the turn was over, and kept."""
     ending: str = ""
     """How the turn's text ended (`sentence_ends.Ending`)."""
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Notes when what happened in the turn that is being ended, on the call clock."""
+
+    stop_at_ms: int = -1
+    final_at_ms: int = -1
+    over_at_ms: int = -1
+    prepared: bool = False
+    _ended_at_ms: int = 0
+    _ending: str = ""
+
+    def ended(self, at_ms: int, ending: str) -> None:
+        """The turn's last voiced frame ended at `at_ms`."""
+        self._ended_at_ms, self._ending, self.prepared = at_ms, ending, False
+
+    def read(
+        self, *, token_at_ms: int | None, clause_at_ms: int | None, audio_at_ms: int | None, heard_at_ms: int
+    ) -> Waterfall:
+        """The turn's waterfall, once the first sound of its answer is heard."""
+
+        def after(at_ms: int | None) -> int | None:
+            return None if at_ms is None else at_ms - self._ended_at_ms
+
+        def since(at_ms: int) -> int | None:
+            return at_ms - self._ended_at_ms if at_ms >= self._ended_at_ms else None
+
+        return Waterfall(
+            self._ended_at_ms,
+            since(self.stop_at_ms),
+            since(self.final_at_ms),
+            since(self.over_at_ms),
+            after(token_at_ms),
+            after(clause_at_ms),
+            after(audio_at_ms),
+            after(heard_at_ms),
+            self.prepared,
+            self._ending,
+        )

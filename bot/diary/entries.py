@@ -95,7 +95,7 @@ def parse(answer: str, said: Sequence[str]) -> Entry | None:
     sentences = whole_sentences(text)
     if not sentences:
         return None
-    title = speakable(str(found.get("title") or "")).rstrip(".")
+    title = speakable(str(found.get("title") or "")).rstrip(".,")
     named = normalise(str(found.get("mood") or ""))
     mood = next((mood for mood in Mood if mood.value == named), None) or mood_of(list(said))
     return Entry(title=title, body=" ".join(sentences), mood=mood)

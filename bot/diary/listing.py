@@ -9,13 +9,18 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from bot.diary.database import sqlite_file
-from bot.diary.records import EntryRecord, phone_number
+from bot.diary.records import EntryRecord, TurnRecord, phone_number
 from bot.diary.store import Store, open_store
 from bot.errors import IlgiError
 from bot.journal import forget
 from bot.settings import StoreSettings, load_store
+
+Turns = list[TurnRecord] | None
+Listed = tuple[EntryRecord, Turns]
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -36,6 +41,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bot entries", description="Print the entries that were kept.")
     parser.add_argument("--json", action="store_true", help="print a JSON array")
+    parser.add_argument("--turns", action="store_true", help="print when what happened in each turn, not what was said")
     parser.add_argument("--caller", metavar="NUMBER", help="only the entries of this number, in E.164 form")
     parser.add_argument("--delete", metavar="CALL_SID", help="remove the entry of a call and what was said in it")
     parser.add_argument("--rotate", action="store_true", help="bring all of it to the newest key of DIARY_KEY")
@@ -55,7 +61,9 @@ async def _run(arguments: argparse.Namespace, settings: StoreSettings) -> int:
         if arguments.rotate:
             sys.stdout.write(f"{await store.rotate()} texts were brought to the newest key\n")
             return 0
-        return _print(await store.entries(arguments.caller), as_json=arguments.json)
+        records = await store.entries(arguments.caller)
+        listed = [(record, await store.turns(record.call_sid) if arguments.turns else None) for record in records]
+        return _print(listed, as_json=arguments.json)
     finally:
         await store.close()
 
@@ -68,18 +76,18 @@ def _deleted(call_sid: str, found: bool) -> int:
     return 0
 
 
-def _print(records: Sequence[EntryRecord], *, as_json: bool) -> int:
+def _print(listed: Sequence[Listed], *, as_json: bool) -> int:
     if as_json:
-        sys.stdout.write(json.dumps([_fields(record) for record in records], ensure_ascii=False, indent=2) + "\n")
-    elif records:
-        sys.stdout.write("\n".join(_page(record) for record in records))
+        sys.stdout.write(json.dumps([_fields(*one) for one in listed], ensure_ascii=False, indent=2) + "\n")
+    elif listed:
+        sys.stdout.write("\n".join(_page(*one) for one in listed))
     else:
         sys.stdout.write("no entries\n")
     return 0
 
 
-def _fields(record: EntryRecord) -> dict[str, str | None]:
-    return {
+def _fields(record: EntryRecord, turns: Turns) -> dict[str, Any]:
+    fields = {
         "call_sid": record.call_sid,
         "caller": record.caller,
         "date": record.day.isoformat(),
@@ -88,10 +96,30 @@ def _fields(record: EntryRecord) -> dict[str, str | None]:
         "mood": record.mood,
         "status": record.status,
     }
+    return fields if turns is None else fields | {"turns": [_measured(turn) for turn in turns if _was_said(turn)]}
 
 
-def _page(record: EntryRecord) -> str:
+def _measured(turn: TurnRecord) -> dict[str, Any]:
+    waterfall = asdict(turn.waterfall) if turn.waterfall else None
+    return {"turn": turn.turn, "from_ms": turn.from_ms, "to_ms": turn.to_ms, "waterfall": waterfall}
+
+
+def _was_said(turn: TurnRecord) -> bool:
+    """Whether it is a turn of the caller's that is still kept."""
+    return turn.said is not None
+
+
+def _page(record: EntryRecord, turns: Turns) -> str:
     head = [record.day.isoformat(), record.mood, record.status, record.caller or "anonymous", record.call_sid]
     lines = [" · ".join(part for part in head if part)]
     lines += [f"  {line}" for text in (record.title, record.body) if text for line in text.splitlines()]
+    lines += [f"  {_line(turn)}" for turn in turns or () if _was_said(turn)]
     return "\n".join(lines) + "\n"
+
+
+def _line(turn: TurnRecord) -> str:
+    line = f"turn {turn.turn}, {turn.from_ms}-{turn.to_ms} ms"
+    if turn.waterfall is None:
+        return line
+    times = asdict(turn.waterfall).items()
+    return f"{line}: " + ", ".join(f"{name} {value}" for name, value in times if value not in (None, ""))

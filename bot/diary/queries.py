@@ -6,7 +6,7 @@ They know tables alone: no keys, no clock, and nothing of what the columns hold.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Row, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Exists, Row, Select, and_, exists, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Status
@@ -28,9 +28,29 @@ async def known_call(connection: AsyncConnection, call_sid: str) -> Row[Any]:
     return row
 
 
-async def mark_forgotten(connection: AsyncConnection, call_sid: str, now: datetime) -> None:
-    """Note that no text of a call is kept from now."""
-    await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(forgotten_at=now))
+async def is_forgotten(connection: AsyncConnection, call_sid: str, turn: int) -> bool:
+    """Tell whether nothing of a turn is kept any more, or of its whole call; it stays so. Else as `known_call`."""
+    if (await known_call(connection, call_sid)).forgotten_at is not None:
+        return True
+    query = select(turns.c.forgotten_at).where(turns.c.call_sid == call_sid, turns.c.turn == turn)
+    return await connection.scalar(query) is not None
+
+
+def calls_of_the_same_day(call_sid: str) -> Select[str]:
+    """The sids of the calls that the caller of this one made on its day, this one too; of an anonymous one, none.
+
+    They stay as they are until the transaction ends, in an order in which no two transactions wait for each other.
+    """
+    this = select(calls.c.caller_id, calls.c.day).where(calls.c.call_sid == call_sid).subquery()
+    query = select(calls.c.call_sid).join(this, and_(calls.c.caller_id == this.c.caller_id, calls.c.day == this.c.day))
+    return query.order_by(calls.c.call_sid).with_for_update(of=calls)
+
+
+def pause_habit(call_sid: str) -> Select[str | None]:
+    """The column `pause_habit` of the caller of a call."""
+    return (
+        select(callers.c.pause_habit).join(calls, calls.c.caller_id == callers.c.id).where(calls.c.call_sid == call_sid)
+    )
 
 
 async def is_first(connection: AsyncConnection, row: Row[Any]) -> bool:
@@ -41,7 +61,7 @@ async def is_first(connection: AsyncConnection, row: Row[Any]) -> bool:
         calls.c.caller_id == row.caller_id,
         calls.c.call_sid != row.call_sid,
         calls.c.arrived_at <= row.arrived_at,
-        or_(calls.c.forgotten_at.is_not(None), _something_said()),
+        or_(calls.c.forgotten_at.is_not(None), _something_said(), _something_forgotten()),
     )
     return (await connection.scalars(talked_before.limit(1))).first() is None
 
@@ -82,3 +102,7 @@ def entries_with_callers(number_hash: bytes | None) -> Select[Any]:
 
 def _something_said() -> Exists:
     return exists().where(turns.c.call_sid == calls.c.call_sid, turns.c.said_sealed.is_not(None))
+
+
+def _something_forgotten() -> Exists:
+    return exists().where(turns.c.call_sid == calls.c.call_sid, turns.c.forgotten_at.is_not(None))

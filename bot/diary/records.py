@@ -4,10 +4,12 @@ Pure values; it must not know tables, keys or the clock.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
 from bot.conversation.commands import Mood, Status
+from bot.conversation.waterfall import Waterfall
 
 DAY_BEGINS = timedelta(hours=4)
 
@@ -27,13 +29,17 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """One turn of a talk: -1 is the greeting; times are on the call clock of its stream."""
+    """One turn of a talk: -1 is the greeting; times are on the call clock of its stream.
+
+    A turn that is off the record keeps its number, and nothing else.
+    """
 
     turn: int
     said: str | None
     heard: str | None
     from_ms: int | None
     to_ms: int | None
+    waterfall: Waterfall | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,11 @@ class EntryRecord:
     body: str | None
     mood: Mood | None
     status: Status
+
+
+def said_in(turns: Iterable[TurnRecord]) -> list[str]:
+    """What the caller said, turn by turn."""
+    return [turn.said for turn in turns if turn.said is not None]
 
 
 def phone_number(number: str | None) -> str | None:

@@ -17,6 +17,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 from sqlalchemy.engine import Dialect
@@ -64,6 +65,7 @@ callers = Table(
     Column("number_sealed", LargeBinary, nullable=False),
     Column("first_call_at", UtcTime, nullable=False),
     Column("last_call_at", UtcTime, nullable=False),
+    Column("pause_habit", Text, nullable=True, comment="JSON: numbers alone."),
 )
 
 calls = Table(
@@ -92,6 +94,8 @@ turns = Table(
     Column("from_ms", Integer, nullable=True, comment="On the call clock."),
     Column("to_ms", Integer, nullable=True),
     Column("at", UtcTime, nullable=False, comment="The last write."),
+    Column("waterfall", Text, nullable=True, comment="JSON: times, and nothing said."),
+    Column("forgotten_at", UtcTime, nullable=True, comment="From then on nothing of it is kept."),
     UniqueConstraint("call_sid", "turn"),
 )
 

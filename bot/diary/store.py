@@ -6,23 +6,24 @@ how an entry is written. Text is encrypted before it gets here: no statement, er
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Mood, Status
-from bot.diary import migrate, queries, rotation
+from bot.conversation.habit import PauseHabit
+from bot.conversation.waterfall import Waterfall
+from bot.diary import arrivals, forgetting, migrate, queries, rotation, rows
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, sqlite_file
-from bot.diary.records import Arrival, EntryRecord, TurnRecord, day_of, phone_number
+from bot.diary.records import Arrival, EntryRecord, TurnRecord, day_of, said_in
 from bot.diary.schema import callers, calls, entries, turns
-from bot.errors import SettingError, StoreError, WrongKey
+from bot.errors import SettingError, StoreError
 
-TOKEN_LIFE = timedelta(minutes=10)
 ABANDONED_AFTER = timedelta(minutes=10)
 HEALTH_TIMEOUT_S = 2.0
 
@@ -85,57 +86,17 @@ class Store:
 
     async def call_arrived(self, call_sid: str, number: str | None) -> Arrival:
         """Note a call, once however often it is told; a number that is not E.164 or is withheld makes no caller."""
-        number = phone_number(number)
         now = self._clock()
-        async with self._database.write() as connection:
-            call = await queries.call(connection, call_sid)
-            if call is None:
-                values = {
-                    "caller_id": await self._caller_id(connection, number, now) if number else None,
-                    "day": day_of(now, self._timezone),
-                    "arrived_at": now,
-                    "stream": 1,
-                    "token_expires_at": now + TOKEN_LIFE,
-                }
-                await self._database.upsert(connection, calls, {"call_sid": call_sid}, values, only_new=list(values))
-                call = await queries.known_call(connection, call_sid)
-            return Arrival(await queries.is_first(connection, call), call.stream, call.day)
-
-    async def _caller_id(self, connection: AsyncConnection, number: str, now: datetime) -> int:
-        number_hash = self._keys.number_hash(number, await rotation.number_key(connection))
-        values = {"number_sealed": self._keys.encrypt(number), "first_call_at": now, "last_call_at": now}
-        only_new = ["number_sealed", "first_call_at"]
-        await self._database.upsert(connection, callers, {"number_hash": number_hash}, values, only_new=only_new)
-        query = select(callers.c.id).where(callers.c.number_hash == number_hash)
-        return int((await connection.scalars(query)).one())
+        day = day_of(now, self._timezone)
+        return await arrivals.call_arrived(self._database, self._keys, call_sid, number, now=now, day=day)
 
     async def media_token(self, call_sid: str) -> str:
         """The token for the next media stream of a call: the same until it is used or 10 min old, then a new one."""
-        now = self._clock()
-        async with self._database.write() as connection:
-            call = await queries.known_call(connection, call_sid)
-            stream = int(call.stream)
-            if call.token_used_at is not None or call.token_expires_at <= now:
-                stream += 1
-                values = {"stream": stream, "token_expires_at": now + TOKEN_LIFE, "token_used_at": None}
-                await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(values))
-        return self._keys.media_token(call_sid, stream)
+        return await arrivals.media_token(self._database, self._keys, call_sid, self._clock())
 
     async def claim_media_token(self, call_sid: str, token: str) -> bool:
         """Use a token up: True exactly once for each, whichever process asks; False for any other."""
-        async with self._database.read() as connection:
-            stream = await connection.scalar(select(calls.c.stream).where(calls.c.call_sid == call_sid))
-        if stream is None or not self._keys.is_media_token(call_sid, stream, token):
-            return False
-        now = self._clock()
-        claim = update(calls).where(
-            calls.c.call_sid == call_sid,
-            calls.c.stream == stream,
-            calls.c.token_used_at.is_(None),
-            calls.c.token_expires_at > now,
-        )
-        async with self._database.write() as connection:
-            return (await connection.execute(claim.values(token_used_at=now))).rowcount == 1
+        return await arrivals.claim_media_token(self._database, self._keys, call_sid, token, self._clock())
 
     async def call_ended(self, call_sid: str, why: str) -> None:
         """Note how a call ended (the first word counts, 64 characters); a draft nobody approved is unconfirmed now."""
@@ -155,44 +116,55 @@ class Store:
     # The talk
 
     async def add_said(self, call_sid: str, turn: int, text: str, from_ms: int, to_ms: int) -> None:
-        """Keep what the caller said in a turn; said again, it replaces. Nothing is kept once the day was forgotten."""
+        """Keep what the caller said in a turn; said again, it replaces. Nothing is kept of what was forgotten."""
         sealed = self._keys.encrypt(text)
-        await self._add_turn(call_sid, turn, {"said_sealed": sealed, "from_ms": from_ms, "to_ms": to_ms})
+        await self._add_to_turn(call_sid, turn, {"said_sealed": sealed, "from_ms": from_ms, "to_ms": to_ms})
 
     async def add_heard(self, call_sid: str, turn: int, text: str) -> None:
         """Keep what the caller heard in answer to a turn (-1: the greeting); otherwise as `add_said`."""
-        await self._add_turn(call_sid, turn, {"heard_sealed": self._keys.encrypt(text)})
+        await self._add_to_turn(call_sid, turn, {"heard_sealed": self._keys.encrypt(text)})
 
-    async def _add_turn(self, call_sid: str, turn: int, values: Mapping[str, Any]) -> None:
+    async def keep_waterfall(self, call_sid: str, turn: int, waterfall: Waterfall) -> None:
+        """Keep when what happened before the answer to a turn; otherwise as `add_said`."""
+        await self._add_to_turn(call_sid, turn, {"waterfall": rows.as_json(waterfall)})
+
+    async def _add_to_turn(self, call_sid: str, turn: int, values: Mapping[str, Any]) -> None:
         key = {"call_sid": call_sid, "turn": turn}
         async with self._database.write() as connection:
-            if (await queries.known_call(connection, call_sid)).forgotten_at is None:
+            if not await queries.is_forgotten(connection, call_sid, turn):
                 await self._database.upsert(connection, turns, key, {**values, "at": self._clock()})
 
     async def turns(self, call_sid: str) -> list[TurnRecord]:
-        """The talk so far, in order."""
+        """The talk so far, in order; a turn that was forgotten is there with nothing but its number."""
         async with self._database.read() as connection:
-            query = select(turns).where(turns.c.call_sid == call_sid).order_by(turns.c.turn)
-            rows = (await connection.execute(query)).all()
-        return [
-            TurnRecord(
-                row.turn,
-                self._open(row.said_sealed, call_sid),
-                self._open(row.heard_sealed, call_sid),
-                row.from_ms,
-                row.to_ms,
-            )
-            for row in rows
-        ]
+            return await self._turns(connection, call_sid)
+
+    async def _turns(self, connection: AsyncConnection, call_sid: str) -> list[TurnRecord]:
+        query = select(turns).where(turns.c.call_sid == call_sid).order_by(turns.c.turn)
+        return [rows.turn_record(row, self._keys) for row in (await connection.execute(query)).all()]
 
     async def said(self, call_sid: str) -> list[str]:
         """What the caller said, turn by turn."""
-        return [turn.said for turn in await self.turns(call_sid) if turn.said is not None]
+        return said_in(await self.turns(call_sid))
+
+    async def habit(self, call_sid: str) -> PauseHabit:
+        """What is known of the pauses of the caller of a call; of an anonymous one, nothing."""
+        async with self._database.read() as connection:
+            return rows.habit_of(await connection.scalar(queries.pause_habit(call_sid)), call_sid)
+
+    async def keep_habit(self, call_sid: str, habit: PauseHabit) -> None:
+        """Keep what is known of the caller's pauses for the next call; nobody's, when the caller is anonymous."""
+        caller_id = select(calls.c.caller_id).where(calls.c.call_sid == call_sid).scalar_subquery()
+        change = update(callers).where(callers.c.id == caller_id).values(pause_habit=rows.as_json(habit))
+        async with self._database.write() as connection:
+            await connection.execute(change)
 
     # The entry
 
-    async def save_entry(self, call_sid: str, title: str, body: str, mood: Mood, status: Status) -> bool:
-        """Keep the entry of a call in place of the one before.
+    async def save_entry(
+        self, call_sid: str, title: str, body: str, mood: Mood, status: Status, *, of: Sequence[str] | None = None
+    ) -> bool:
+        """Keep the entry of a call in place of the one before; `of`: only if what was said is still just that.
 
         False, and nothing is kept, when the day was forgotten or deleted, or when the caller approved another text and
         this one is not approved. Status DISCARDED is `forget_day`.
@@ -212,6 +184,8 @@ class Store:
             before = await connection.scalar(select(entries.c.status).where(entries.c.call_sid == call_sid))
             approved_before = before == Status.APPROVED.value and status is not Status.APPROVED
             if call.forgotten_at is not None or approved_before:
+                return False
+            if of is not None and list(of) != said_in(await self._turns(connection, call_sid)):
                 return False
             await self._database.upsert(connection, entries, {"call_sid": call_sid}, {**values, "day": call.day})
         return True
@@ -248,37 +222,28 @@ class Store:
         async with self._database.write() as connection:
             return (await connection.execute(change.values(status=status.value))).rowcount == 1
 
-    async def forget_day(self, call_sid: str) -> None:
-        """Remove all text of a call for good; what remains is an entry that is discarded, and no text comes after."""
-        now = self._clock()
-        gone = {"title_sealed": None, "body_sealed": None, "mood": None, "status": Status.DISCARDED.value}
-        async with self._database.write() as connection:
-            call = await queries.known_call(connection, call_sid)
-            await connection.execute(delete(turns).where(turns.c.call_sid == call_sid))
-            values = {**gone, "day": call.day, "written_at": now}
-            await self._database.upsert(connection, entries, {"call_sid": call_sid}, values)
-            await queries.mark_forgotten(connection, call_sid, now)
-        await self._database.scrub()
+    # Forgetting
 
-    async def forget_so_far(self, call_sid: str) -> None:
-        """Remove all text of a call up to now; what is said after it is kept."""
-        async with self._database.write() as connection:
-            await queries.known_call(connection, call_sid)
-            for table in (entries, turns):
-                await connection.execute(delete(table).where(table.c.call_sid == call_sid))
-        await self._database.scrub()
+    async def forget_turn(self, call_sid: str, turn: int) -> None:
+        """Remove all text of one turn for good, and the entry of its call; no text comes after into that turn."""
+        await forgetting.forget_turn(self._database, call_sid, turn, self._clock())
+
+    async def forget_day(self, call_sid: str, *, whole_day: bool = False) -> list[str]:
+        """Remove all text of a call for good; what remains is an entry that is discarded, and no text comes after.
+
+        `whole_day`: and of the caller's other calls of the same day, whose sids are given.
+        """
+        return await forgetting.forget_day(self._database, call_sid, self._clock(), whole_day=whole_day)
+
+    async def forget_so_far(self, call_sid: str, *, whole_day: bool = False) -> list[str]:
+        """Remove all text of a call up to now; what is said after it is kept. `whole_day`: as in `forget_day`."""
+        return await forgetting.forget_so_far(self._database, call_sid, self._clock(), whole_day=whole_day)
 
     async def delete(self, call_sid: str) -> bool:
         """Remove the entry of a call and what was said in it; False when there was neither."""
-        async with self._database.write() as connection:
-            removed = 0
-            for table in (entries, turns):
-                removed += (await connection.execute(delete(table).where(table.c.call_sid == call_sid))).rowcount
-            if removed:
-                await queries.mark_forgotten(connection, call_sid, self._clock())
-        if removed:
-            await self._database.scrub()
-        return removed > 0
+        return await forgetting.delete_call(self._database, call_sid, self._clock())
+
+    # All calls
 
     async def entries(self, number: str | None = None) -> list[EntryRecord]:
         """The entries of everybody, or of one caller, oldest call first."""
@@ -286,8 +251,8 @@ class Store:
             number_hash = None
             if number is not None:
                 number_hash = self._keys.number_hash(number, await rotation.number_key(connection))
-            rows = (await connection.execute(queries.entries_with_callers(number_hash))).all()
-        return [self._entry(row) for row in rows]
+            found = (await connection.execute(queries.entries_with_callers(number_hash))).all()
+        return [rows.entry_record(row, self._keys) for row in found]
 
     async def calls_without_entry(self) -> list[str]:
         """Calls with something said and no entry that ended, or where nothing happened for 10 min; oldest first."""
@@ -304,30 +269,6 @@ class Store:
     async def rotate(self) -> int:
         """Bring everything to the newest key, so that the older ones can be dropped; returns how many texts changed."""
         return await rotation.rotate(self._database, self._keys)
-
-    def _entry(self, row: Row[Any]) -> EntryRecord:
-        try:
-            mood = None if row.mood is None else Mood(row.mood)
-            status = Status(row.status)
-        except ValueError as error:
-            raise StoreError(f"call {row.call_sid}: its entry is damaged") from error
-        return EntryRecord(
-            row.call_sid,
-            self._open(row.number_sealed, row.call_sid),
-            row.day,
-            self._open(row.title_sealed, row.call_sid),
-            self._open(row.body_sealed, row.call_sid),
-            mood,
-            status,
-        )
-
-    def _open(self, sealed: bytes | None, call_sid: str) -> str | None:
-        try:
-            return None if sealed is None else self._keys.decrypt(sealed)
-        except WrongKey as error:
-            raise WrongKey(f"call {call_sid}: {error}") from error
-        except StoreError as error:
-            raise StoreError(f"call {call_sid}: {error}") from error
 
 
 async def open_store(database_url: str, diary_key: str | None, timezone: tzinfo) -> Store:

@@ -13,9 +13,11 @@ from bot.lab import utterances
 from bot.lab.level import is_audible, mix
 from bot.lab.script import (
     BargeIn,
+    Burst,
     Drop,
     Gap,
     HangUp,
+    Murmur,
     Network,
     Noise,
     Press,
@@ -48,9 +50,15 @@ class SaidFrame:
 
 @dataclass(frozen=True, slots=True)
 class TurnBegan:
-    """The caller begins to say this."""
+    """The caller begins to say this, made of these utterances and pauses."""
 
     text: str
+    parts: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PauseBegan:
+    """The caller pauses in the middle of a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +67,35 @@ class TurnEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class DisturbanceBegan:
+    """The caller makes a sound over the bot, and does not want the floor."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class DisturbanceEnded:
+    """It is over."""
+
+
+@dataclass(frozen=True, slots=True)
 class GaveUpWaiting:
     """The bot was waited for in vain."""
 
 
-Act = SaidFrame | Press | Send | Drop | HangUp | TurnBegan | TurnEnded | GaveUpWaiting
+Act = (
+    SaidFrame
+    | Press
+    | Send
+    | Drop
+    | HangUp
+    | TurnBegan
+    | PauseBegan
+    | TurnEnded
+    | DisturbanceBegan
+    | DisturbanceEnded
+    | GaveUpWaiting
+)
 
 
 @dataclass(slots=True)
@@ -142,6 +174,12 @@ class Caller:
             case BargeIn(parts, after_ms, timeout_ms):
                 yield from self._until(lambda: self.ear.speaking_ms >= after_ms, timeout_ms)
                 yield from self._say(parts)
+            case Murmur(parts, after_ms, timeout_ms):
+                frames = [frame for part in parts for frame in self._frames_of(part)]
+                yield from self._disturb(self._text(parts), frames, after_ms, timeout_ms)
+            case Burst(kind, ms, from_ms, snr_db, after_ms, timeout_ms):
+                frames = self._noise_frames(kind, from_ms, ms, SPEECH_DBFS - snr_db - NOISE_DBFS)
+                yield from self._disturb(kind, frames, after_ms, timeout_ms)
             case WaitForBot(quiet_ms, timeout_ms):
                 yield from self._until(lambda: self.ear.heard and self.ear.quiet_ms >= quiet_ms, timeout_ms)
             case Wait(ms):
@@ -159,32 +197,59 @@ class Caller:
             case Send() | HangUp():
                 yield step
 
-    def _until(self, condition: Callable[[], bool], timeout_ms: int) -> Generator[Act, None, None]:
-        """Say nothing until the condition holds; time counts against `timeout_ms` while the bot is not speaking."""
+    def _until(self, condition: Callable[[], bool], timeout_ms: int) -> Generator[Act, None, bool]:
+        """Say nothing until the condition holds, or give up (True).
+
+        Time counts against `timeout_ms` while the bot is not speaking.
+        """
         quiet_ms = spoken_ms = 0
         while not condition():
             if quiet_ms >= timeout_ms or spoken_ms >= LONGEST_SPEECH_MS:
                 yield GaveUpWaiting()
-                return
+                return True
             quiet_ms += 0 if self.ear.speaking_ms else FRAME_MS
             spoken_ms += FRAME_MS if self.ear.speaking_ms else 0
             yield self._frame(SILENT_FRAME)
+        return False
 
     def _wait(self, ms: int) -> Generator[Act, None, None]:
         for _ in range(0, ms, FRAME_MS):
             yield self._frame(SILENT_FRAME)
 
     def _say(self, parts: tuple[str | int, ...]) -> Generator[Act, None, None]:
-        yield TurnBegan(" ".join(self._sounds[part].text for part in parts if isinstance(part, str)))
+        yield TurnBegan(self._text(parts), parts)
         for part in parts:
             if isinstance(part, int):
-                yield from self._wait(part)
-                continue
-            sound = self._sounds[part].mulaw(self.fixtures)
-            for at in range(0, len(sound), MULAW_FRAME_BYTES):
-                self.ear.speak()
-                yield self._frame(sound[at : at + MULAW_FRAME_BYTES].ljust(MULAW_FRAME_BYTES, MULAW_SILENCE))
+                yield PauseBegan()
+            for frame in self._frames_of(part):
+                if isinstance(part, str):
+                    self.ear.speak()
+                yield self._frame(frame)
         yield TurnEnded()
+
+    def _disturb(self, what: str, frames: list[bytes], after_ms: int, timeout_ms: int) -> Generator[Act, None, None]:
+        """Make a sound when the bot has spoken for so long; the bot is expected to go on."""
+        gave_up = yield from self._until(lambda: self.ear.speaking_ms >= after_ms, timeout_ms)
+        if gave_up:
+            return
+        yield DisturbanceBegan(what)
+        for frame in frames:
+            yield self._frame(frame)
+        yield DisturbanceEnded()
+        self.ear.quiet_ms = 0
+
+    def _text(self, parts: tuple[str | int, ...]) -> str:
+        return " ".join(self._sounds[part].text for part in parts if isinstance(part, str))
+
+    def _frames_of(self, part: str | int) -> list[bytes]:
+        if isinstance(part, int):
+            return [SILENT_FRAME] * -(-part // FRAME_MS)
+        return _frames(self._sounds[part].mulaw(self.fixtures))
+
+    def _noise_frames(self, kind: str, from_ms: int, ms: int, gain_db: float) -> list[bytes]:
+        begin, length = (at_ms // FRAME_MS * MULAW_FRAME_BYTES for at_ms in (from_ms, ms))
+        sound = (self.fixtures / "noises" / f"{kind}.ulaw").read_bytes()[begin : begin + length]
+        return [mix(SILENT_FRAME, frame, gain_db) for frame in _frames(sound)]
 
     def _frame(self, mulaw: bytes) -> SaidFrame:
         voiced = mulaw is not SILENT_FRAME and is_audible(mulaw)
@@ -198,8 +263,15 @@ class Caller:
         return SaidFrame(None if lost else mulaw, voiced, held)
 
 
+def _frames(sound: bytes) -> list[bytes]:
+    return [
+        sound[at : at + MULAW_FRAME_BYTES].ljust(MULAW_FRAME_BYTES, MULAW_SILENCE)
+        for at in range(0, len(sound), MULAW_FRAME_BYTES)
+    ]
+
+
 def _names(steps: Sequence[Step], known: Mapping[str, Utterance]) -> set[str]:
-    parts = [part for step in steps if isinstance(step, Say | BargeIn) for part in step.parts]
+    parts = [part for step in steps if isinstance(step, Say | BargeIn | Murmur) for part in step.parts]
     names = {part for part in parts if isinstance(part, str)}
     if missing := sorted(names - set(known)):
         raise ScriptError(f"no such utterance: {', '.join(missing)}")

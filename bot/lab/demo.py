@@ -16,6 +16,7 @@ from bot.lab.report import CallReport, LogLine
 from bot.lab.script import ScriptError
 from bot.lab.stage import BotDied, Stage, staged
 from bot.lab.twilio import new_call_sid
+from bot.lab.waterfalls import waterfalls_of
 
 WAV = Path("var") / "demo.wav"
 
@@ -61,9 +62,10 @@ async def demo(*, offline: bool, script: str) -> int:
             report = await stage.twilio.call(script, call_sid=call_sid, on_event=show)
             following.cancel()
             await overheard.show()
+            waterfalls = await waterfalls_of(diary, call_sid)
             await diary.close()
             entries = await stage.bot.entries()
-            faults = _print_outcome(stage, report, entries)
+            faults = _print_outcome(stage, report, entries, waterfalls)
     report.save_wav(WAV)
     print(f"\nThe call as a stereo WAV, caller left, bot right: {WAV}")
     for fault in faults:
@@ -71,8 +73,8 @@ async def demo(*, offline: bool, script: str) -> int:
     return 1 if faults else 0
 
 
-def _print_outcome(stage: Stage, report: CallReport, entries: list[dict[str, str]]) -> list[str]:
-    """Print turns and entries; returns what must not be."""
+def _print_outcome(stage: Stage, report: CallReport, entries: list[dict[str, str]], waterfalls: list[str]) -> list[str]:
+    """Print turns, waterfalls and entries; returns what must not be."""
     faults = [*report.breaches, *(f"recogniser: {breach}" for breach in stage.rtzr.breaches)]
     if stage.openai:
         faults += [f"models: {breach}" for breach in stage.openai.report.breaches]
@@ -83,6 +85,7 @@ def _print_outcome(stage: Stage, report: CallReport, entries: list[dict[str, str
         print(f"  {answer}  {turn.said_text}")
         if turn.voice_to_voice_ms is None:
             faults.append(f"no answer to {turn.said_text!r}")
+    print("\n".join(["\nWhere the time went, as the bot saw it:", *waterfalls]))
     print("\nThe diary:")
     for entry in entries:
         print(f"  {entry['date']}  {entry['title']}  ({entry['mood']}, {entry['status']})\n  {entry['body']}")

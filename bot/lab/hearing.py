@@ -3,7 +3,7 @@
 `Ear` is the recogniser of one connection: audio in, `Heard` out. It finds speech by its level over a floor that follows
 the noise, has each stretch of speech looked up in the fixtures (`matching.py`) and followed (`tracking.py`), and
 closes an utterance after `epd_time` of quiet, after `max_utter_duration`, or when told to. An utterance whose words it
-does not know, or that holds speech beside the words it knows, is heard without a text.
+does not know, or that holds speech beside the words it knows, is heard without a text; a cough or a knock not at all.
 
 Time is the audio's own: 20 ms frames since the connection began. Knows no clock and no sockets.
 """
@@ -18,8 +18,8 @@ from bot.lab.matching import CHUNK, FRAME, Decimator, Library, Live
 from bot.lab.tracking import Track
 
 FRAME_MS = 20
-BATCH = 5  # frames worked on at once
-INTERIM_FRAMES = 15  # an interim every 300 ms of speech
+BATCH = 2  # frames worked on at once
+INTERIM_FRAMES = 15  # an interim every 300 ms of an utterance that is not closed: nobody knows yet that it is over
 RUN_GAP = 10  # frames of quiet that end a run of speech
 FLOOR_FRAMES = 50
 LOUD_DB = 6.0
@@ -28,6 +28,8 @@ SEARCH_FIRST = 12  # frames of unexplained speech after which it is looked up,
 SEARCH_SOON = 8  # … and again, at first,
 SEARCH_LATER = 30  # … and from 800 ms on
 SHORTEST = 7  # frames: what is shorter is no utterance
+COUGH_FRAMES = 50  # what has no words, and fewer frames than this
+COUGH_DB = 20.0  # … that are less than so much under its loudest, is a cough or a knock
 BESIDE_FRAMES = 5  # frames of some fixture right beside the known words, that make an utterance unknown
 BESIDE_DB = 20.0  # … when they are less than this under the level of the words
 GOES_ON_DB = 6.0  # how far under the level of a fixture speech may be that goes on in its place,
@@ -185,7 +187,7 @@ class Ear:
             return []
         if self._tracks:
             now.last_loud = max(now.last_loud, min(self._best().agreed_until // FRAME, len(self._levels) - 1))
-        if now.loud < INTERIM_FRAMES * (now.interims + 1):
+        if len(self._levels) - now.begins < INTERIM_FRAMES * (now.interims + 1):
             return []
         now.interims += 1
         words = self._words()
@@ -283,13 +285,18 @@ class Ear:
             words += rest or []
             explained.append((best.starts_at - SLACK, best.agreed_until + 2 * SLACK))
             self._given = max(self._given, best.words_heard() or 0)
-        if not words and not now.unknown and (now.loud < SHORTEST + 3 or self._tracks):
+        if not words and not now.unknown and (self._tracks or self._is_cough(now)):
             return []
         if now.unknown or self._beside(now, explained):
             words = []
         heard = self._heard(now, words, final=True)
         self._seq += 1
         return [heard]
+
+    def _is_cough(self, now: _Utterance) -> bool:
+        """Whether a stretch without words is too short to be speech."""
+        levels = self._levels[now.begins : now.last_loud + 1]
+        return sum(level > max(levels) - COUGH_DB for level in levels) < COUGH_FRAMES
 
     def _beside(self, now: _Utterance, explained: list[tuple[int, int]]) -> bool:
         """Whether there is speech beside the known words: a stretch said twice, or other words than were to come."""

@@ -1,7 +1,8 @@
 """What the app sends on a media socket, read as strictly as Twilio reads it.
 
-Must not know sockets or playback. Twilio drops what it cannot read with a warning (31950, 31951) and goes on; so does
-this, and keeps the breach. Source: Twilio's page "Media Streams - WebSocket messages" and errors 31950 and 31951.
+Must not know sockets, or what is played when. Twilio drops what it cannot read with a warning (31950, 31951) and goes
+on; so does this, and keeps the breach. Source: Twilio's page "Media Streams - WebSocket messages" and errors 31950 and
+31951.
 """
 
 import binascii
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.audio.frames import MULAW_FRAME_BYTES
+from bot.lab.playback import ASIDE, ASIDE_END
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,8 @@ class Inspector:
 
     def _label(self, name: str) -> Label:
         reply, colon, _ = name.rpartition(":")
+        if name.startswith(ASIDE):
+            reply = name.removesuffix(ASIDE_END)
         if colon:
             if reply in self._dead_replies:
                 self._breach(f"audio of a reply that was cleared: its mark is {name}")

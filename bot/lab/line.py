@@ -20,12 +20,12 @@ from websockets.exceptions import ConnectionClosed
 
 from bot.audio.frames import FRAME_MS
 from bot.lab import messages
-from bot.lab.caller import SILENT_FRAME, Act, Ear, GaveUpWaiting, SaidFrame, TurnBegan, TurnEnded
+from bot.lab.caller import Act, Ear, SaidFrame
 from bot.lab.inspection import Clear, Inspector, Label, Sound
-from bot.lab.level import is_audible
 from bot.lab.playback import Playback
-from bot.lab.report import CallReport, Turn
+from bot.lab.report import CallReport
 from bot.lab.script import Drop, HangUp, Press, Send
+from bot.lab.witness import Witness
 
 FIRST_TIMESTAMP_MS = 155
 JITTER_MS = 2
@@ -65,7 +65,6 @@ class Line:
     ) -> None:
         self._ws = ws
         self._acts = acts
-        self._ear = ear
         self._report = report
         self._sids: dict[str, Any] = {"account_sid": account_sid, "call_sid": report.call_sid, "stream_sid": stream_sid}
         self._parameters = parameters
@@ -76,11 +75,8 @@ class Line:
         self._jitter = random.Random(stream_sid)
         self._sequence = 0
         self._chunk = 0
-        self._base_ms = report.recording.length_ms
+        self._witness = Witness(report, ear)
         self._started_s = 0.0
-        self._last_voiced_ms = 0
-        self._turn: Turn | None = None
-        self._talking = False
         self._over = False
 
     async def run(self) -> StreamEnd:
@@ -118,19 +114,16 @@ class Line:
                 for at, mulaw in arriving:
                     await self._send_frame(mulaw, at)
                 arriving.clear()
-            step = self._playback.tick()
-            await self._echo(step.echoed)
-            now_ms = self._base_ms + frame * FRAME_MS
-            self._hear(step.frame, now_ms)
-            said = await self._next_frame(now_ms)
+            tick = self._playback.tick()
+            await self._echo(tick.echoed)
+            self._witness.hear(tick, idle=self._playback.is_idle)
+            said = await self._next_frame()
             if isinstance(said, StreamEnd):
                 return said
-            if said.voiced:
-                self._last_voiced_ms = now_ms + FRAME_MS
             held = said.held
             if said.mulaw is not None:
                 arriving.append((frame, said.mulaw))
-            self._report.recording.add(said.mulaw or SILENT_FRAME, step.frame)
+            self._witness.say(said, tick)
             frame += 1
         return None
 
@@ -140,25 +133,13 @@ class Line:
         await asyncio.sleep(max(due_s - loop.time(), 0))
         self._report.late_ms = max(self._report.late_ms, round((loop.time() - due_s) * 1000))
 
-    async def _next_frame(self, now_ms: int) -> SaidFrame | StreamEnd:
+    async def _next_frame(self) -> SaidFrame | StreamEnd:
         """Carry out what takes the caller no time, up to the next 20 ms of sound or the end of the stream."""
         for act in self._acts:
+            self._witness.act(act)
             match act:
                 case SaidFrame():
                     return act
-                case TurnBegan(text):
-                    silenced_ms = 0 if self._ear.speaking_ms else None
-                    self._turn = Turn(text, now_ms, silenced_ms=silenced_ms)
-                    self._talking = True
-                    self._report.turns.append(self._turn)
-                    self._report.note("said", text)
-                case TurnEnded():
-                    self._talking = False
-                    if self._turn is not None:
-                        self._turn.said_end_ms = self._last_voiced_ms
-                case GaveUpWaiting():
-                    self._report.unanswered_waits += 1
-                    self._report.note("waited in vain")
                 case Press(digit):
                     self._report.note("pressed", digit)
                     await self._send_numbered(messages.dtmf(digit, stream_sid=self._sids["stream_sid"]))
@@ -173,23 +154,6 @@ class Line:
                     await self._leave(how)
                     return StreamEnd.HUNG_UP
         return StreamEnd.HUNG_UP
-
-    def _hear(self, frame: bytes, now_ms: int) -> None:
-        audible = is_audible(frame)
-        self._ear.listen(audible, self._playback.is_idle)
-        if audible and self._report.greeting_ms is None:
-            self._report.greeting_ms = now_ms
-            self._report.note("greeting", f"{now_ms} ms")
-        turn = self._turn
-        if turn is None:
-            return
-        if turn.silenced_ms is not None and not self._ear.heard and audible:
-            turn.silenced_ms = now_ms + FRAME_MS - turn.said_start_ms
-        if self._talking:
-            turn.talked_over = turn.talked_over or (audible and turn.silenced_ms is None)
-        elif self._ear.heard and turn.heard_start_ms is None:
-            turn.heard_start_ms = now_ms
-            self._report.note("answered", f"{turn.voice_to_voice_ms} ms")
 
     async def _read(self) -> None:
         try:
@@ -208,11 +172,14 @@ class Line:
                 self._playback.media(mulaw)
                 self._report.most_ahead_ms = max(self._report.most_ahead_ms, self._playback.queued_ms)
             case Label(name):
-                await self._echo(self._playback.mark(name))
+                marks = self._playback.mark(name)
+                self._witness.passed(marks)
+                await self._echo(marks)
             case Clear():
-                self._report.clears += 1
-                self._report.note("clear", f"{self._playback.queued_ms} ms dropped")
-                await self._echo(self._playback.clear())
+                dropped_ms = self._playback.queued_ms
+                marks = self._playback.clear()
+                self._witness.cleared(dropped_ms, marks)
+                await self._echo(marks)
 
     def _closed_by_app(self) -> StreamEnd:
         close = self._ws.protocol.close_rcvd

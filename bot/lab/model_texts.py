@@ -17,7 +17,7 @@ INVENTIONS = (
     "서울역 근처 가게에서 9만 원어치",
 )
 """Names, places and numbers that no one said, with and without a particle behind them."""
-REPLY_WORDS = 4
+TAKEN_UP = 3  # words
 
 _ENDS_OF_PAST = ("어요", "습니다", "어", "죠", "지요", "지", "네요", "거든요", "거든", "는데요", "다")
 _ENDS = (
@@ -35,6 +35,7 @@ _ENDS = (
     ("다", "다"),
 )
 _GOING_ON = ("고", "는데", "서", "지만", "니까", "면서", "가지고", "는요")
+_PAST = 20  # the final consonant ㅆ: the past tense, and 있다
 _BULLET = re.compile(r"^\s*(?:[-*•>]|\d{1,3}[.)])\s*")
 _SENTENCE = re.compile(r"[^.?!…\n]+")
 _INSTEAD = re.compile(r"(\S+?)(?:이|가|은|는)? 아니라 (\S+)")
@@ -56,20 +57,31 @@ _FOLLOW_UPS = (
 
 
 def reply(last: str, *, invents: bool = False) -> str:
-    """Answer `last`, the last user message: one or two sentences of about nine words that take up its last words."""
+    """Answer `last`, the last user message: one or two sentences of about nine words.
+
+    The first begins with a short clause and a comma that take up the last words, as a model does that was asked to.
+    """
     sentences = [sentence.strip() for sentence in _SENTENCE.findall(last) if sentence.strip()]
     words = sentences[-1].split() if sentences else []
     if not words:
         return "천천히 말씀해 주셔도 괜찮으니 오늘 있었던 일을 편하게 들려주세요."
-    taken = " ".join(words[-REPLY_WORDS:])
-    told = plain(taken)
-    first = f"{told}고 하시니" if told else f"{taken}, 그렇게 말씀하시니"
-    answer = f"{first} 듣고 있는 제 마음까지 참 따뜻해지네요."
+    answer = f"{_reaction(words)}, 듣고 있는 제 마음까지 참 따뜻해지네요."
     if invents:
         answer += f" {invented(last)} 밥을 드신 일도 정말 반가우셨겠어요."
     elif len(words) % 2 == 0:
         answer += " " + _FOLLOW_UPS[len(last) % len(_FOLLOW_UPS)]
     return answer
+
+
+def _reaction(words: Sequence[str]) -> str:
+    """What a listener says at once, in a few words: 국수를 먹었어요 → 국수를 먹었군요; or what was said, as it is."""
+    taken = " ".join(words[-TAKEN_UP:])
+    told = plain(taken)
+    if told is None:
+        return taken
+    is_past = told.endswith("다") and _final(told[-2:-1]) == _PAST
+    reaction = f"{told[:-1]}군요" if is_past else f"{told}고 하셨군요"
+    return reaction if " " in reaction else f"정말 {reaction}"
 
 
 def entry(messages: Sequence[str], *, invents: bool = False) -> str:
@@ -110,7 +122,7 @@ def plain(sentence: str) -> str | None:
     sentence = sentence.strip(" .,!?…~")
     for end in _ENDS_OF_PAST:
         stem = sentence.removesuffix(end)
-        if stem != sentence and _final(stem[-1:]) == 20:  # ㅆ: the past tense, and 있다
+        if stem != sentence and _final(stem[-1:]) == _PAST:
             return stem + "다"
     if sentence.endswith("니다") and _final(sentence[-3:-2]) == 17 and sentence[-3] not in "습입":
         return sentence[:-3] + chr(ord(sentence[-3]) - 17 + 4) + "다"  # ㅂ gives way to ㄴ: 갑니다, 간다

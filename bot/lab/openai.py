@@ -6,30 +6,26 @@ breach of the API. It must not know the bot.
 
 import argparse
 import asyncio
-import io
 import json
 import time
-import wave
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from types import TracebackType
 from typing import Any
 
 import h11
 
-from bot.audio.resample import Resampler
 from bot.lab import model_texts
 from bot.lab.http import Connection, PeerGone, Request
-from bot.lab.openai_behaviour import Faults, Profile, Report
-from bot.services import espeak
+from bot.lab.openai_behaviour import Chat, Faults, Profile, Report
+from bot.lab.openai_voice import SPEECH_HZ, speech, wav
 
 KEY = "sk-lab"
-SPEECH_HZ = 24_000
 SPEECH_PIECE_MS = 40
-VARIANT = "linda"
 LONGEST_INPUT = 4096
 ROLES = {"system", "developer", "user", "assistant"}
+OPTIONS = {"max_tokens", "temperature", "stream_options"}
+SLOWEST, FASTEST = 0.25, 4.0
 
 
 class _Refused(Exception):
@@ -140,19 +136,23 @@ class OpenAiLab:
     async def _chat(self, connection: Connection, asked: dict[str, Any]) -> None:
         if self.faults.chat_status is not None:
             raise _Refused(self.faults.chat_status, "the fault that was set")
-        text = self._text(asked)
+        text, is_entry = self._text(asked)
+        chat = Chat(sum(len(message["content"].split()) for message in asked["messages"]), is_entry)
+        self.report.chats.append(chat)
         if self.faults.never_first_token:
             await asyncio.Event().wait()
         await asyncio.sleep(self.profile.first_token_ms / 1000)
         if asked.get("stream") is True:
-            await self._chat_stream(connection, asked["model"], text)
+            await self._chat_stream(connection, asked, text, chat)
             return
         await asyncio.sleep(len(text.split()) * self.profile.token_ms / 1000)
+        chat.completion_tokens = len(text.split())
         message = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        await connection.answer(200, _completion("chat.completion", asked["model"], message))
+        await connection.answer(200, _completion("chat.completion", asked["model"], [message], chat))
+        chat.is_done = True
 
-    def _text(self, asked: dict[str, Any]) -> str:
-        """What the model answers. Refuses what the API would."""
+    def _text(self, asked: dict[str, Any]) -> tuple[str, bool]:
+        """What the model answers, and whether that is an entry. Refuses what the API would."""
         messages = asked.get("messages")
         if not isinstance(messages, list) or not messages:
             raise self._breach(400, "no messages")
@@ -164,7 +164,7 @@ class OpenAiLab:
         users = [message["content"] for message in messages if message["role"] == "user"]
         if not users or messages[-1]["role"] != "user":
             raise self._breach(400, "the last message is not the user's")
-        if self.faults.no_options and ("max_tokens" in asked or "temperature" in asked):
+        if self.faults.no_options and not asked.keys().isdisjoint(OPTIONS):
             raise _Refused(400, "unsupported parameter")
         json_mode = (asked.get("response_format") or {}).get("type") == "json_object"
         if json_mode and self.faults.no_json_mode:
@@ -174,16 +174,16 @@ class OpenAiLab:
             raise self._breach(400, "response_format json_object, but no message says JSON")
         instructed = any("json" in message["content"].lower() for message in messages if message["role"] != "user")
         if not json_mode and not instructed:
-            return model_texts.reply(users[-1], invents=self.faults.invents)
+            return model_texts.reply(users[-1], invents=self.faults.invents), False
         text = model_texts.entry(users, invents=self.faults.invents)
-        return text[: len(text) // 2] if self.faults.bad_json else text
+        return (text[: len(text) // 2] if self.faults.bad_json else text), True
 
-    async def _chat_stream(self, connection: Connection, model: str, text: str) -> None:
-        """Send `text` as server-sent events, a word each."""
+    async def _chat_stream(self, connection: Connection, asked: dict[str, Any], text: str, chat: Chat) -> None:
+        """Send `text` as server-sent events, a word each, and what it cost if that was asked for."""
 
-        async def send(choice: dict[str, Any]) -> None:
-            chunk = json.dumps(_completion("chat.completion.chunk", model, choice), ensure_ascii=False)
-            await connection.send(f"data: {chunk}\n\n".encode())
+        async def send(*choices: dict[str, Any], usage: Chat | None = None) -> None:
+            completion = _completion("chat.completion.chunk", asked["model"], choices, usage)
+            await connection.send(f"data: {json.dumps(completion, ensure_ascii=False)}\n\n".encode())
 
         await connection.begin(200, "text/event-stream")
         await send({"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
@@ -197,9 +197,13 @@ class OpenAiLab:
                 return
             token = word if sent == 0 else " " + word
             await send({"index": 0, "delta": {"content": token}, "finish_reason": None})
+            chat.completion_tokens += 1
         await send({"index": 0, "delta": {}, "finish_reason": "stop"})
+        if (asked.get("stream_options") or {}).get("include_usage") is True:
+            await send(usage=chat)
         await connection.send(b"data: [DONE]\n\n")
         await connection.end()
+        chat.is_done = True
 
     async def _speech(self, connection: Connection, asked: dict[str, Any]) -> None:
         if self.faults.speech_status is not None:
@@ -211,9 +215,14 @@ class OpenAiLab:
             raise self._breach(400, "no voice")
         if form not in ("pcm", "wav"):
             raise self._breach(400, f"this stand-in speaks pcm and wav, not {form}")
-        sound = await asyncio.to_thread(speech, text)
+        speed = asked.get("speed", 1.0)
+        if not isinstance(speed, int | float) or not SLOWEST <= speed <= FASTEST:
+            raise self._breach(400, f"speed must be {SLOWEST} to {FASTEST}")
+        if not isinstance(asked.get("instructions", ""), str):
+            raise self._breach(400, "instructions that are no text")
+        sound = await asyncio.to_thread(speech, text, speed)
         if form == "wav":
-            sound = _wav(sound)
+            sound = wav(sound)
         await asyncio.sleep(self.profile.first_byte_ms / 1000)
         if self.faults.cut_speech_after_bytes == 0:
             connection.cut()
@@ -239,31 +248,17 @@ class OpenAiLab:
             await asyncio.Event().wait()
 
 
-@lru_cache(maxsize=256)
-def speech(text: str) -> bytes:
-    """Speak `text` in the stand-in's own voice: PCM16 at 24 kHz."""
-    pcm, rate_hz = espeak.synthesize(text, variant=VARIANT)
-    resampler = Resampler(rate_hz, SPEECH_HZ)
-    return resampler.push(pcm) + resampler.flush()
-
-
-def _wav(pcm: bytes) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(SPEECH_HZ)
-        out.writeframes(pcm)
-    return file.getvalue()
-
-
 async def _until(at_s: float) -> None:
     if (left_s := at_s - time.monotonic()) > 0:
         await asyncio.sleep(left_s)
 
 
-def _completion(kind: str, model: str, choice: dict[str, Any]) -> dict[str, Any]:
-    return {"id": "chatcmpl-lab", "object": kind, "created": int(time.time()), "model": model, "choices": [choice]}
+def _completion(kind: str, model: str, choices: Sequence[dict[str, Any]], usage: Chat | None = None) -> dict[str, Any]:
+    completion = {"id": "chatcmpl-lab", "object": kind, "created": int(time.time()), "model": model, "choices": choices}
+    if usage is None:
+        return completion
+    counts = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+    return completion | {"usage": counts | {"total_tokens": usage.tokens}}
 
 
 async def _serve_forever(port: int, key: str, profile: Profile) -> None:

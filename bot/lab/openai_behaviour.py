@@ -39,7 +39,23 @@ class Faults:
     no_json_mode: bool = False
     """Refuse `response_format`, as some compatible servers do."""
     no_options: bool = False
-    """Refuse `max_tokens` and `temperature`, as reasoning models do."""
+    """Refuse `max_tokens`, `temperature` and `stream_options`, as some models and servers do."""
+
+
+@dataclass(slots=True)
+class Chat:
+    """One chat and its tokens, a word each: of the messages it was sent, and of what it answered so far."""
+
+    prompt_tokens: int
+    is_entry: bool = False
+    completion_tokens: int = 0
+    is_done: bool = False
+    """All of the answer was taken."""
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that it cost."""
+        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(slots=True)
@@ -51,3 +67,19 @@ class Report:
     cancelled: int = 0
     """Answers that the client did not wait for."""
     breaches: list[str] = field(default_factory=list)
+    chats: list[Chat] = field(default_factory=list)
+
+    @property
+    def replies(self) -> list[Chat]:
+        """The chats that are no entries."""
+        return [chat for chat in self.chats if not chat.is_entry]
+
+    @property
+    def reply_tokens(self) -> int:
+        """What all replies cost."""
+        return sum(chat.tokens for chat in self.replies)
+
+    @property
+    def cancelled_reply_tokens(self) -> int:
+        """What the replies cost that the client did not wait for."""
+        return sum(chat.tokens for chat in self.replies if not chat.is_done)

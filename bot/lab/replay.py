@@ -10,10 +10,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bot.conversation.commands import Command, HangUp, KeepEntry, KeepHeard, KeepSaid, Reply, Say, StopSpeaking
+from bot.conversation.commands import (
+    Command,
+    HangUp,
+    KeepEntry,
+    KeepHeard,
+    KeepSaid,
+    KeepWaterfall,
+    Pause,
+    Play,
+    Prepare,
+    Reply,
+    Resume,
+    Say,
+    StopSpeaking,
+)
 from bot.conversation.events import EntryWritten
 from bot.conversation.talk import Talk
 from bot.conversation.turns import Turns
+from bot.conversation.waterfall import Waterfall
 from bot.diary.crypto import Keys
 from bot.diary.database import sqlite_file
 from bot.diary.store import keys_of
@@ -25,18 +40,28 @@ from bot.settings import StoreSettings, load_store
 
 @dataclass(slots=True)
 class Replayed:
-    """What came of a replay. `said` and `heard` are the talk by turns (-1: the greeting)."""
+    """What came of a replay. `said`, `heard` and `waterfalls` are by turns (-1: the greeting).
+
+    Of `replies`, which were to be heard, `stopped_replies` were broken off. They paused for a voice `pauses` times, and
+    went on after `resumed` of these. Of the `prepared` ones, begun before the turn was over, `dropped` came to nothing.
+    """
 
     said: dict[int, str] = field(default_factory=dict)
     heard: dict[int, str] = field(default_factory=dict)
+    waterfalls: dict[int, Waterfall] = field(default_factory=dict)
     entry: EntryWritten | None = None
     statuses: list[str] = field(default_factory=list)
     stopped_replies: int = 0
     replies: int = 0
+    pauses: int = 0
+    resumed: int = 0
+    prepared: int = 0
+    dropped: int = 0
     bad_messages: int = 0
     frames: int = 0
     length_ms: int = 0
     ended: str | None = None
+    _unheard: set[int] = field(default_factory=set)
 
     def take(self, command: Command) -> str | None:
         """Note a command; returns the line of the talk that it makes, if any."""
@@ -48,8 +73,25 @@ class Replayed:
                 new = text.removeprefix(self.heard.get(turn, ""))
                 self.heard[turn] = text
                 return f"bot     {new.strip()}"
+            case KeepWaterfall(turn, waterfall):
+                self.waterfalls[turn] = waterfall
+                return f"        (answered {waterfall.heard_ms} ms after the caller's last voiced frame)"
             case Reply() | Say():
                 self.replies += 1
+            case Prepare(reply):
+                self.prepared += 1
+                self._unheard.add(reply)
+            case Play(reply):
+                self.replies += 1
+                self._unheard.discard(reply)
+            case Pause():
+                self.pauses += 1
+                return "        (a voice: the bot pauses)"
+            case Resume():
+                self.resumed += 1
+                return "        (and goes on)"
+            case StopSpeaking(reply) if reply in self._unheard:
+                self.dropped += 1
             case StopSpeaking():
                 self.stopped_replies += 1
                 return "        (the caller breaks in)"

@@ -18,8 +18,9 @@ from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_HZ
 class Turn:
     """One thing that the caller said, and when the answer to it was first audible at the caller's ear.
 
-    `talked_over`: the bot began to speak in the middle of it. `silenced_ms`: for a turn that began while the bot spoke,
-    how long the bot went on being audible.
+    `parts`: the utterances and pauses that it was made of. `talked_over`: a reply became audible in the middle of it;
+    `cut_off_at` are the pauses, from 0, in which or after which it did. `silenced_ms`: for a turn that began while the
+    bot spoke, how long the bot went on being audible. A sound between the marks of an aside is no answer.
     """
 
     said_text: str
@@ -28,6 +29,13 @@ class Turn:
     heard_start_ms: int | None = None
     talked_over: bool = False
     silenced_ms: int | None = None
+    parts: tuple[str | int, ...] = ()
+    cut_off_at: set[int] = field(default_factory=set)
+
+    @property
+    def pauses(self) -> int:
+        """How many pauses it was made with."""
+        return sum(isinstance(part, int) for part in self.parts)
 
     @property
     def voice_to_voice_ms(self) -> int | None:
@@ -35,6 +43,41 @@ class Turn:
         if self.said_end_ms is None or self.heard_start_ms is None:
             return None
         return self.heard_start_ms - self.said_end_ms
+
+
+@dataclass(slots=True)
+class Disturbance:
+    """A sound of the caller's over the bot that asks for nothing: what it was, and from when to when it was voiced.
+
+    `over_bot`: a reply was being played as it began.
+    """
+
+    what: str
+    start_ms: int
+    end_ms: int
+    over_bot: bool
+
+
+@dataclass(slots=True)
+class Aside:
+    """A sound of the bot's outside of any reply.
+
+    `in_turn`: it began in the middle of a turn of the caller's, `over_voice`: while the caller was voiced.
+    """
+
+    start_ms: int
+    length_ms: int
+    in_turn: bool
+    over_voice: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """All the sound that was played up to the mark `name`, since the mark or the `clear` before it, pauses left out."""
+
+    name: str
+    start_ms: int
+    mulaw: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +90,26 @@ class LogLine:
 
 
 class Recording:
-    """Both directions of a call, frame by frame, on one timeline of 8 kHz: the caller left, the bot right."""
+    """Both directions of a call, frame by frame, on one timeline of 8 kHz: the caller left, the bot right.
+
+    `replying` has a byte for each frame: 1 where sound of a reply was played, audible or not, else 0.
+    """
 
     def __init__(self) -> None:
         self.caller = bytearray()
         self.bot = bytearray()
+        self.replying = bytearray()
 
     @property
     def length_ms(self) -> int:
         """How long the recording is so far."""
         return len(self.bot) // MULAW_FRAME_BYTES * FRAME_MS
 
-    def add(self, caller: bytes, bot: bytes) -> None:
+    def add(self, caller: bytes, bot: bytes, *, replying: bool = False) -> None:
         """Add 20 ms of both."""
         self.caller += caller
         self.bot += bot
+        self.replying.append(replying)
 
     def wav_bytes(self) -> bytes:
         """The call as a stereo WAV file, 16 bits, 8 kHz."""
@@ -89,10 +137,14 @@ class CallReport:
     number: str
     breaches: list[str] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
+    disturbances: list[Disturbance] = field(default_factory=list)
+    asides: list[Aside] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+    """What was heard to its end, in order; asides are not among it."""
     greeting_ms: int | None = None
     ended_by: Literal["app", "caller", "failed"] = "failed"
     marks: list[str] = field(default_factory=list)
-    clears: int = 0
+    cleared_ms: list[int] = field(default_factory=list)
     stream_sids: list[str] = field(default_factory=list)
     close_codes: list[int] = field(default_factory=list)
     unanswered_waits: int = 0
@@ -104,6 +156,11 @@ class CallReport:
     recording: Recording = field(default_factory=Recording, repr=False)
     on_event: Callable[[LogLine], None] | None = field(default=None, repr=False)
     clock_ms: Callable[[], int] = field(default=lambda: 0, repr=False)
+
+    @property
+    def clears(self) -> int:
+        """How often the app dropped what was not played."""
+        return len(self.cleared_ms)
 
     def breach(self, what: str) -> None:
         """Keep a breach, once."""

@@ -7,6 +7,8 @@ A script is a list of steps; as JSON, a list of objects:
     {"wait_ms": 500}
     {"press": "1"}
     {"barge_in": ["jia-interrupt"], "after_ms": 700}               speak when the bot has been speaking for so long
+    {"murmur": ["jia-yes"], "after_ms": 700}                       the same, without wanting the floor
+    {"burst": "cough", "ms": 1200, "after_ms": 700, "snr_db": 0}   a noise over the bot; "from_ms" of its recording
     {"noise": "street", "snr_db": 10}                              from here on; {"noise": null} ends it
     {"network": {"loss": 0.01, "hold_ms": 400}}                    from here on: frames lost, frames arriving in bunches
     {"gap_ms": 10000}                                              no message of Twilio's arrives for so long
@@ -26,6 +28,7 @@ from typing import Any, Literal
 from bot.lab.utterances import FIXTURES
 
 BOT_TIMEOUT_MS = 20_000
+OVER_BOT_TIMEOUT_MS = 5_000
 
 
 class ScriptError(Exception):
@@ -46,6 +49,27 @@ class BargeIn:
     parts: tuple[str | int, ...]
     after_ms: int = 700
     timeout_ms: int = BOT_TIMEOUT_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Murmur:
+    """Speak as `BargeIn` does, but as a listener does: it is no turn, and the bot should go on."""
+
+    parts: tuple[str | int, ...]
+    after_ms: int = 700
+    timeout_ms: int = OVER_BOT_TIMEOUT_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """`ms` of a noise, from `from_ms` of its recording on, when the bot has been speaking for `after_ms`."""
+
+    kind: str
+    ms: int = 1000
+    from_ms: int = 0
+    snr_db: float = 5.0
+    after_ms: int = 700
+    timeout_ms: int = OVER_BOT_TIMEOUT_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +141,7 @@ class HangUp:
     how: Literal["stop", "close", "reset"] = "stop"
 
 
-Step = Say | BargeIn | WaitForBot | Wait | Press | Noise | Network | Gap | Send | Drop | HangUp
+Step = Say | BargeIn | Murmur | Burst | WaitForBot | Wait | Press | Noise | Network | Gap | Send | Drop | HangUp
 
 
 def load_script(name_or_path: str, fixtures: Path = FIXTURES) -> list[Step]:
@@ -142,6 +166,10 @@ def _step(row: Mapping[str, Any]) -> Step:
             return Say(tuple(parts))
         case {"barge_in": [*parts], **rest} if set(rest) <= {"after_ms", "timeout_ms"}:
             return BargeIn(tuple(parts), **rest)
+        case {"murmur": [*parts], **rest} if set(rest) <= {"after_ms", "timeout_ms"}:
+            return Murmur(tuple(parts), **rest)
+        case {"burst": str(kind), **rest} if set(rest) <= {"ms", "from_ms", "snr_db", "after_ms", "timeout_ms"}:
+            return Burst(kind, **rest)
         case {"wait_for_bot": dict(options), **rest} if not rest and set(options) <= {"quiet_ms", "timeout_ms"}:
             return WaitForBot(**options)
         case {"wait_ms": int(ms), **rest} if not rest:

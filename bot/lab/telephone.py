@@ -1,7 +1,8 @@
 """`python -m bot call`: phone a running bot with a recorded caller, and print the talk as it happens.
 
 The bot's address and auth token are taken from the environment, as the bot takes them (PORT, PUBLIC_URL,
-TWILIO_AUTH_TOKEN, TWILIO_ACCOUNT_SID). It phones loopback addresses only.
+TWILIO_AUTH_TOKEN, TWILIO_ACCOUNT_SID). It phones loopback addresses only. After the call it prints where the time of
+each turn went, as the bot's diary keeps it, when that can be read with the same DATABASE_URL and DIARY_KEY.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from bot.lab.report import CallReport
 from bot.lab.script import ScriptError
 from bot.lab.twilio import ACCOUNT_SID, CALLER_NUMBER, TwilioLab
 from bot.lab.utterances import FIXTURES
+from bot.lab.waterfalls import kept_waterfalls
 from bot.settings import is_loopback
 
 
@@ -32,6 +34,11 @@ async def call(arguments: argparse.Namespace) -> CallReport:
         return await lab.call(arguments.script, number=arguments.number)
 
 
+async def _call_and_look(arguments: argparse.Namespace) -> tuple[CallReport, list[str]]:
+    report = await call(arguments)
+    return report, await kept_waterfalls(os.environ, report.call_sid)
+
+
 def main(argv: list[str]) -> int:
     """Run the command; exit status 1 when the bot breached the protocol or could not be phoned, 2 for bad usage."""
     arguments = _parser().parse_args(argv)
@@ -39,7 +46,7 @@ def main(argv: list[str]) -> int:
         print("the recorded caller phones loopback addresses only", file=sys.stderr)
         return 2
     try:
-        report = asyncio.run(call(arguments))
+        report, waterfalls = asyncio.run(_call_and_look(arguments))
     except (ScriptError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -47,6 +54,7 @@ def main(argv: list[str]) -> int:
         answer = "no answer" if turn.voice_to_voice_ms is None else f"{turn.voice_to_voice_ms} ms"
         print(f"{answer:>10}  {turn.said_text}")
     print(f"first sound {report.greeting_ms} ms after start; ended by {report.ended_by}")
+    print("\n".join(["", *waterfalls]))
     if arguments.wav:
         report.save_wav(arguments.wav)
     for breach in report.breaches:

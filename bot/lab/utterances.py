@@ -62,7 +62,7 @@ def render(fixtures: Path = FIXTURES) -> list[Utterance]:
     folder = fixtures / "utterances"
     folder.mkdir(parents=True, exist_ok=True)
     made = []
-    for caller, lines in source["lines"].items():
+    for caller, lines in [*source["lines"].items(), *source["pieces"].items()]:
         for what, line in lines.items():
             utterance, sound = _speak(f"{caller}-{what}", source["callers"][caller], line)
             (folder / f"{utterance.name}.ulaw").write_bytes(sound)

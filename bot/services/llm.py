@@ -9,26 +9,23 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Literal, TypedDict, cast
 
-import httpx2
-from openai import AsyncOpenAI, AsyncStream, BadRequestError, OpenAIError, omit
+from openai import AsyncOpenAI, AsyncStream, BadRequestError, omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
 from bot.errors import ModelError
-from bot.services.openai_client import connect, reason
+from bot.services.openai_client import FAILURES, Warmth, connect, reason
+from bot.services.token_usage import Bill
 from bot.settings import OpenAiSettings
 
 log = logging.getLogger(__name__)
 
 FIRST_TOKEN_S = 3.0
 STALL_S = 5.0
-WARM_S = 3.0
 REPLY_TOKENS = 300
 WHOLE_TOKENS = 2000
 TEMPERATURE = 0.7
 WHOLE_TEMPERATURE = 0.2
 THOUGHTS_BEGIN, THOUGHTS_END = "<think>", "</think>"
-
-_FAILURES = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)  # ValueError: what came is not JSON
 
 
 class Message(TypedDict):
@@ -45,46 +42,47 @@ class ChatModel:
         self, settings: OpenAiSettings, *, first_token_s: float = FIRST_TOKEN_S, stall_s: float = STALL_S
     ) -> None:
         self._client: AsyncOpenAI = connect(settings)
+        self._warmth = Warmth(self._client)
         self._model = settings.model
         self._first_token_s = first_token_s
         self._stall_s = stall_s
         self._knows_options = True
 
     async def warm(self) -> None:
-        """Open a connection ahead of the first turn. Never fails."""
-        try:
-            async with asyncio.timeout(WARM_S):
-                await self._client.models.list()
-        except (*_FAILURES, TimeoutError) as error:
-            log.info("the model's server did not answer ahead of time: %s", reason(error))
+        """Open a connection ahead of the next turn if there may be none. Never fails."""
+        await self._warmth.warm()
 
-    async def stream(self, messages: Sequence[Mapping[str, object]]) -> AsyncGenerator[str]:
+    async def stream(self, messages: Sequence[Mapping[str, object]], bill: Bill) -> AsyncGenerator[str]:
         """Give the answer's text as it comes; close it (`contextlib.aclosing`) to end the request behind it.
 
-        ModelError: no text within `first_token_s`, none for `stall_s`, any failure, or an end that was a cut: by the
-        token limit, or with no reason given.
+        What it costs goes on `bill`. ModelError: no text within `first_token_s`, none for `stall_s`, any failure, or an
+        end that was a cut: by the token limit, or with no reason given.
         """
         now = asyncio.get_running_loop().time
         deadline, late = now() + self._first_token_s, "no first token in time"
         thoughts, finish = _Thoughts(), None
         try:
             async with AsyncExitStack() as stack:
+                stack.enter_context(self._warmth.request())
                 async with asyncio.timeout_at(deadline):
-                    chunks = await stack.enter_async_context(await self._begin(messages))
+                    chunks = await stack.enter_async_context(await self._begin(messages, bill))
                 while True:
                     # No timeout stands around the `yield`: the consumer's own pauses must not count.
                     async with asyncio.timeout_at(deadline):
                         chunk = await anext(chunks, None)
                     if chunk is None:
                         break
+                    _note_usage(chunk, bill)
                     choice = _first(chunk)
                     finish = _text_of(choice, "finish_reason") or finish
-                    if text := thoughts.without(_text_of(getattr(choice, "delta", None), "content")):
+                    if content := _text_of(getattr(choice, "delta", None), "content"):
+                        bill.delta()
+                    if text := thoughts.without(content):
                         yield text
                         deadline, late = now() + self._stall_s, "stalled"
         except TimeoutError as error:
             raise ModelError(late) from error
-        except _FAILURES as error:
+        except FAILURES as error:
             raise ModelError(reason(error)) from error
         if finish in (None, "length", "content_filter"):
             raise ModelError(f"cut ({finish})")
@@ -92,14 +90,15 @@ class ChatModel:
     async def complete(self, messages: Sequence[Mapping[str, object]], *, json: bool = False, timeout_s: float) -> str:
         """Return the whole answer; with `json` the server is asked for a JSON object, if it knows how. ModelError."""
         try:
-            async with asyncio.timeout(timeout_s):
-                try:
-                    answer = await self._whole(messages, json=json, options=True)
-                except BadRequestError:
-                    answer = await self._whole(messages, json=False, options=False)
+            with self._warmth.request():
+                async with asyncio.timeout(timeout_s):
+                    try:
+                        answer = await self._whole(messages, json=json, options=True)
+                    except BadRequestError:
+                        answer = await self._whole(messages, json=False, options=False)
         except TimeoutError as error:
             raise ModelError("no answer in time") from error
-        except _FAILURES as error:
+        except FAILURES as error:
             raise ModelError(reason(error)) from error
         choice = _first(answer)
         text = _Thoughts().without(_text_of(getattr(choice, "message", None), "content"))
@@ -111,14 +110,19 @@ class ChatModel:
         """Close the connections."""
         await self._client.close()
 
-    async def _begin(self, messages: Sequence[Mapping[str, object]]) -> AsyncStream[ChatCompletionChunk]:
+    async def _begin(self, messages: Sequence[Mapping[str, object]], bill: Bill) -> AsyncStream[ChatCompletionChunk]:
         """Send the request; once more without options when the server refuses it, and from then on without."""
-        if self._knows_options:
-            try:
-                return await self._chunks(messages, options=True)
-            except BadRequestError:
-                log.info("the model's server refused a request: trying without options")
-        chunks = await self._chunks(messages, options=False)
+        bill.sent(sum(len(str(message["content"])) for message in messages))
+        try:
+            if self._knows_options:
+                try:
+                    return await self._chunks(messages, options=True)
+                except BadRequestError:
+                    log.info("the model's server refused a request: trying without options")
+            chunks = await self._chunks(messages, options=False)
+        except FAILURES:
+            bill.sent(0)
+            raise
         self._knows_options = False
         return chunks
 
@@ -129,6 +133,7 @@ class ChatModel:
             model=self._model,
             messages=_params(messages),
             stream=True,
+            stream_options={"include_usage": True} if options else omit,
             max_tokens=REPLY_TOKENS if options else omit,
             temperature=TEMPERATURE if options else omit,
         )
@@ -167,6 +172,14 @@ class _Thoughts:
 
 def _params(messages: Sequence[Mapping[str, object]]) -> list[ChatCompletionMessageParam]:
     return [cast(ChatCompletionMessageParam, message) for message in messages]
+
+
+def _note_usage(chunk: object, bill: Bill) -> None:
+    """Put what the server counted on the bill: it comes at the end, if at all, in a chunk without a choice."""
+    usage = getattr(chunk, "usage", None)
+    prompt, completion = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    if isinstance(prompt, int) and isinstance(completion, int):
+        bill.counted(prompt, completion)
 
 
 def _first(answer: object) -> object:

@@ -1,20 +1,33 @@
-"""What the chat model and the voice share: the client of one OpenAI-compatible account, and its errors without content.
+"""What the chat model and the voice share: the client of one account, its open connection, errors without content.
 
 It must not know what is asked for or said.
 """
 
+import asyncio
 import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import httpx2
-from openai import APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient
+from openai import APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 
 from bot.settings import OpenAiSettings
+
+log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 CONNECT_S = 2.0
 READ_S = 30.0
 # The turns of a talk lie up to a minute apart; the default of 5 s would open a new TLS connection for most of them.
 IDLE_S = 90.0
+# After this long without a request a server may be about to close what is open.
+FRESH_S = 45.0
+WARM_S = 3.0
+AGAIN_S = 10.0
+
+FAILURES = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)
+"""What a request can fail with; ValueError: what came is not JSON."""
 
 
 def connect(settings: OpenAiSettings) -> AsyncOpenAI:
@@ -29,6 +42,49 @@ def connect(settings: OpenAiSettings) -> AsyncOpenAI:
         timeout=timeout,
         http_client=DefaultAsyncHttpxClient(timeout=timeout, limits=limits),
     )
+
+
+class Warmth:
+    """Sees to it that the next request of `client` finds an open connection, also while others are in use.
+
+    `clock` counts seconds.
+    """
+
+    def __init__(self, client: AsyncOpenAI, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._idle_since: list[float] = []
+        self._again_at = clock()
+        self._is_opening = False
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Stand around every request, to know how many connections lie idle.
+
+        One that is answered to its end leaves its connection idle; one that is left in the middle or breaks takes its
+        connection with it.
+        """
+        if self._idle_since:
+            self._idle_since.pop()
+        yield
+        self._idle_since.append(self._clock())
+
+    async def warm(self) -> None:
+        """Open a connection if none is surely idle, one at a time; cheap enough for every turn. Never fails."""
+        now = self._clock()
+        self._idle_since = [since for since in self._idle_since if now - since < FRESH_S]
+        if self._is_opening or self._idle_since or now < self._again_at:
+            return
+        self._is_opening = True
+        try:
+            with self.request(), suppress(APIStatusError):  # that is an answer, too
+                async with asyncio.timeout(WARM_S):
+                    await self._client.models.with_raw_response.list()
+        except (*FAILURES, TimeoutError) as error:
+            self._again_at = self._clock() + AGAIN_S
+            log.info("no connection could be opened ahead of time: %s", reason(error))
+        finally:
+            self._is_opening = False
 
 
 def reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
-"""What the bot answers: the chat model's sentences within limits, or the built-in reply in the same turn.
+"""What the bot answers: the chat model's words within limits, or the built-in reply in the same turn.
 
-It must not know when an answer is spoken, or how the model is reached.
+An answer comes in pieces that can be spoken alone: the first clause, then sentences. It must not know when an answer is
+spoken, or how the model is reached.
 """
 
 import asyncio
@@ -8,7 +9,6 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from bot.conversation.commands import Exchange
@@ -16,23 +16,16 @@ from bot.conversation.korean import SentenceSplitter, split_sentences
 from bot.errors import ModelError
 from bot.services.cooldown import CoolDown
 from bot.services.llm import ChatModel, Message
+from bot.services.token_usage import Bill, TokenUsage
 
 log = logging.getLogger(__name__)
 
-FIRST_SENTENCE_S = 4.0
+FIRST_PIECE_S = 4.0
 SENTENCES = 2
 LETTERS = 200
 EXCHANGES = 40
 CONTEXT_LETTERS = 6000
 ENDS = (".", "?", "!", "…")
-
-
-@dataclass(slots=True)
-class Trace:
-    """How a reply came about: who made it, and how long its first text took (ms of the wall clock)."""
-
-    source: Literal["model", "built-in"] | None = None
-    first_text_ms: int | None = None
 
 
 class Builtin(Protocol):
@@ -43,7 +36,7 @@ class Builtin(Protocol):
 
 
 class Replies:
-    """What the bot answers, sentence by sentence. Never fails: without a model, or when it fails, it is `builtin`'s."""
+    """What the bot answers. Never fails: without a model, or when it fails, it is `builtin`'s."""
 
     def __init__(
         self,
@@ -53,112 +46,146 @@ class Replies:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.usage = TokenUsage()
         self._model = model
         self._builtin = builtin
         self._prompt = prompt
-        self._clock = clock
         self._cool_down = CoolDown(clock)
 
+    def begin(self, history: Sequence[Exchange], on_first_token: Callable[[], None] | None = None) -> "Answer":
+        """Answer the last exchange of `history`, which is the caller's.
+
+        Nothing is asked for before the answer's pieces are. `on_first_token` is called once, when there is any text.
+        """
+        bill = self.usage.open()
+        return Answer(self._pieces(history, bill, _once(on_first_token)), bill)
+
     async def warm(self) -> None:
-        """Open a connection to the model ahead of the first turn. Never fails."""
+        """Open a connection to the model ahead of the next turn if there may be none. Never fails."""
         if self._model is not None:
             await self._model.warm()
-
-    async def sentences(self, history: Sequence[Exchange], trace: Trace | None = None) -> AsyncGenerator[str]:
-        """Answer the last exchange of `history`, which is the caller's: at most `SENTENCES` whole sentences.
-
-        The built-in reply takes over in the same turn when the model fails before its first sentence is whole; a model
-        cut later has said what it said. Close it (`contextlib.aclosing`) to stop in the middle.
-        """
-        trace = trace if trace is not None else Trace()
-        begun = self._clock()
-        given = 0
-        if self._model is not None and not self._cool_down.is_resting:
-            trace.source = "model"
-            try:
-                async with aclosing(self._from_model(self._model, history, trace, begun)) as found:
-                    sentence = await _first(found)
-                    while sentence is not None:
-                        given += 1
-                        yield sentence
-                        sentence = await anext(found, None)
-                self._cool_down.worked()
-            except ModelError as error:
-                self._cool_down.failed()
-                log.warning("the model failed after %d sentences: %s", given, error)
-        if given:
-            return
-        trace.source = "built-in"
-        trace.first_text_ms = round((self._clock() - begun) * 1000)
-        for sentence in split_sentences(self._builtin.reply(history)):
-            yield sentence
 
     async def close(self) -> None:
         """Close the model's connections."""
         if self._model is not None:
             await self._model.close()
 
-    async def _from_model(
-        self, model: ChatModel, history: Sequence[Exchange], trace: Trace, begun: float
+    async def _pieces(
+        self, history: Sequence[Exchange], bill: Bill, tell_first: Callable[[], None]
     ) -> AsyncGenerator[str]:
-        """The model's sentences within the limits. ModelError; also when there is none in the text it gave."""
-        splitter = SentenceSplitter()
-        reply = _Limits()
-        waiting = 0
-        async with aclosing(model.stream(messages(self._prompt, history))) as deltas:
-            async for delta in deltas:
-                if trace.first_text_ms is None:
-                    trace.first_text_ms = round((self._clock() - begun) * 1000)
-                waiting += len(delta)
-                for sentence in splitter.push(delta):
-                    waiting = 0
-                    if not reply.admits(sentence):
-                        return
-                    yield sentence
-                if reply.is_full:
+        """The model's pieces; the built-in reply instead, or the end of it behind a first sentence that was cut."""
+        limits = _Limits()
+        try:
+            if self._model is not None and not self._cool_down.is_resting:
+                chat = messages(self._prompt, history)
+                try:
+                    async with aclosing(_spoken(self._model.stream(chat, bill), limits, tell_first)) as pieces:
+                        piece = await _first(pieces)
+                        while piece is not None:
+                            yield piece
+                            piece = await anext(pieces, None)
+                    self._cool_down.worked()
                     return
-                if waiting > LETTERS:
-                    raise ModelError("text without an end")
-        for sentence in splitter.flush():
-            if not reply.admits(sentence):
+                except ModelError as error:
+                    self._cool_down.failed()
+                    log.warning("the model failed after %d letters: %s", limits.letters, error)
+            if limits.sentences:
                 return
-            yield sentence
-        if reply.is_empty:
-            raise ModelError("nothing that can be said")
+            tell_first()
+            sentences = split_sentences(self._builtin.reply(history))
+            for sentence in sentences[-1:] if limits.letters else sentences:
+                yield sentence
+        finally:
+            bill.close()
 
 
-async def _first(sentences: AsyncGenerator[str]) -> str | None:
-    """The first sentence; ModelError when it is not whole in time."""
+class Answer:
+    """One answer in the making; its tokens count as spent for nothing unless it is `kept`."""
+
+    def __init__(self, pieces: AsyncGenerator[str], bill: Bill) -> None:
+        self._pieces = pieces
+        self._bill = bill
+
+    def kept(self) -> None:
+        """It is heard: say so before, while or after its pieces are made."""
+        self._bill.keep()
+
+    def pieces(self) -> AsyncGenerator[str]:
+        """Give the first clause, then the rest of its sentence and what follows: at most `SENTENCES`. Once only.
+
+        The built-in reply takes over in the same turn when the model fails before its first piece is whole, and goes
+        on when it fails before its first sentence is. Close it (`contextlib.aclosing`) to stop in the middle.
+        """
+        return self._pieces
+
+
+async def _first(pieces: AsyncGenerator[str]) -> str | None:
+    """The first piece; ModelError when it is not whole in time."""
     try:
-        async with asyncio.timeout(FIRST_SENTENCE_S):
-            return await anext(sentences, None)
+        async with asyncio.timeout(FIRST_PIECE_S):
+            return await anext(pieces, None)
     except TimeoutError:
-        raise ModelError(f"no whole sentence within {FIRST_SENTENCE_S:g} s") from None
+        raise ModelError(f"nothing to say within {FIRST_PIECE_S:g} s") from None
+
+
+async def _spoken(
+    stream: AsyncGenerator[str], limits: "_Limits", tell_first: Callable[[], None]
+) -> AsyncGenerator[str]:
+    """The model's pieces within the limits. ModelError; also when there is none in the text it gave."""
+    splitter = SentenceSplitter(first_clause=True)
+    waiting = 0
+    async with aclosing(stream) as deltas:
+        async for delta in deltas:
+            tell_first()
+            waiting += len(delta)
+            for piece in splitter.push(delta):
+                waiting = 0
+                if not limits.admits(piece):
+                    return
+                yield piece
+            if limits.is_full:
+                return
+            if waiting > LETTERS:
+                raise ModelError("text without an end")
+    for piece in splitter.flush():
+        if not limits.admits(piece):
+            return
+        yield piece
+    if not limits.letters:
+        raise ModelError("nothing that can be said")
+
+
+def _once(act: Callable[[], None] | None) -> Callable[[], None]:
+    """Do it the first time only."""
+    left = [act] if act else []
+
+    def once() -> None:
+        if left:
+            left.pop()()
+
+    return once
 
 
 class _Limits:
-    """How much of a reply is spoken: to its first question at most. A long sentence comes in pieces and counts once."""
+    """How much of a reply is spoken: to its first question at most. A sentence counts once, in how many pieces ever."""
 
     def __init__(self) -> None:
-        self._sentences = 0
-        self._letters = 0
+        self.sentences = 0
+        self.letters = 0
         self._asked = False
 
     @property
-    def is_empty(self) -> bool:
-        return not self._letters
-
-    @property
     def is_full(self) -> bool:
-        return self._asked or self._sentences >= SENTENCES
+        """Whether nothing more is spoken."""
+        return self._asked or self.sentences >= SENTENCES
 
     def admits(self, piece: str) -> bool:
         """Whether `piece` is still spoken; the first always is."""
-        if self.is_full or (self._letters and self._letters + len(piece) > LETTERS):
+        if self.is_full or (self.letters and self.letters + len(piece) > LETTERS):
             return False
-        self._letters += len(piece)
+        self.letters += len(piece)
         end = piece.rstrip("\"'”’)")
-        self._sentences += end.endswith(ENDS)
+        self.sentences += end.endswith(ENDS)
         self._asked = end.endswith("?")
         return True
 

@@ -14,11 +14,11 @@ from typing import Literal
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from bot.conversation.events import Event, Final, Interim, SttLoss, SttLost, SttReady
+from bot.conversation.events import Event, Final, Interim, SttLoss, SttLost, SttPace, SttReady
 from bot.errors import RecogniserError, RecogniserFull, RemoteProtocolError
 from bot.protocols import rtzr
 from bot.services.stt_outbox import FINALIZE, Outbox
-from bot.services.stt_stats import SttStats
+from bot.services.stt_stats import FinalPace, SttStats, Unanswered
 from bot.services.stt_token import RecogniserRefused, Token, Tokens
 from bot.settings import RtzrSettings
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 PCM_BYTES_PER_MS = 32
 BUNDLE_BYTES = 100 * PCM_BYTES_PER_MS
+URGENT_BYTES = 40 * PCM_BYTES_PER_MS  # … while words are expected: a later interim is a later answer
 KEPT_BYTES = 40_000 * PCM_BYTES_PER_MS  # 40 s: more than the longest utterance and every try to reconnect
 DELAYS_S = (0.0, 0.3, 0.6, 1.2)  # before the tries to open a socket
 HEALTHY_S = 10.0  # a socket that lived so long, or brought a transcript, was of use
@@ -46,6 +47,7 @@ class Recogniser:
         """`tokens` replaces the cache, for tests with a clock of their own."""
         self._url = rtzr.streaming_url(settings.api_url)
         self._tokens = tokens or Tokens(settings)
+        self.pace = FinalPace()
 
     def stream(self, emit: Emit, *, name: str = "recogniser", journal: Journal | None = None) -> "SttStream":
         """Return the recogniser of one call, `name` in the log; events go to `emit`, text messages to `journal`."""
@@ -118,21 +120,27 @@ class SttStream:
         self._outbox = Outbox(most_bytes=KEPT_BYTES, bytes_per_ms=PCM_BYTES_PER_MS)
         self._wake = asyncio.Event()
         self._ending = False
+        self._bundle = BUNDLE_BYTES
         self._limit: asyncio.Timeout | None = None
         self._connection = 0
         self._session = rtzr.Session()
         self._tries = 0
         self._short_lived = 0  # sockets in a row that closed before they were of use
         self._seen: set[int] = set()
-        self._finalized_s: float | None = None
+        self._unanswered = Unanswered(0)
+        self._told_p95_ms: int | None = None
         self.stats = SttStats()
 
-    def push(self, pcm: bytes) -> None:
-        """Send audio: whole samples of 16 kHz PCM. What can't be sent yet is kept, the last `KEPT_BYTES` of it."""
+    def push(self, pcm: bytes, *, urgent: bool = False) -> None:
+        """Send audio: whole samples of 16 kHz PCM, in small bundles when it is `urgent`.
+
+        What can't be sent yet is kept, the last `KEPT_BYTES` of it.
+        """
         if self._ending:
             return
         self._outbox.push(pcm)
-        if self._outbox.unsent_bytes >= BUNDLE_BYTES:
+        self._bundle = URGENT_BYTES if urgent else BUNDLE_BYTES
+        if self._outbox.unsent_bytes >= self._bundle:
             self._wake.set()
 
     def finalize(self) -> None:
@@ -200,11 +208,12 @@ class SttStream:
         self._connection += 1
         self._session = rtzr.Session()
         self._seen.clear()
-        self._finalized_s = None
         self._outbox.rewind()
+        self._unanswered = Unanswered(self._outbox.unsent_bytes / PCM_BYTES_PER_MS)
         self._wake.set()
         try:
             self._emit(SttReady())
+            self._tell_pace()
             async with asyncio.TaskGroup() as tasks:
                 writing = tasks.create_task(self._write(socket))
                 await self._read(socket)
@@ -239,19 +248,30 @@ class SttStream:
                 self._heard(seq)
                 self.stats.interims += 1
                 self._emit(Interim((self._connection, seq), text))
-            case rtzr.Final(seq=seq, text=text, duration_ms=duration_ms):
+            case rtzr.Final(seq=seq, text=text):
                 self._heard(seq)
                 self.stats.finals += 1
-                if self._finalized_s is not None:
-                    self.stats.answers_ms.append((asyncio.get_running_loop().time() - self._finalized_s) * 1000)
-                    self._finalized_s = None
-                self._outbox.settled(inbound.end_ms if duration_ms else None)
+                self._settle(inbound)
                 self._emit(Final((self._connection, seq), text))
             case rtzr.ServerFault():
                 self.stats.faults += 1
                 log.warning("%s: it reports an error", self._name)
             case rtzr.Ignored():
                 pass
+
+    def _settle(self, final: rtzr.Final) -> None:
+        end_ms = final.end_ms if final.duration_ms else None
+        self._outbox.settled(final.start_ms, end_ms)
+        if end_ms is None:
+            return
+        if (answer_ms := self._unanswered.answered(end_ms, _now_ms())) is not None:
+            self._recogniser.pace.add(answer_ms)
+            self._tell_pace()
+
+    def _tell_pace(self) -> None:
+        if (p95_ms := self._recogniser.pace.news(self._told_p95_ms)) is not None:
+            self._told_p95_ms = p95_ms
+            self._emit(SttPace(p95_ms))
 
     def _heard(self, seq: int) -> None:
         if seq not in self._seen:
@@ -273,7 +293,7 @@ class SttStream:
 
     async def _send_what_waits(self, socket: ClientConnection) -> None:
         """Send whole bundles; what is less waits for more, but not when an utterance or the stream ends."""
-        while self._ending or self._outbox.mark_waits or self._outbox.unsent_bytes >= BUNDLE_BYTES:
+        while self._ending or self._outbox.mark_waits or self._outbox.unsent_bytes >= self._bundle:
             item = self._outbox.take(BUNDLE_BYTES)
             if item is None:
                 return
@@ -281,10 +301,14 @@ class SttStream:
                 await socket.send(self._session.audio(item))
             elif item is FINALIZE:
                 self.stats.finalizes += 1
-                self._finalized_s = asyncio.get_running_loop().time()
+                self._unanswered.finalized(self._outbox.sent_ms, _now_ms())
                 await self._send_text(socket, self._session.finalize())
 
     async def _send_text(self, socket: ClientConnection, message: str) -> None:
         if self._journal:
             self._journal("out", message)
         await socket.send(message)
+
+
+def _now_ms() -> float:
+    return asyncio.get_running_loop().time() * 1000

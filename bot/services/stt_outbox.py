@@ -6,6 +6,7 @@ begin there: no word that has no final yet is lost, and none that has one is sai
 """
 
 from collections import deque
+from itertools import islice
 
 FINALIZE = object()  # what `take` returns where an utterance ends
 
@@ -40,6 +41,11 @@ class Outbox:
         """Whether nothing waits."""
         return not self.unsent_bytes and not self.mark_waits
 
+    @property
+    def sent_ms(self) -> float:
+        """How much audio this connection was sent."""
+        return (self._sent - self._connected) / self._bytes_per_ms
+
     def push(self, pcm: bytes) -> None:
         """Add audio; when there is too much, the oldest is dropped."""
         self._audio += pcm
@@ -72,12 +78,17 @@ class Outbox:
         self._sent = self._connected = self._begins
         self._marks_sent = 0
 
-    def settled(self, end_ms: int | None) -> None:
-        """Forget what has its final: up to `end_ms` of this connection's audio; None: all before the last mark sent."""
+    def settled(self, start_ms: int, end_ms: int | None) -> None:
+        """Forget what has its final: up to `end_ms` of this connection's audio.
+
+        None: the final tells no length. Then it goes as far as the first mark behind its start that was sent.
+        """
         if end_ms is not None:
             position = self._connected + end_ms * self._bytes_per_ms
         else:
-            position = self._marks[self._marks_sent - 1] if self._marks_sent else self._sent
+            start = self._connected + start_ms * self._bytes_per_ms
+            sent_marks = islice(self._marks, self._marks_sent)
+            position = next((mark for mark in sent_marks if mark > start), self._sent)
         self._forget(min(position, self._sent))
 
     def _forget(self, position: int) -> None:

@@ -1,6 +1,6 @@
 """A telephone line to one `Turns`, and the talks that bring it to the places where a test begins."""
 
-from bot.conversation.commands import Command, Reply, Say, WriteEntry
+from bot.conversation.commands import Command, Play, Prepare, Reply, Say, WriteEntry
 from bot.conversation.events import (
     CallStarted,
     EntryWritten,
@@ -17,6 +17,7 @@ from bot.conversation.events import (
     SpeechStopped,
     Tick,
 )
+from bot.conversation.habit import UNKNOWN, PauseHabit
 from bot.conversation.turns import Turns
 
 
@@ -29,13 +30,15 @@ class Line:
         first_time: bool = False,
         said_before: tuple[str, ...] = (),
         turns_before: int = 0,
+        numbers_before: tuple[int, ...] = (),
+        habit: PauseHabit = UNKNOWN,
         minutes: int = 30,
     ) -> None:
         self.turns = Turns(max_call_ms=minutes * 60_000)
         self.now = 0
         self.commands: list[Command] = []
         self.utterance = 100
-        self.tell(CallStarted(first_time, said_before, turns_before))
+        self.tell(CallStarted(first_time, said_before, turns_before, numbers_before, habit))
 
     def tell(self, *events: Event) -> list[Command]:
         new: list[Command] = []
@@ -83,8 +86,24 @@ class Line:
         """The caller speaks and waits for the turn to end."""
         return self.speech(text, ms=ms) + self.wait(1_400)
 
+    def replies(self) -> list[Reply | Say]:
+        """All that the bot said or began to say; what was prepared counts once it is played."""
+        prepared = {command.reply: command for command in self.commands if isinstance(command, Prepare)}
+        found: list[Reply | Say] = []
+        for command in self.commands:
+            if isinstance(command, Play):
+                ready = prepared[command.reply]
+                found.append(Reply(ready.reply, ready.history, ready.lead))
+            elif isinstance(command, Reply | Say):
+                found.append(command)
+        return found
+
+    def answers(self) -> list[Reply]:
+        """The model's replies among them."""
+        return [reply for reply in self.replies() if isinstance(reply, Reply)]
+
     def live(self) -> Reply | Say:
-        return [command for command in self.commands if isinstance(command, Reply | Say)][-1]
+        return self.replies()[-1]
 
     def bot_begins(self, *sentences: str) -> tuple[str, ...]:
         """The bot's last reply is sent, and none of it has been played."""

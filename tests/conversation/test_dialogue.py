@@ -1,21 +1,53 @@
-"""The stages of a diary call, without time."""
+"""The stages of a diary call, and what words and keys mean at each, without time."""
+
+from collections.abc import Callable
 
 import pytest
 
-from bot.conversation.commands import ForgetDay, Status
-from bot.conversation.dialogue import Dialogue, Stage
+from bot.conversation.commands import ForgetDay, Manner, Status
+from bot.conversation.dialogue import PATIENCE_MS, Dialogue, Move, Stage
 from bot.conversation.events import EntryWritten, SttLoss
 from bot.conversation.lines import LINES
 
 
-def at_approval() -> Dialogue:
+def talking(*texts: str) -> Dialogue:
     dialogue = Dialogue()
-    dialogue.turn("친구를 만났어요", interrupted=False)
-    assert dialogue.turn("오늘은 여기까지 할게", interrupted=False).write
-    dialogue.written(EntryWritten(dialogue.draft, "친구", "친구를 만났다. 즐거웠다.", "기쁨"))
-    move = dialogue.spoken()
-    assert move and "친구를 만났다." in move.say
+    for text in texts or ("친구를 만났어요",):
+        dialogue.turn(text, interrupted=False)
     return dialogue
+
+
+def writing(*texts: str) -> Dialogue:
+    dialogue = talking(*texts)
+    assert dialogue.turn("오늘은 여기까지 할게", interrupted=False).write
+    return dialogue
+
+
+def read_back(dialogue: Dialogue) -> Move | None:
+    dialogue.written(EntryWritten(dialogue.draft, "친구", "친구를 만났다. 즐거웠다.", "기쁨"))
+    return dialogue.spoken()
+
+
+def at_approval(*texts: str) -> Dialogue:
+    dialogue = writing(*texts)
+    move = read_back(dialogue)
+    assert move and move.say[:2] == (*LINES.read_back_intro, "제목, 친구.") and "친구를 만났다." in move.say
+    return dialogue
+
+
+def correcting(*texts: str) -> Dialogue:
+    dialogue = at_approval(*texts)
+    dialogue.turn("고칠게", interrupted=False)
+    return dialogue
+
+
+def at_goodbye(*texts: str) -> Dialogue:
+    dialogue = at_approval(*texts)
+    assert dialogue.turn("맞아요", interrupted=False).keep is Status.APPROVED
+    return dialogue
+
+
+Stager = Callable[..., Dialogue]
 
 
 @pytest.mark.parametrize("text", ["음", "네", "여보세요", "다시 말해 줘", "오늘은 여기까지 할게"])
@@ -94,9 +126,9 @@ def test_a_discarded_day_is_not_reopened() -> None:
 
 def test_a_lost_recogniser_is_told_apart() -> None:
     assert Dialogue().stt_lost(SttLoss.FULL).say == LINES.stt_full_nothing
-    assert Dialogue(said=["친구를 만났어요"]).stt_lost(SttLoss.FULL).say == LINES.stt_full
+    assert talking().stt_lost(SttLoss.FULL).say == LINES.stt_full
     assert Dialogue().stt_lost(SttLoss.UNREACHABLE).say == LINES.stt_lost_nothing
-    assert Dialogue(said=["친구를 만났어요"]).stt_lost(SttLoss.UNREACHABLE).say == LINES.stt_lost
+    assert talking().stt_lost(SttLoss.UNREACHABLE).say == LINES.stt_lost
 
 
 def test_a_copy_is_left_alone() -> None:
@@ -107,7 +139,8 @@ def test_a_copy_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "known"), [(Stage.TALK, "#*"), (Stage.APPROVAL, "123*"), (Stage.CORRECTION, "123*"), (Stage.WRITING, "*")]
+    ("stage", "known"),
+    [(Stage.TALK, "#*"), (Stage.APPROVAL, "123#*"), (Stage.CORRECTION, "123#*"), (Stage.WRITING, "*")],
 )
 def test_which_keys_mean_something(stage: Stage, known: str) -> None:
     dialogue = Dialogue(stage=stage)
@@ -150,3 +183,305 @@ def test_what_is_said_after_forgetting_is_unsettled_again() -> None:
     dialogue.turn("지워 줘", interrupted=False)
     dialogue.turn("산책을 했어요", interrupted=False)
     assert dialogue.unsettled
+
+
+# ── wishes at any stage ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("stage", [talking, writing, at_approval, correcting])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_slower_speech_at_any_stage(stage: Stager, interrupted: bool) -> None:
+    dialogue = stage()
+    where = dialogue.stage
+    moves = [dialogue.turn("좀 천천히 말해 줘", interrupted=interrupted) for _ in range(3)]
+    assert [move.manner for move in moves] == [Manner(pace=0.8), Manner(pace=0.7), Manner(pace=0.7)]
+    assert all(move.say == LINES.slower and move.again and not move.ask_model for move in moves)
+    assert dialogue.stage is where and dialogue.said == ["친구를 만났어요"]
+
+
+def test_louder_and_slower_speech_go_together() -> None:
+    dialogue = talking()
+    assert dialogue.turn("잘 안 들려요", interrupted=False).manner == Manner(gain_db=6.0)
+    assert dialogue.turn("너무 빨라요", interrupted=False).manner == Manner(pace=0.8, gain_db=6.0)
+    move = dialogue.turn("더 크게 말해 줘", interrupted=True)
+    assert (move.manner, move.say, move.again) == (Manner(pace=0.8, gain_db=10.0), LINES.louder, True)
+    assert dialogue.turn("소리가 작아요", interrupted=False).manner == Manner(pace=0.8, gain_db=10.0)
+
+
+@pytest.mark.parametrize("stage", [talking, at_approval, correcting])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_caller_who_asks_to_be_waited_for(stage: Stager, interrupted: bool) -> None:
+    dialogue = stage()
+    where = dialogue.stage
+    move = dialogue.turn("잠깐만요", interrupted=interrupted)
+    assert move == Move(say=LINES.waiting, patience_ms=PATIENCE_MS)
+    assert dialogue.stage is where
+
+
+def test_wait_while_the_entry_is_written_means_that_there_is_more() -> None:
+    dialogue = writing()
+    assert dialogue.turn("잠깐만요", interrupted=True).patience_ms
+    assert read_back(dialogue) is None
+    assert dialogue.turn("영화도 봤어요", interrupted=False).ask_model
+    assert dialogue.turn("여기까지 할게", interrupted=False).write and dialogue.unsettled
+
+
+@pytest.mark.parametrize("text", ["네", "네 됐어요", "여보세요", "음", "네 감사합니다", "다시 읽어 줘"])
+def test_who_comes_back_to_a_read_back_hears_all_of_it_and_has_approved_of_nothing(text: str) -> None:
+    dialogue = at_approval()
+    dialogue.turn("잠깐만요", interrupted=True)
+    move = dialogue.turn(text, interrupted=False)
+    assert move.say[:1] == LINES.read_back_intro and move.keep is None
+    assert dialogue.turn("네", interrupted=False).keep is Status.APPROVED
+
+
+def test_who_asked_to_wait_after_the_read_back_can_approve_of_it() -> None:
+    dialogue = at_approval()
+    dialogue.turn("잠깐만요", interrupted=False)
+    assert dialogue.turn("네", interrupted=False).keep is Status.APPROVED
+
+
+def test_who_comes_back_to_a_read_back_can_still_correct_it() -> None:
+    dialogue = at_approval()
+    dialogue.turn("잠깐만요", interrupted=True)
+    assert dialogue.turn("고칠게 친구가 아니라 동생이야", interrupted=False).write
+
+
+# ── off the record ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_the_last_thing_told_is_taken_off_the_record(interrupted: bool) -> None:
+    dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")
+    assert dialogue.turn("네", interrupted=False).ask_model
+    move = dialogue.turn("이건 적지 마", interrupted=interrupted)
+    assert move == Move(say=LINES.off_record, off_record=("회사에서 잘렸어요",))
+    assert dialogue.said == ["친구를 만났어요"]
+    assert dialogue.turn("그 얘기도 빼 줘", interrupted=False).off_record == ("친구를 만났어요",)
+    assert dialogue.turn("이건 적지 마", interrupted=False) == Move(say=LINES.off_record_nothing)
+
+
+def test_a_secret_and_the_wish_in_one_breath_are_no_part_of_the_day() -> None:
+    dialogue = talking()
+    text = "회사에서 잘렸어요 이건 적지 마세요"
+    assert dialogue.turn(text, interrupted=False) == Move(say=LINES.off_record, off_record=(text,))
+    assert dialogue.said == ["친구를 만났어요"]
+
+
+def test_a_wish_that_comes_first_may_mean_what_went_before_and_what_comes_after() -> None:
+    dialogue = talking()
+    text = "이건 적지 마세요. 회사에서 잘렸어요."
+    assert dialogue.turn(text, interrupted=False).off_record == (text, "친구를 만났어요")
+    assert dialogue.said == [] and not dialogue.unsettled
+
+
+@pytest.mark.parametrize("stage", [writing, at_approval, correcting])
+@pytest.mark.parametrize("text", ["방금 한 말은 빼 줘", "저는 약을 먹어요. 이건 적지 마세요."])
+def test_an_entry_is_written_anew_without_what_is_off_the_record(stage: Stager, text: str) -> None:
+    dialogue = stage("친구를 만났어요", "회사에서 잘렸어요")
+    draft = dialogue.draft
+    move = dialogue.turn(text, interrupted=False)
+    kept = ["친구를 만났어요"] if "약" not in text else ["친구를 만났어요", "회사에서 잘렸어요"]
+    assert move.write and move.say == LINES.off_record_rewriting and len(move.off_record) == 1
+    assert dialogue.said == kept and dialogue.draft == draft + 1
+    assert dialogue.stage is Stage.WRITING and not dialogue.entry_is_current
+    assert dialogue.written(EntryWritten(draft, "친구", "잘렸다.", "슬픔")) is None
+    assert read_back(dialogue) and dialogue.entry_is_current
+
+
+def test_a_correction_is_taken_off_the_record_before_what_it_corrects() -> None:
+    dialogue = at_approval()
+    dialogue.turn("고칠게 친구가 아니라 동생이야", interrupted=False)
+    read_back(dialogue)
+    assert dialogue.turn("이건 적지 마", interrupted=False).off_record == ("친구가 아니라 동생이야",)
+    assert (dialogue.said, dialogue.corrections) == (["친구를 만났어요"], [])
+
+
+@pytest.mark.parametrize("stage", [writing, at_approval, correcting])
+def test_with_nothing_left_there_is_nothing_to_write(stage: Stager) -> None:
+    dialogue = stage()
+    move = dialogue.turn("이건 적지 마세요", interrupted=False)
+    assert move.off_record == ("친구를 만났어요",) and move.hang_up and not move.write
+    assert move.say == (*LINES.off_record, *LINES.goodbye_nothing)
+    assert dialogue.entry is None and not dialogue.unsettled
+    assert dialogue.reopens("영화도 봤어요")
+
+
+def test_an_approved_day_without_what_is_off_the_record_is_unsettled() -> None:
+    dialogue = at_goodbye("친구를 만났어요", "회사에서 잘렸어요")
+    move = dialogue.removes("아니 방금 한 말은 빼 줘")
+    assert move and move.off_record == ("회사에서 잘렸어요",) and move.hang_up and move.say == LINES.goodbye_off_record
+    assert dialogue.unsettled and not dialogue.was_settled and not dialogue.entry_is_current
+    assert dialogue.reopens("영화도 봤어요")
+
+
+def test_a_secret_told_over_the_goodbye_leaves_the_approved_entry_as_it_is() -> None:
+    dialogue = at_goodbye()
+    text = "아 그리고 회사에서 잘렸어요 이건 적지 마세요"
+    move = dialogue.removes(text)
+    assert move and move.off_record == (text,) and move.hang_up
+    assert not dialogue.unsettled and dialogue.entry_is_current and dialogue.said == ["친구를 만났어요"]
+
+
+@pytest.mark.parametrize("close", [Dialogue.draining, Dialogue.time_is_up, lambda d: d.stt_lost(SttLoss.UNREACHABLE)])
+@pytest.mark.parametrize("text", ["이건 적지 마세요", "아 그리고 회사에서 잘렸어요 이건 적지 마세요"])
+def test_a_wish_over_a_goodbye_that_nothing_cancels_is_granted(close: Callable[[Dialogue], Move], text: str) -> None:
+    dialogue = talking()
+    close(dialogue)
+    move = dialogue.removes(text)
+    assert move and move.hang_up and move.off_record == (text if "회사" in text else "친구를 만났어요",)
+    assert dialogue.said == (["친구를 만났어요"] if "회사" in text else [])
+    assert not dialogue.reopens("영화도 봤어요")
+
+
+def test_a_wish_that_the_end_of_the_line_cuts_off_is_granted() -> None:
+    dialogue = at_goodbye("친구를 만났어요", "회사에서 잘렸어요")
+    assert dialogue.turn("이건 적지 마세요", interrupted=False).off_record == ("회사에서 잘렸어요",)
+    assert dialogue.said == ["친구를 만났어요"] and dialogue.unsettled
+
+
+# ── the whole day ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("texts", [(), ("친구를 만났어요",)])
+def test_the_whole_day_is_forgotten_even_if_this_call_told_nothing(texts: tuple[str, ...]) -> None:
+    dialogue = Dialogue()
+    for text in texts:
+        dialogue.turn(text, interrupted=False)
+    move = dialogue.turn("오늘 거 지워 줘", interrupted=False)
+    assert move == Move(say=LINES.forgotten_day, forget=ForgetDay(for_good=False, whole_day=True))
+    assert dialogue.said == [] and dialogue.stage is Stage.TALK
+    assert dialogue.turn("산책을 했어요", interrupted=False).ask_model and dialogue.unsettled
+
+
+@pytest.mark.parametrize("stage", [writing, at_approval, correcting])
+def test_the_whole_day_is_discarded_once_there_is_an_entry(stage: Stager) -> None:
+    dialogue = stage()
+    move = dialogue.turn("오늘 얘기 다 지워", interrupted=False)
+    assert move.forget == ForgetDay(for_good=True, whole_day=True) and move.hang_up
+    assert not dialogue.unsettled
+
+
+@pytest.mark.parametrize("stage", [writing, at_approval, correcting])
+def test_a_wish_to_delete_that_names_no_day_means_this_call(stage: Stager) -> None:
+    assert stage().turn("지워 줘", interrupted=False).forget == ForgetDay(for_good=True)
+
+
+def test_the_day_can_be_discarded_over_a_goodbye_after_the_call_was() -> None:
+    dialogue = at_goodbye()
+    first = dialogue.removes("아니 지워 줘")
+    assert first and first.forget == ForgetDay(for_good=True)
+    assert dialogue.removes("지워 줘") is None
+    day = dialogue.removes("오늘 거 다 지워 줘")
+    assert day and day.forget == ForgetDay(for_good=True, whole_day=True)
+    assert dialogue.removes("오늘 거 다 지워 줘") is None
+
+
+@pytest.mark.parametrize("text", ["네", "안녕히 계세요", "영화도 봤어요", "잠깐만요", ""])
+def test_what_removes_nothing_over_a_goodbye(text: str) -> None:
+    assert at_goodbye().removes(text) is None
+
+
+# ── over the goodbye ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_wait_cancels_a_goodbye_and_leaves_the_day_approved() -> None:
+    dialogue = at_goodbye()
+    assert dialogue.reopens("잠깐만요")
+    assert dialogue.turn("잠깐만요", interrupted=False).patience_ms
+    move = dialogue.turn("이제 끊을게요", interrupted=False)
+    assert move.say == LINES.goodbye_plain and move.hang_up and not move.write
+    assert not dialogue.unsettled
+
+
+@pytest.mark.parametrize("text", ["뭐라고요", "잘 안 들려요", "천천히 말해 주세요"])
+def test_a_goodbye_that_was_not_understood_is_said_again_and_is_still_one(text: str) -> None:
+    dialogue = at_goodbye()
+    assert dialogue.reopens(text)
+    move = dialogue.turn(text, interrupted=False)
+    assert move.again and move.hang_up == "approved"
+    assert dialogue.stage is Stage.GOODBYE and not dialogue.unsettled
+
+
+# ── what the bot talks over ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("stage", "text", "passes"),
+    [
+        (talking, "네", True),
+        (talking, "음", True),
+        (talking, "여보세요", True),
+        (talking, "그게 아니고", False),
+        (talking, "잠깐만", False),
+        (talking, "네 근데요 오늘은", False),
+        (at_approval, "네", True),
+        (at_approval, "그렇구나", True),
+        (at_approval, "맞아요", False),
+        (at_approval, "고칠게", False),
+        (at_goodbye, "네 안녕히 계세요", True),
+        (at_goodbye, "네 안녕히", True),
+        (at_goodbye, "감사합니다", True),
+        (at_goodbye, "잠깐만요", False),
+        (at_goodbye, "아 그리고", False),
+        (talking, "감사합니다", False),
+    ],
+)
+def test_what_is_no_turn(stage: Stager, text: str, passes: bool) -> None:
+    dialogue = stage()
+    assert dialogue.passes(text) is passes
+    if dialogue.stage is not Stage.GOODBYE:
+        assert dialogue.turn(text, interrupted=True).go_on is passes
+
+
+# ── replies that may be prepared ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("stage", "text", "lead"),
+    [
+        (talking, "영화도 봤어요", ()),
+        (talking, "오늘은 여기까지 할게", None),
+        (talking, "다시 말해 줘", None),
+        (talking, "회사에서 잘렸어요 이건 적지 마", None),
+        (talking, "지워 줘", None),
+        (writing, "영화도 봤어요", None),
+        (at_approval, "맞아요", None),
+        (at_approval, "고칠게 친구가 아니라 동생이야", None),
+        (correcting, "친구가 아니라 동생이야", None),
+    ],
+)
+def test_which_answers_the_model_gives(stage: Stager, text: str, lead: tuple[str, ...] | None) -> None:
+    dialogue = stage()
+    before = dialogue.copy()
+    assert dialogue.speculates(text, interrupted=False) == lead
+    assert dialogue == before
+    assert dialogue.turn(text, interrupted=False).ask_model is (lead is not None)
+
+
+def test_what_is_said_before_the_model_s_answer_is_known_ahead() -> None:
+    dialogue = Dialogue()
+    dialogue.begin(first_time=True, said_before=())
+    assert dialogue.speculates("친구를 만났어요", interrupted=False) == LINES.greeting_first[1:2]
+    assert dialogue.speculates("네", interrupted=True) is None
+    assert dialogue.said == []
+
+
+# ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("stage", [at_approval, correcting])
+def test_finishing_by_key_leaves_the_entry_unconfirmed(stage: Stager) -> None:
+    dialogue = stage()
+    move = dialogue.key("#")
+    assert move.hang_up and move.say == LINES.goodbye_unconfirmed and move.keep is None
+    assert dialogue.unsettled and dialogue.entry_is_current
+
+
+def test_finishing_a_talk_by_key() -> None:
+    assert talking().key("#").write
+    assert Dialogue().key("#").say == LINES.goodbye_nothing
+
+
+def test_the_last_thing_again_by_key() -> None:
+    assert talking().key("*") == Move(again=True)

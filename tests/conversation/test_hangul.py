@@ -5,9 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation import hangul
-from bot.conversation.lines import LINES
 from bot.conversation.numerals import numbers
-from bot.conversation.texts import table
 
 SYLLABLE = st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3)
 
@@ -72,11 +70,3 @@ def test_a_template_is_filled_with_the_right_particle() -> None:
 )
 def test_numbers_in_both_scripts(text: str, values: list[float]) -> None:
     assert [number.value for number in numbers(text)] == values
-
-
-def test_every_fixed_line_is_short_polite_and_complete() -> None:
-    assert set(table("lines")) == set(LINES.__dataclass_fields__)
-    for sentence in LINES.sentences():
-        assert sentence.endswith((".", "?"))
-        assert sentence.rstrip(".?").endswith(("요", "까", "다"))
-        assert len(sentence) <= 72

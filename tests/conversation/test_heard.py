@@ -18,7 +18,7 @@ def spoken(*texts: str) -> Ledger:
 def test_only_what_came_back_was_heard() -> None:
     ledger = spoken("하나.", "둘.")
     ledger.echoed(0)
-    assert (ledger.heard, ledger.unheard) == ("하나.", ("둘.",))
+    assert (ledger.heard(5_000), ledger.unheard) == ("하나.", ("둘.",))
     assert not ledger.done
 
 
@@ -26,7 +26,7 @@ def test_a_later_mark_covers_the_earlier_ones() -> None:
     ledger = spoken("하나.", "둘.")
     ledger.ended = True
     ledger.echoed(1)
-    assert ledger.heard == "하나. 둘."
+    assert ledger.heard(0) == "하나. 둘."
     assert ledger.done
 
 
@@ -54,8 +54,8 @@ def test_nothing_said_is_done_once_it_ended() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("msxe"), st.integers(0, 5)), max_size=30))
-def test_nothing_is_heard_that_was_not_sent(story: list[tuple[str, int]]) -> None:
-    ledger, sent = Ledger(reply=1, turn=0), set()
+def test_nothing_is_heard_that_was_not_begun(story: list[tuple[str, int]]) -> None:
+    ledger, begun = Ledger(reply=1, turn=0), set()
     for what, index in story:
         match what:
             case "m":
@@ -64,9 +64,44 @@ def test_nothing_is_heard_that_was_not_sent(story: list[tuple[str, int]]) -> Non
                 ledger.started(index, 0)
             case "x":
                 ledger.sent(index, 20)
-                if f"{index}." in ledger.sentences:
-                    sent.add(f"{index}.")
             case _:
                 ledger.echoed(index)
-    assert set(ledger.heard.split()) <= sent
-    assert sorted(ledger.heard.split() + list(ledger.unheard)) == sorted(ledger.sentences)
+        if what in "sx" and f"{index}." in ledger.sentences:
+            begun.add(f"{index}.")
+    heard = set(ledger.heard(10_000).split())
+    assert heard <= begun
+    assert heard | set(ledger.unheard) == set(ledger.sentences)
+
+
+def cut_after(sent_ms: int, *, ahead_ms: int = 0, audio_ms: int | None = 2_000, later_ms: int = 0) -> str:
+    """What was heard of a piece of five words of four letters, cut `later_ms` after `sent_ms` of it were sent."""
+    ledger = Ledger(reply=1, turn=0)
+    ledger.made(0, "가나다라 마바사아 자차카타 파하거너 더러머버")
+    ledger.started(0, 0)
+    ledger.sent_so_far(0, sent_ms, ahead_ms, audio_ms, now_ms=5_000)
+    return ledger.heard(5_000 + later_ms)
+
+
+def test_inside_a_piece_words_are_told_from_the_sound_that_was_played() -> None:
+    assert cut_after(0) == cut_after(400) == ""
+    assert cut_after(520) == "가나다라"
+    assert cut_after(1_000) == "가나다라 마바사아"
+    assert cut_after(2_000) == "가나다라 마바사아 자차카타 파하거너"
+
+
+def test_what_waits_at_the_ear_when_it_is_cleared_was_not_heard() -> None:
+    assert cut_after(1_000, ahead_ms=200) == "가나다라"
+    assert cut_after(1_000, ahead_ms=200, later_ms=100) == "가나다라"
+    assert cut_after(1_000, ahead_ms=200, later_ms=300) == "가나다라 마바사아"
+
+
+def test_a_piece_whose_length_is_not_known_is_taken_for_a_slow_one() -> None:
+    assert cut_after(1_000, audio_ms=None) == ""
+    assert cut_after(1_100, audio_ms=None) == "가나다라"
+
+
+def test_what_came_before_a_sound_that_was_played_was_heard() -> None:
+    ledger = spoken("하나.", "둘 셋.")
+    ledger.sent_so_far(1, 700, 0, 1_000, now_ms=2_000)
+    assert ledger.heard(2_000) == "하나. 둘"
+    assert ledger.unheard == ("하나.", "둘 셋.")

@@ -15,7 +15,8 @@ from bot.conversation.korean import (
     split_sentences,
     strip_fillers,
 )
-from bot.conversation.splitting import LONGEST_CHARS
+from bot.conversation.splitting import COMMA_SYLLABLES, LONG_CHARS, LONGEST_CHARS
+from bot.conversation.splitting import SentenceSplitter as _Splitter
 
 KOREAN = st.text(alphabet=st.sampled_from(list("가나다요 .?!…,\n\"'“”()3.5시-*#해서고 ㅋ😀ab")), max_size=160)
 
@@ -81,6 +82,75 @@ def test_how_the_text_is_dealt_does_not_matter(deltas: list[str]) -> None:
     assert dealt == split_sentences("".join(deltas))
 
 
+FIRST_CLAUSES = [
+    ("할머니 댁에 다녀오셨군요, 오랜만에 뵈었네요.", ["할머니 댁에 다녀오셨군요,", "오랜만에 뵈었네요."]),
+    ("그렇군요, 힘드셨겠어요. 정말요, 네.", ["그렇군요,", "힘드셨겠어요.", "정말요, 네."]),
+    ("네, 친구를 만나셨군요, 좋네요.", ["네, 친구를 만나셨군요,", "좋네요."]),
+    ("네, 그러셨군요. 더 들려주세요.", ["네, 그러셨군요.", "더 들려주세요."]),
+    ("아, 오늘은 친구를 만난 하루였네요.", ["아, 오늘은 친구를 만난 하루였네요."]),
+    ("맞아요, 더웠어요.", ["맞아요, 더웠어요."]),
+    ("맞아요, 오늘은 아침부터 정말 더웠어요.", ["맞아요,", "오늘은 아침부터 정말 더웠어요."]),
+    ("회의를 마치고 동료들과 저녁을 드셨군요.", ["회의를 마치고", "동료들과 저녁을 드셨군요."]),
+    ("친구를 만나서 좋으셨겠어요.", ["친구를 만나서 좋으셨겠어요."]),
+    ("할머니를 보고 싶으셔서 먼 길을 가셨네요.", ["할머니를 보고 싶으셔서", "먼 길을 가셨네요."]),
+    ("책을 읽고 있는데 전화가 와서 놀라셨군요.", ["책을 읽고 있는데", "전화가 와서 놀라셨군요."]),
+    ("여행이 최고 좋은 선물이 되셨다고 하셨군요.", ["여행이 최고 좋은 선물이 되셨다고 하셨군요."]),
+    ("빵이 1,000원이었군요, 그 빵을 드셨네요.", ["빵이 1,000원이었군요,", "그 빵을 드셨네요."]),
+    ('친구가 "가자, 어서 가자." 하고 말했군요, 네.', ['친구가 "가자, 어서 가자." 하고 말했군요, 네.']),
+    ("**친구를** 만나셨군요, 그리고 쉬셨네요.", ["친구를 만나셨군요, 그리고 쉬셨네요."]),
+    ("[친구네, 우리 집](https://a.b/c)에 가셨네요.", ["친구네, 우리 집에 가셨네요."]),
+]
+
+
+@pytest.mark.parametrize(("text", "pieces"), FIRST_CLAUSES)
+def test_the_first_clause_of_a_reply_comes_alone(text: str, pieces: list[str]) -> None:
+    splitter = SentenceSplitter(first_clause=True)
+    assert splitter.push(text) + splitter.flush() == pieces
+
+
+def test_the_first_clause_comes_with_its_comma() -> None:
+    splitter = SentenceSplitter(first_clause=True)
+    assert splitter.push("친구를 만나셨군요") == []
+    assert splitter.push(",") == ["친구를 만나셨군요,"]
+    splitter = SentenceSplitter(first_clause=True)
+    assert splitter.push("오랜만에 친구를 만나고 ") == []
+    assert splitter.push("나") == []
+    assert splitter.push("니 좋으") == [], "만나고 나니: the verb goes on"
+    splitter = SentenceSplitter(first_clause=True)
+    splitter.push("오랜만에 회의를 마치고 ")
+    assert splitter.push("저녁을") == ["오랜만에 회의를 마치고"]
+
+
+def test_a_number_is_not_taken_for_a_clause_before_its_next_digits_are_seen() -> None:
+    splitter = SentenceSplitter(first_clause=True)
+    assert splitter.push("모두 합쳐서 1,") == []
+    assert splitter.push("000원이었군요,") == ["모두 합쳐서 1,000원이었군요,"]
+
+
+@given(st.lists(st.text(alphabet=st.sampled_from(list('가나다요고싶있 ,,.3\n"해서')), max_size=30), max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_how_the_text_is_dealt_does_not_matter_for_first_clauses(deltas: list[str]) -> None:
+    text = "".join(deltas)
+    dealt, letters, whole = (_Splitter(first_clause=True) for _ in range(3))
+    pieces = [piece for delta in deltas for piece in dealt.push(delta)] + dealt.flush()
+    assert pieces == [piece for letter in text for piece in letters.push(letter)] + letters.flush()
+    assert pieces == whole.push(text) + whole.flush()
+    assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+@given(KOREAN)
+@settings(max_examples=150, deadline=None)
+def test_only_the_first_sentence_is_cut_into_clauses(text: str) -> None:
+    plain, clauses = _Splitter(), _Splitter(first_clause=True)
+    sentences, pieces = plain.push(text) + plain.flush(), clauses.push(text) + clauses.flush()
+    if pieces[:1] == sentences[:1]:
+        assert pieces == sentences
+    else:
+        assert sentences[0].startswith(pieces[0]) or len(sentences[0]) < len(pieces[0]) <= LONG_CHARS
+        assert sum(char.isalnum() for char in pieces[0]) >= COMMA_SYLLABLES
+        assert speakable(pieces[0])
+
+
 @given(st.text(max_size=300))
 @settings(max_examples=150, deadline=None)
 def test_nothing_unspeakable_gets_through(text: str) -> None:
@@ -119,6 +189,8 @@ def test_no_piece_of_an_endless_sentence_is_endless(text: str) -> None:
         ("하나\x00둘\x1b", "하나둘"),
         ("<b>굵게</b>", "굵게"),
         ("｡｡｡", ""),
+        ("친구를 만나셨군요, ", "친구를 만나셨군요,"),
+        (", 그리고 -", "그리고"),
         ("가", "가"),
     ],
 )

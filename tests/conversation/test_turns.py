@@ -13,19 +13,26 @@ from bot.conversation.commands import (
     KeepEntry,
     KeepHeard,
     KeepSaid,
+    Pause,
+    Play,
+    Prepare,
     Reply,
+    Resume,
     Say,
     Status,
     StopSpeaking,
     WriteEntry,
 )
 from bot.conversation.events import (
+    AudioSent,
     CallerGone,
     CallStarted,
     Draining,
     EntryWritten,
     Event,
     Final,
+    FirstAudio,
+    FirstToken,
     Interim,
     KeyPressed,
     MarkEchoed,
@@ -39,6 +46,7 @@ from bot.conversation.events import (
     SpeechStopped,
     SttLoss,
     SttLost,
+    SttPace,
     SttReady,
     Tick,
 )
@@ -72,7 +80,7 @@ def test_a_turn_is_finalized_kept_and_answered(line: Line) -> None:
     said = line.all(KeepSaid)[0]
     assert (said.turn, said.text) == (0, "오늘은 친구를 만났어요")
     assert said.to_ms - said.from_ms == 1_000
-    assert line.all(Reply)[0].history[-1] == Exchange("caller", "오늘은 친구를 만났어요")
+    assert line.answers()[0].history[-1] == Exchange("caller", "오늘은 친구를 만났어요")
     assert line.turns.state is State.THINKING
 
 
@@ -97,7 +105,7 @@ def test_a_stop_that_is_taken_back_keeps_the_turn_open(line: Line) -> None:
     line.tell(SpeechResumed(), Final((1, 1), "오늘은"))
     line.wait(3_000)
     assert line.turns.state is State.LISTENING
-    assert not line.all(Reply)
+    assert not line.answers()
     line.says("친구를 만났어요")
     assert line.all(KeepSaid)[0].text == "오늘은 친구를 만났어요"
 
@@ -121,7 +129,7 @@ def test_a_final_that_never_comes_is_replaced_by_its_interim_and_not_taken_twice
 def test_noise_gets_no_answer(line: Line) -> None:
     line.says(None)
     line.wait(1_000)
-    assert not line.all(Reply)
+    assert not line.answers()
     assert line.turns.state is State.LISTENING
 
 
@@ -150,16 +158,6 @@ def test_noise_that_never_stops_does_not_keep_a_turn_open(line: Line) -> None:
     assert line.all(KeepSaid)[1].text == "네 그리고 눈도 왔어요"
 
 
-def test_noise_that_stops_the_bot_for_good_lets_it_go_on(line: Line) -> None:
-    line.says("비가 왔어요")
-    line.bot_begins("그러셨군요.", "우산은 있으셨어요?")
-    line.bot_finishes(1)
-    line.wait(600)
-    line.tell(SpeechStarted(line.now))
-    line.wait(2_600)
-    assert line.live().sentences == ("우산은 있으셨어요?",)
-
-
 def test_noise_without_words_does_not_silence_the_ladder(line: Line) -> None:
     line.tell(SpeechStarted(line.now))
     line.wait(30_000)
@@ -184,11 +182,10 @@ def test_barge_in_stops_the_bot_and_history_holds_what_was_heard(line: Line) -> 
     line.bot_begins("그러셨군요.", "무엇을 하셨어요?")
     line.bot_finishes(1)
     line.wait(600)
-    commands = line.tell(SpeechStarted(line.now))
-    assert StopSpeaking(line.live().reply) in commands
-    assert KeepHeard(0, "그러셨군요.") in commands
-    line.says("영화를 봤어요")
-    history = line.all(Reply)[-1].history
+    commands = line.says("영화를 봤어요")
+    stopped = commands.index(StopSpeaking(2))
+    assert commands[stopped + 1] == KeepHeard(0, "그러셨군요.")
+    history = line.answers()[-1].history
     assert [exchange.text for exchange in history[-3:]] == ["오늘은 친구를 만났어요", "그러셨군요.", "영화를 봤어요"]
 
 
@@ -197,7 +194,9 @@ def test_a_mark_of_a_stopped_reply_is_not_heard(line: Line) -> None:
     line.bot_begins("그러셨군요.")
     stopped = line.live().reply
     line.wait(1_000)
-    line.tell(SpeechStarted(line.now), MarkEchoed(stopped, 0))
+    line.begins("아니요 그게")
+    line.tell(MarkEchoed(stopped, 0))
+    assert StopSpeaking(stopped) in line.commands
     assert not [heard for heard in line.all(KeepHeard) if heard.turn == 0]
 
 
@@ -209,25 +208,15 @@ def test_who_goes_on_before_the_answer_has_said_one_turn(line: Line) -> None:
     assert line.all(KeepSaid)[-1] == KeepSaid(
         0, "오늘은 친구를 만났는데 영화도 봤어요", line.all(KeepSaid)[0].from_ms, line.all(KeepSaid)[-1].to_ms
     )
-    assert line.all(Reply)[-1].history[-1].text == "오늘은 친구를 만났는데 영화도 봤어요"
+    assert line.answers()[-1].history[-1].text == "오늘은 친구를 만났는데 영화도 봤어요"
     assert line.turns.dialogue.said == ["오늘은 친구를 만났는데 영화도 봤어요"]
 
 
 def test_a_noise_while_thinking_only_delays_the_answer(line: Line) -> None:
     line.says("오늘은 친구를 만났어요")
     line.says(None)
-    assert line.all(Reply)[-1].history[-1].text == "오늘은 친구를 만났어요"
+    assert line.answers()[-1].history[-1].text == "오늘은 친구를 만났어요"
     assert line.turns.state is State.THINKING
-
-
-@pytest.mark.parametrize("sound", [None, "네", "음"])
-def test_a_sound_that_is_no_word_lets_the_bot_go_on(line: Line, sound: str | None) -> None:
-    line.says("오늘은 친구를 만났어요")
-    line.bot_begins("그러셨군요.", "무엇을 하셨어요?")
-    line.bot_finishes(1)
-    line.wait(600)
-    line.says(sound, ms=300)
-    assert line.live().sentences == ("무엇을 하셨어요?",)
 
 
 def test_the_day_is_read_back_and_kept(line: Line) -> None:
@@ -379,7 +368,7 @@ def test_words_at_the_goodbye_cancel_it_and_politeness_does_not(line: Line) -> N
     assert line.turns.state is State.CLOSING
     line.speech("아 잠깐 오늘 상도 받았어요")
     line.wait(1_000)
-    assert line.all(Reply)[-1].history[-1].text == "아 잠깐 오늘 상도 받았어요"
+    assert line.answers()[-1].history[-1].text == "아 잠깐 오늘 상도 받았어요"
     line.tell(CallerGone())
     assert line.all(CloseDay)[-1].said[-1] == "아 잠깐 오늘 상도 받았어요"
 
@@ -443,6 +432,10 @@ EVENTS = st.one_of(
     st.builds(KeyPressed, st.sampled_from("0123*#")),
     st.tuples(st.integers(1, 6), st.integers(0, 2)).map(lambda of: SentenceMade(*of, f"답{of[0]}:{of[1]}")),
     st.builds(SentenceStarted, st.integers(1, 6), st.integers(0, 2)),
+    st.builds(AudioSent, st.integers(1, 6), st.integers(0, 2), st.integers(0, 3_000), st.integers(0, 200)),
+    st.builds(FirstToken, st.integers(1, 6)),
+    st.builds(FirstAudio, st.integers(1, 6)),
+    st.builds(SttPace, st.integers(50, 3_000)),
     st.builds(SentenceSent, st.integers(1, 6), st.integers(0, 2), st.integers(0, 3_000)),
     st.builds(MarkEchoed, st.integers(1, 6), st.integers(0, 2)),
     st.builds(ReplyEnded, st.integers(1, 6)),
@@ -454,27 +447,43 @@ EVENTS = st.one_of(
 @given(st.lists(st.tuples(EVENTS, st.integers(0, 3_000)), max_size=60))
 def test_whatever_happens_one_reply_lives_and_closed_absorbs(story: list[tuple[Event, int]]) -> None:
     turns = Turns()
-    now, live, over, sent = 0, 0, True, set[str]()
+    now, live, last, over, paused, sent = 0, 0, 0, True, False, set[str]()
+    prepared: int | None = None
     steps: list[tuple[Event, int]] = [(CallStarted(True), 0), *story]
     for event, passed in steps:
         now += passed
         closed = turns.state is State.CLOSED
         match event:
-            case SentenceSent(reply, index) if reply == live:
+            case SentenceSent(reply, index) | AudioSent(reply, index) if reply == live:
                 sent.add(f"답{reply}:{index}")
             case ReplyEnded(reply) if reply == live:
                 over = True
         commands = turns.step(event, now)
         assert not (closed and commands)
         for command in commands:
+            paused = paused and not isinstance(command, StopSpeaking)
             match command:
                 case Reply(reply) | Say(reply):
                     assert over, "a reply begins while another lives"
-                    assert reply == live + 1
+                    assert prepared is None and reply > max(live, last)
                     live, over = reply, False
+                case Prepare(reply):
+                    assert prepared is None and reply > max(live, last)
+                    prepared = last = reply
+                case Play(reply):
+                    assert over and reply == prepared
+                    live, over, prepared = reply, False, None
+                case StopSpeaking(reply) if reply == prepared:
+                    prepared = None
                 case StopSpeaking(reply):
                     assert reply == live
                     over = True
+                case Pause(reply) | Resume(reply):
+                    assert reply == live and isinstance(command, Resume) == paused
+                    paused = not paused
+                case HangUp():
+                    assert prepared is None
+        paused = paused and not over
         heard = {word for exchange in turns.history if exchange.who == "bot" for word in exchange.text.split()}
         assert {word for word in heard if word.startswith("답")} <= sent
     ends = turns.step(CallerGone(), now)

@@ -9,7 +9,7 @@ from bot.conversation.commands import (
     KeepEntry,
     KeepSaid,
     ReopenDay,
-    Reply,
+    Resume,
     Status,
     WriteEntry,
 )
@@ -53,7 +53,7 @@ def test_words_that_stand_open_when_the_turn_ends_are_taken_once(line: Line) -> 
     line.tell(Final((1, 10), "그리고 잤어요"))
     line.wait(2_000)
     assert [said.text for said in line.all(KeepSaid)] == ["작게 말했어요 그리고 잤어요"]
-    assert len(line.all(Reply)) == 1
+    assert len(line.answers()) == 1
 
 
 def test_a_late_final_does_not_cut_off_the_utterance_after_it(line: Line) -> None:
@@ -96,15 +96,16 @@ def test_noise_that_never_stops_after_a_turn_only_delays_its_answer(line: Line) 
     line.says("비가 왔어요")
     line.tell(SpeechStarted(line.now))
     line.wait(6_000)
-    assert len(line.all(Reply)) == 2
-    assert [said.text for said in line.all(KeepSaid)] == ["비가 왔어요", "비가 왔어요"]
+    assert len(line.answers()) == 1
+    assert line.turns.state is State.THINKING
+    assert line.all(Resume) == [Resume(line.live().reply)]
 
 
 def test_noise_that_begins_with_the_last_word_does_not_hold_the_turn(line: Line) -> None:
     line.speech("비가 왔어요")
     line.tell(SpeechStarted(line.now))
     line.wait(8_000)
-    assert len(line.all(Reply)) == 1
+    assert len(line.answers()) == 1
 
 
 def test_noise_that_drowns_the_words_which_cancel_the_goodbye_does_not_hold_the_turn(line: Line) -> None:
@@ -113,7 +114,7 @@ def test_noise_that_drowns_the_words_which_cancel_the_goodbye_does_not_hold_the_
     line.bot_begins()
     line.begins("아 잠깐 오늘 상도 받았어요")
     line.wait(8_000)
-    assert line.all(Reply)[-1].history[-1].text == "아 잠깐 오늘 상도 받았어요"
+    assert line.answers()[-1].history[-1].text == "아 잠깐 오늘 상도 받았어요"
 
 
 # ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,15 +172,13 @@ def test_a_sound_in_the_read_back_is_no_approval_when_the_call_ends(line: Line, 
 
 def test_a_sound_and_then_a_breath_in_the_read_back_are_no_approval(line: Line) -> None:
     in_read_back(line)
-    line.says("네", ms=300)
     live = line.live()
-    assert live.sentences[0] == "제목, 친구."
-    line.tell(SentenceStarted(live.reply, 0))
-    line.wait(300)
+    line.says("네", ms=300)
     line.says(None, ms=200)
     line.wait(2_000)
     assert APPROVED not in line.commands
-    assert line.live().sentences == live.sentences
+    assert line.live() == live
+    assert line.all(Resume)[-2:] == [Resume(live.reply), Resume(live.reply)]
 
 
 def test_an_approval_that_was_begun_counts_when_the_process_goes_away(line: Line) -> None:
@@ -282,7 +281,7 @@ def test_a_goodbye_during_which_the_process_goes_away_is_the_last_one(line: Line
     assert line.turns.state is State.CLOSING
     line.bot_finishes()
     assert line.all(HangUp)
-    assert not line.all(Reply)[1:]
+    assert not line.answers()[1:]
 
 
 def reopened_before_it_is_closed(line: Line) -> bool:
@@ -327,13 +326,13 @@ def test_a_first_caller_hears_the_notice_with_the_first_answer_when_it_was_talke
     line = Line(first_time=True)
     line.wait(400)
     line.says("오늘은 친구를 만났어요")
-    [reply] = line.all(Reply)
+    [reply] = line.answers()
     assert reply.lead == LINES.greeting_first[1:2]
     line.tell(SentenceStarted(reply.reply, 0), SentenceSent(reply.reply, 0, 2_000), MarkEchoed(reply.reply, 0))
     line.tell(SentenceMade(reply.reply, 1, "그러셨군요."), SentenceStarted(reply.reply, 1))
     line.tell(SentenceSent(reply.reply, 1, 1_000), ReplyEnded(reply.reply), MarkEchoed(reply.reply, 1))
     line.says("영화도 봤어요")
-    assert line.all(Reply)[-1].lead == ()
+    assert line.answers()[-1].lead == ()
 
 
 def test_half_a_politeness_over_the_goodbye_cancels_nothing(line: Line) -> None:
@@ -367,7 +366,7 @@ def test_the_bot_does_not_hang_up_on_who_has_just_begun_to_speak(line: Line) -> 
     line.tell(SpeechPaused(voiced_until))
     line.tell(Final((1, 701), "아 그리고 상도 받았어요"))
     line.wait(1_500)
-    assert line.all(Reply)[-1].history[-1].text == "아 그리고 상도 받았어요"
+    assert line.answers()[-1].history[-1].text == "아 그리고 상도 받았어요"
 
 
 def test_a_noise_at_the_end_of_the_goodbye_only_delays_the_hang_up(line: Line) -> None:

@@ -78,6 +78,28 @@ async def test_what_was_removed_is_gone_from_the_disk_at_once(store: Store, tmp_
     assert all(blob in while_open for blob in still_kept)
 
 
+async def test_a_turn_off_the_record_is_gone_from_the_disk_at_once(store: Store, tmp_path: Path) -> None:
+    await talk(store, turns=3)
+    before = sealed(tmp_path)
+    await store.forget_turn("CA1", 1)
+    still_kept = sealed(tmp_path)
+    removed = [blob for blob in before if blob not in still_kept]
+    assert len(before) == 8 and len(removed) == 4, "of three turns one, and the entry"
+    on_disk = bytes_on_disk(tmp_path)
+    assert not any(blob[40:72] in on_disk for blob in removed)
+    assert all(blob in on_disk for blob in still_kept)
+
+
+async def test_a_whole_day_is_gone_from_the_disk_at_once(store: Store, tmp_path: Path) -> None:
+    await talk(store)
+    await talk(store, "CA2", turns=3)
+    removed = sealed(tmp_path)
+    await store.forget_so_far("CA2", whole_day=True)
+    on_disk = bytes_on_disk(tmp_path)
+    assert sealed(tmp_path) == [] and len(removed) == 90
+    assert not any(blob[40:72] in on_disk for blob in removed)
+
+
 async def test_a_reader_in_the_way_only_delays_the_removal(store: Store, tmp_path: Path, open_store) -> None:
     await talk(store)
     removed = sealed(tmp_path)

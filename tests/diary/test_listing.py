@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from bot.conversation.commands import Mood, Status
+from bot.conversation.waterfall import Waterfall
 from bot.diary import listing
 from bot.diary.crypto import Keys
 from bot.diary.store import Store
@@ -49,6 +50,46 @@ def test_json_holds_every_field(filled: None, environ, capsys) -> None:
             "body": None, "mood": None, "status": "discarded",
         },
     ]  # fmt: skip
+
+
+@pytest.fixture
+def measured(filled: None, diary_url: str) -> None:
+    import asyncio
+
+    async def measure() -> None:
+        store = await Store.open(diary_url, Keys.parse(SECRET))
+        await store.add_heard("CA1", -1, "안녕하세요")
+        await store.keep_waterfall("CA1", 0, Waterfall(1, 0, 371, 400, heard_ms=741, ending="final"))
+        await store.add_said("CA1", 1, "쉬었어요", 2000, 3000)
+        await store.add_said("CA1", 2, "비밀이에요", 4000, 5000)
+        await store.forget_turn("CA1", 2)
+        await store.save_entry("CA1", "산책", "공원을 걸었다.", Mood.JOY, Status.APPROVED)
+        await store.close()
+
+    asyncio.run(measure())
+
+
+def test_turns_are_listed_with_their_times_and_without_their_words(measured: None, environ, capsys) -> None:
+    assert listing.main(["--json", "--turns", "--caller", NUMBER], environ) == 0
+    out = capsys.readouterr().out
+    times = {
+        "ended_at_ms": 1, "stop_ms": 0, "final_ms": 371, "over_ms": 400, "token_ms": None, "clause_ms": None,
+        "audio_ms": None, "heard_ms": 741, "prepared": False, "ending": "final",
+    }  # fmt: skip
+    assert json.loads(out)[0]["turns"] == [
+        {"turn": 0, "from_ms": 0, "to_ms": 1, "waterfall": times},
+        {"turn": 1, "from_ms": 2000, "to_ms": 3000, "waterfall": None},
+    ]
+    assert "산책했어요" not in out and "안녕" not in out
+
+
+def test_turns_in_the_readable_form(measured: None, environ, capsys) -> None:
+    assert listing.main(["--turns", "--caller", NUMBER], environ) == 0
+    assert capsys.readouterr().out == (
+        "2026-11-21 · 기쁨 · approved · +821012345678 · CA1\n  산책\n  공원을 걸었다.\n"
+        "  turn 0, 0-1 ms: ended_at_ms 1, stop_ms 0, final_ms 371, over_ms 400, heard_ms 741, prepared False, "
+        "ending final\n  turn 1, 2000-3000 ms\n"
+    )
 
 
 def test_one_caller(filled: None, environ, capsys) -> None:

@@ -3,20 +3,26 @@ import os
 import sqlite3
 import subprocess
 import sys
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from bot.conversation.habit import PauseHabit
 from bot.diary import database as database_module
 from bot.diary import migrate
 from bot.diary import store as store_module
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, parse_url, sqlite_file
+from bot.diary.records import TurnRecord
 from bot.diary.schema import metadata
 from bot.diary.store import Store, keys_of
 from bot.errors import SettingError, StoreError
@@ -51,9 +57,42 @@ async def test_migrating_again_changes_nothing(store: Store, diary_url: str) -> 
     assert await store.said("CA1") == ["남아요"]
 
 
+def migration(name: str) -> ModuleType:
+    return import_module(f"bot.diary.migrations.versions.{name}")
+
+
+async def test_a_diary_of_the_release_before_keeps_what_it_holds(store: Store, diary_url: str, keys: Keys) -> None:
+    await store.call_arrived("CA1", "+821012345678")
+    await store.add_said("CA1", 0, "남아요", 0, 1)
+
+    def downgrade(connection: Connection) -> None:
+        with Operations.context(MigrationContext.configure(connection)):
+            migration("waterfalls_0002").downgrade()
+
+    async with store._database.write() as connection:
+        await connection.run_sync(downgrade)
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+        columns = await connection.exec_driver_sql("SELECT * FROM turns")
+        assert "waterfall" not in columns.keys()  # noqa: SIM118 (keys of a result are no mapping's)
+    again = await Store.open(diary_url, keys)
+    assert await again.turns("CA1") == [TurnRecord(0, "남아요", None, 0, 1)]
+    assert await again.habit("CA1") == PauseHabit()
+    await again.close()
+
+
+def test_the_migrations_can_be_written_for_postgresql() -> None:
+    written = StringIO()
+    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written})
+    with Operations.context(context):
+        for name in ("first_0001", "waterfalls_0002"):
+            migration(name).upgrade()
+    assert "ALTER TABLE turns ADD COLUMN forgotten_at TIMESTAMP WITH TIME ZONE" in written.getvalue()
+    assert "ALTER TABLE callers ADD COLUMN pause_habit TEXT" in written.getvalue()
+
+
 async def test_many_may_migrate_and_open_at_once(diary_url: str, keys: Keys) -> None:
     await asyncio.gather(*(migrate.upgrade(diary_url) for _ in range(3)), *(opened(diary_url, keys) for _ in range(3)))
-    assert revision(Path(diary_url.removeprefix("sqlite:///"))) == [("0001",)]
+    assert revision(Path(diary_url.removeprefix("sqlite:///"))) == [("0002",)]
 
 
 async def opened(diary_url: str, keys: Keys) -> None:
@@ -67,8 +106,8 @@ def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
     running = [subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=60)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
-    assert revision(tmp_path / "diary.db") == [("0001",)]
-    assert sorted("0001" in text for text in said) == [False, True], "one of them did it"
+    assert revision(tmp_path / "diary.db") == [("0002",)]
+    assert sorted("0002" in text for text in said) == [False, True], "one of them did it"
 
 
 async def test_a_diary_of_a_newer_release_is_left_alone(store: Store, diary_url: str, keys: Keys) -> None:
@@ -155,7 +194,7 @@ def test_only_sqlite_has_a_file() -> None:
 
 def test_the_tables_can_be_made_on_postgresql() -> None:
     made = "".join(str(CreateTable(table).compile(dialect=postgresql.dialect())) for table in metadata.sorted_tables)
-    assert made.count("BYTEA") == 7 and made.count("TIMESTAMP WITH TIME ZONE") == 10
+    assert made.count("BYTEA") == 7 and made.count("TIMESTAMP WITH TIME ZONE") == 11
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

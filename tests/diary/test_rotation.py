@@ -3,6 +3,8 @@ import asyncio
 import pytest
 
 from bot.conversation.commands import Mood, Status
+from bot.conversation.habit import PauseHabit
+from bot.conversation.waterfall import Waterfall
 from bot.diary import rotation
 from bot.diary.crypto import Keys
 from bot.diary.store import Store
@@ -27,6 +29,8 @@ async def test_after_a_rotation_the_old_key_is_not_needed(open_store, clock, mon
     await fill(await open_store(), range(6))
     both = await open_store(Keys.parse(f"{NEW},{OLD}"))
     before = await both.entries()
+    await both.keep_habit("CA1", PauseHabit(450, 820, 7))
+    await both.keep_waterfall("CA5", 2, Waterfall(1000, heard_ms=700))
     assert not (await both.call_arrived("CA1x", NUMBER)).first_time, "a new key in front changes no look-up"
     changed = await both.rotate()
     assert changed == 4 + 6 * 3 + 6 + 6 * 2  # numbers (three of them one caller's), said, heard, titles and bodies
@@ -36,6 +40,8 @@ async def test_after_a_rotation_the_old_key_is_not_needed(open_store, clock, mon
     assert await new.entries() == before
     assert [entry.call_sid for entry in await new.entries(NUMBER)] == ["CA1", "CA3", "CA5"]
     assert await new.said("CA5") == [f"5번째 전화의 말 {turn}" for turn in range(3)]
+    assert await new.habit("CA3") == PauseHabit(450, 820, 7)
+    assert (await new.turns("CA5"))[2].waterfall == Waterfall(1000, heard_ms=700)
     clock.forward(hours=1)
     assert not (await new.call_arrived("CA9", NUMBER)).first_time
     with pytest.raises(WrongKey):

@@ -1,6 +1,6 @@
 import asyncio
 import sqlite3
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.conversation.commands import Mood, Status
 from bot.diary import database
 from bot.diary.crypto import Keys
-from bot.diary.records import Arrival, EntryRecord, TurnRecord
+from bot.diary.records import EntryRecord, TurnRecord
 from bot.diary.store import Store, keys_of
 from bot.errors import SettingError, StoreError, WrongKey
 
@@ -24,112 +24,6 @@ def change(url: str, statement: str, *values: object) -> None:
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         connection.execute(statement, values)
     connection.close()
-
-
-# Arrival
-
-
-async def test_a_repeated_webhook_changes_nothing(store: Store, clock) -> None:
-    first = await store.call_arrived("CA1", NUMBER)
-    token = await store.media_token("CA1")
-    clock.forward(minutes=1)
-    assert await store.call_arrived("CA1", NUMBER) == first == Arrival(True, 1, date(2026, 11, 21))
-    assert await store.media_token("CA1") == token
-
-
-async def test_a_caller_who_has_talked_is_known(store: Store, clock) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    clock.forward(hours=1)
-    assert (await store.call_arrived("CA2", NUMBER)).first_time, "nothing was said in the first call"
-    await store.add_said("CA2", 0, "안녕하세요", 0, 900)
-    clock.forward(hours=1)
-    assert not (await store.call_arrived("CA3", NUMBER)).first_time
-    assert (await store.call_arrived("CA2", NUMBER)).first_time, "said again, the answer stays"
-    assert (await store.call_arrived("CA4", "+821099999999")).first_time
-
-
-async def test_a_caller_who_had_a_day_forgotten_is_known(store: Store, clock) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    await store.forget_day("CA1")
-    clock.forward(hours=1)
-    assert not (await store.call_arrived("CA2", NUMBER)).first_time
-
-
-async def test_anonymous_calls_are_never_joined(store: Store) -> None:
-    for call_sid in ("CA1", "CA2"):
-        assert (await store.call_arrived(call_sid, "anonymous")).first_time
-        await store.add_said(call_sid, 0, "비밀이에요", 0, 900)
-        await store.save_entry(call_sid, "비밀", "비밀이다.", Mood.CALM, Status.APPROVED)
-    assert [entry.caller for entry in await store.entries()] == [None, None]
-
-
-async def test_ten_webhooks_of_one_caller_make_one_caller(open_store) -> None:
-    one, two = await open_store(), await open_store()
-    await asyncio.gather(*((one, two)[n % 2].call_arrived(f"CA{n // 2}", NUMBER) for n in range(10)))
-    for n in range(5):
-        await one.save_entry(f"CA{n}", "하루", "하루였다.", Mood.CALM, Status.APPROVED)
-    assert len(await two.entries(NUMBER)) == 5
-
-
-@pytest.mark.parametrize(("minute", "day"), [(59, date(2026, 11, 20)), (60, date(2026, 11, 21))])
-async def test_a_call_before_four_belongs_to_the_day_before(store: Store, clock, minute: int, day: date) -> None:
-    clock.now = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)  # 03:00 in Seoul
-    clock.forward(minutes=minute)
-    await store.call_arrived("CA1", NUMBER)
-    clock.forward(hours=2)
-    await store.save_entry("CA1", "밤", "늦은 밤이었다.", Mood.CALM, Status.APPROVED)
-    assert (await store.entries())[0].day == day
-
-
-# Media tokens
-
-
-async def test_a_token_is_claimed_exactly_once_by_twenty_in_two_processes(open_store) -> None:
-    one, two = await open_store(), await open_store()
-    await one.call_arrived("CA1", NUMBER)
-    token = await one.media_token("CA1")
-    assert await two.media_token("CA1") == token
-    claims = await asyncio.gather(*((one, two)[n % 2].claim_media_token("CA1", token) for n in range(20)))
-    assert sum(claims) == 1
-
-
-async def test_a_used_token_is_followed_by_a_new_one(store: Store) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    first = await store.media_token("CA1")
-    assert await store.claim_media_token("CA1", first)
-    second = await store.media_token("CA1")
-    assert second != first and second == await store.media_token("CA1")
-    assert not await store.claim_media_token("CA1", first)
-    assert await store.claim_media_token("CA1", second)
-    assert (await store.call_arrived("CA1", NUMBER)).stream == 2
-
-
-async def test_a_token_of_another_call_is_refused_and_stays_good_for_its_own(store: Store) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    await store.call_arrived("CA2", NUMBER)
-    token = await store.media_token("CA1")
-    assert not await store.claim_media_token("CA2", token)
-    assert not await store.claim_media_token("CA3", token)
-    assert not await store.claim_media_token("CA1", "")
-    assert not await store.claim_media_token("CA1", token + "x")
-    assert await store.claim_media_token("CA1", token)
-
-
-async def test_a_token_is_good_for_ten_minutes(store: Store, clock) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    token = await store.media_token("CA1")
-    clock.forward(minutes=10)
-    assert not await store.claim_media_token("CA1", token)
-    later = await store.media_token("CA1")
-    assert later != token
-    assert not await store.claim_media_token("CA1", token)
-    clock.forward(minutes=9)
-    assert await store.claim_media_token("CA1", later)
-
-
-async def test_a_token_of_a_call_that_never_arrived_is_a_store_error(store: Store) -> None:
-    with pytest.raises(StoreError, match="CA9 is not in the diary"):
-        await store.media_token("CA9")
 
 
 # The talk
@@ -223,52 +117,6 @@ async def test_entries_are_of_one_caller_when_asked(store: Store, clock) -> None
     assert [entry.call_sid for entry in await store.entries()] == ["CA0", "CA1", "CA2", "CA3"]
     assert [entry.call_sid for entry in await store.entries(NUMBER)] == ["CA0", "CA3"]
     assert await store.entries("+821000000000") == []
-
-
-@pytest.mark.parametrize("way", ["forget_day", "set_entry_status", "save_entry"])
-async def test_a_forgotten_day_leaves_a_discarded_entry_and_takes_no_more_text(store: Store, way: str) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    await store.add_said("CA1", 0, "지워 줘", 0, 1)
-    await store.save_entry("CA1", "비밀", "비밀이다.", Mood.SAD, Status.DRAFT)
-    if way == "forget_day":
-        await store.forget_day("CA1")
-    elif way == "set_entry_status":
-        await store.set_entry_status("CA1", Status.DISCARDED)
-    else:
-        await store.save_entry("CA1", "비밀", "비밀이다.", Mood.SAD, Status.DISCARDED)
-    await store.add_said("CA1", 1, "늦은 말", 0, 1)
-    await store.add_heard("CA1", 0, "비밀이다.")
-    assert not await store.save_entry("CA1", "다시", "다시 쓴 글이다.", Mood.SAD, Status.UNCONFIRMED)
-    assert not await store.set_entry_status("CA1", Status.APPROVED)
-    assert await store.turns("CA1") == []
-    gone = EntryRecord("CA1", NUMBER, date(2026, 11, 21), None, None, None, Status.DISCARDED)
-    assert await store.entries() == [gone]
-    await store.call_ended("CA1", "completed")
-    assert await store.calls_without_entry() == []
-
-
-async def test_what_is_said_after_a_wish_to_forget_is_kept(store: Store) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    await store.add_said("CA1", 0, "비밀", 0, 1)
-    await store.save_entry("CA1", "비밀", "비밀이다.", Mood.SAD, Status.DRAFT)
-    await store.forget_so_far("CA1")
-    assert await store.said("CA1") == []
-    assert await store.entries() == []
-    await store.add_said("CA1", 1, "산책을 했어요", 2, 3)
-    assert await store.said("CA1") == ["산책을 했어요"]
-
-
-async def test_delete_removes_the_entry_and_what_was_said(store: Store) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    await store.add_said("CA1", 0, "오늘은", 0, 1)
-    await store.save_entry("CA1", "하루", "하루였다.", Mood.CALM, Status.APPROVED)
-    assert await store.delete("CA1")
-    assert not await store.delete("CA1")
-    assert not await store.delete("CA2")
-    assert await store.entries() == [] and await store.said("CA1") == []
-    assert not await store.save_entry("CA1", "늦음", "늦게 쓴 글이다.", Mood.SAD, Status.UNCONFIRMED)
-    await store.call_ended("CA1", "completed")
-    assert await store.calls_without_entry() == []
 
 
 # The end of a call

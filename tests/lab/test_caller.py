@@ -1,17 +1,33 @@
 """The caller plays a script frame by frame, and knows when the bot is done."""
 
+import audioop
 import json
+from math import log10
 
 import pytest
 
 from bot.lab import utterances
-from bot.lab.caller import SILENT_FRAME, Act, Caller, Ear, GaveUpWaiting, SaidFrame, TurnBegan, TurnEnded
+from bot.lab.caller import (
+    SILENT_FRAME,
+    Act,
+    Caller,
+    DisturbanceBegan,
+    DisturbanceEnded,
+    Ear,
+    GaveUpWaiting,
+    PauseBegan,
+    SaidFrame,
+    TurnBegan,
+    TurnEnded,
+)
 from bot.lab.level import is_audible
 from bot.lab.script import (
     BargeIn,
+    Burst,
     Drop,
     Gap,
     HangUp,
+    Murmur,
     Network,
     Noise,
     Press,
@@ -49,8 +65,10 @@ def silence_before(acts: list[Act], what: type) -> int:
 
 def test_saying_is_the_utterances_with_their_pauses() -> None:
     acts = play(Caller([Say(("jia-yes", 100, "jia-no"))], patience_ms=0))
-    assert acts[0] == TurnBegan("네 아니요")
+    assert acts[0] == TurnBegan("네 아니요", ("jia-yes", 100, "jia-no"))
     assert acts[-2:] == [TurnEnded(), HangUp()]
+    assert isinstance(acts[acts.index(PauseBegan()) - 1], SaidFrame)
+    assert acts[acts.index(PauseBegan()) + 1 :][:5] == [SaidFrame(SILENT_FRAME)] * 5
     sound = b"".join(act.mulaw or b"" for act in acts if isinstance(act, SaidFrame))
     known = utterances.load()
     assert sound == known["jia-yes"].mulaw() + SILENT_FRAME * 5 + known["jia-no"].mulaw()
@@ -94,6 +112,37 @@ def test_barging_in_waits_for_the_bot_to_speak() -> None:
     assert silence_before(play(caller, "..*..*****"), TurnBegan) == 7
 
 
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        (Murmur(("jia-yes", 40, "jia-right"), after_ms=60), "네 맞아요"),
+        (Burst("cough", ms=400, from_ms=500, snr_db=0, after_ms=60), "cough"),
+    ],
+)
+def test_a_disturbance_is_no_turn_and_is_over_before_the_bot_is_waited_for(step: Step, what: str) -> None:
+    caller = Caller([step, WaitForBot(quiet_ms=100), Press("1")], patience_ms=0)
+    caller.ear.heard = True
+    acts = play(caller, "..*..***" + "." * 200)
+    begins, ends = acts.index(DisturbanceBegan(what)), acts.index(DisturbanceEnded())
+    assert silence_before(acts, DisturbanceBegan) == 7
+    assert any(isinstance(act, SaidFrame) and act.voiced for act in acts[begins:ends])
+    assert not any(isinstance(act, TurnBegan | TurnEnded) for act in acts)
+    assert acts[ends + 1 :] == [SaidFrame(SILENT_FRAME)] * 5 + [Press("1"), HangUp()]
+
+
+def test_a_burst_is_so_much_of_a_noise_at_its_level() -> None:
+    acts = play(Caller([Burst("white", ms=200, snr_db=0, after_ms=0)], patience_ms=0))
+    frames = [act.mulaw for act in acts if isinstance(act, SaidFrame)]
+    assert len(frames) == 10
+    rms = audioop.rms(audioop.ulaw2lin(b"".join(frame or b"" for frame in frames), 2), 2)
+    assert 20 * log10(rms / 32768) == pytest.approx(utterances.LEVEL_DBFS, abs=1.5)
+
+
+def test_nobody_is_disturbed_when_the_bot_is_silent() -> None:
+    acts = play(Caller([Murmur(("jia-yes",), timeout_ms=100)], patience_ms=0))
+    assert acts == [SaidFrame(SILENT_FRAME)] * 5 + [GaveUpWaiting(), HangUp()]
+
+
 def test_noise_is_under_speech_and_silence_at_its_level() -> None:
     quiet = play(Caller([Noise("white", 10), Wait(200), Noise(None), Wait(20)], patience_ms=0))
     noisy = [act for act in quiet if isinstance(act, SaidFrame)]
@@ -131,6 +180,9 @@ def test_the_next_key_is_taken_only_when_it_is_next() -> None:
         ({"wait_ms": 500}, Wait(500)),
         ({"press": "#"}, Press("#")),
         ({"barge_in": ["jia-wait"], "after_ms": 5}, BargeIn(("jia-wait",), 5)),
+        ({"murmur": ["jia-yes"]}, Murmur(("jia-yes",))),
+        ({"murmur": ["jia-yes"], "after_ms": 5, "timeout_ms": 9}, Murmur(("jia-yes",), 5, 9)),
+        ({"burst": "cough", "ms": 300, "from_ms": 40, "snr_db": 0}, Burst("cough", 300, 40, 0)),
         ({"noise": "street", "snr_db": 5}, Noise("street", 5)),
         ({"noise": None}, Noise(None)),
         ({"network": {"loss": 0.01}}, Network(0.01)),
@@ -155,6 +207,8 @@ def test_steps(row: object, step: Step) -> None:
         {"hang_up": "slowly"},
         {"wait_ms": "1"},
         {"dance": 1},
+        {"murmur": "jia-yes"},
+        {"burst": "cough", "loud": 1},
     ],
 )
 def test_what_is_no_step_is_named(row: dict[str, object]) -> None:

@@ -88,3 +88,9 @@ def test_a_reply_is_dead_after_clear() -> None:
     [breach] = read(mark("1:0"), CLEAR, mark("1:1"))[1]
     assert "1:1" in breach
     assert read(mark("bye"), CLEAR, mark("bye"))[1] == [], "a name that tells no reply proves nothing"
+
+
+def test_an_aside_is_dead_after_clear_and_no_other_is() -> None:
+    assert read(mark("aside:0"), mark("aside:0:end"), CLEAR, mark("aside:1"), mark("aside:1:end"))[1] == []
+    [breach] = read(mark("aside:0"), CLEAR, mark("aside:0:end"))[1]
+    assert "aside:0:end" in breach

@@ -130,6 +130,18 @@ def test_silence_is_not_answered(library: Library) -> None:
     assert listen(library, bytes(32000 * 5)) == []
 
 
+@pytest.mark.parametrize("from_ms", [500, 3200, 5600, 7800])
+def test_a_cough_is_not_answered(library: Library, from_ms: int) -> None:
+    cough = recorded("noises/cough")[from_ms * 8 : (from_ms + 1300) * 8] * 2
+    assert listen(library, upsampled(quiet_around(cough, np.random.default_rng(from_ms)))) == []
+
+
+def test_a_cough_beside_words_leaves_them(library: Library) -> None:
+    cough = recorded("noises/cough")[500 * 8 : 1500 * 8]
+    samples = np.concatenate([np.zeros(2400), cough, np.zeros(2400), recorded("utterances/jia-lunch"), np.zeros(2400)])
+    assert text_of(listen(library, upsampled(samples))).endswith("김치찌개를 먹었어요")
+
+
 def test_steady_noise_has_no_words(library: Library) -> None:
     noise = np.random.default_rng(3).standard_normal(8000 * 5) * 400
     assert text_of(listen(library, upsampled(noise))) == ""

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from bot.lab import model_texts
-from bot.lab.openai import KEY, OpenAiLab, Profile, speech
+from bot.lab.openai import KEY, OpenAiLab, Profile
 from bot.lab.openai_behaviour import Faults
+from bot.lab.openai_voice import speech
 
 QUICK = Profile(first_token_ms=0, token_ms=0, first_byte_ms=0, speech_speed=1000)
 SPOKEN = {"model": "m", "voice": "coral", "input": "안녕하세요", "response_format": "pcm"}
@@ -84,7 +85,7 @@ async def test_a_chat_takes_up_the_last_words_streamed_and_whole() -> None:
     async with OpenAiLab(profile=QUICK) as lab, client(lab) as http:
         whole = (await http.post("/chat/completions", json=chat("앞의 말", "민수랑 국수를 먹었어요"))).json()
         text = whole["choices"][0]["message"]["content"]
-        assert text.startswith("민수랑 국수를 먹었다고 하시니")
+        assert text.startswith("민수랑 국수를 먹었군요, ")
         streamed = await http.post("/chat/completions", json=chat("민수랑 국수를 먹었어요", stream=True))
         events = [line.removeprefix("data: ") for line in streamed.text.split("\n\n") if line]
         assert events.pop() == "[DONE]"
@@ -93,6 +94,54 @@ async def test_a_chat_takes_up_the_last_words_streamed_and_whole() -> None:
         assert [chunk["finish_reason"] for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
         assert lab.report.breaches == []
         assert lab.report.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "clause"),
+    [
+        ("오늘 점심에는 민수랑 국수를 먹었어요", "민수랑 국수를 먹었군요"),
+        ("기뻤어요", "정말 기뻤군요"),
+        ("도서관에 가고 싶어요", "도서관에 가고 싶다고 하셨군요"),
+        ("그래서 그냥 집에 왔는데", "그냥 집에 왔는데"),
+        ("어제는 쉬었어요. 오늘은 일했어요", "오늘은 일했군요"),
+    ],
+)
+def test_a_reply_begins_with_a_short_clause_that_takes_up_the_last_words(said: str, clause: str) -> None:
+    first, comma, rest = model_texts.reply(said).partition(", ")
+    assert (first, comma) == (clause, ", ")
+    assert 6 <= len(rest.split(".")[0].split()) <= 8
+
+
+async def test_what_a_chat_cost_is_told_when_it_is_asked_for() -> None:
+    asked = chat("민수랑 국수를 먹었어요", stream=True, stream_options={"include_usage": True})
+    async with OpenAiLab(profile=QUICK) as lab, client(lab) as http:
+        streamed = await http.post("/chat/completions", json=asked)
+        *_, last, done = [line.removeprefix("data: ") for line in streamed.text.split("\n\n") if line]
+        words = len(model_texts.reply("민수랑 국수를 먹었어요").split())
+        usage = {"prompt_tokens": 3, "completion_tokens": words, "total_tokens": 3 + words}
+        assert (json.loads(last)["choices"], json.loads(last)["usage"], done) == ([], usage, "[DONE]")
+        whole = (await http.post("/chat/completions", json=chat("민수랑 국수를 먹었어요"))).json()
+        assert whole["usage"] == usage
+        await http.post("/chat/completions", json=chat("JSON: 밥", response_format={"type": "json_object"}))
+        assert [one.tokens for one in lab.report.chats[:2]] == [3 + words] * 2
+        assert lab.report.reply_tokens == 2 * (3 + words)
+        assert lab.report.cancelled_reply_tokens == 0
+        lab.faults.no_options = True
+        assert (await http.post("/chat/completions", json=asked)).status_code == 400
+
+
+async def test_a_chat_that_is_left_costs_what_it_had_answered() -> None:
+    async with OpenAiLab(profile=Profile(first_token_ms=0, token_ms=50)) as lab, client(lab) as http:
+        async with http.stream("POST", "/chat/completions", json=chat("국수를 먹었어요", stream=True)) as answer:
+            async for line in answer.aiter_lines():
+                if "먹었군요" in line:
+                    break
+        async with asyncio.timeout(5):
+            await lab.client_left.wait()
+        [left] = lab.report.replies
+        assert 2 <= left.completion_tokens < len(model_texts.reply("국수를 먹었어요").split())
+        assert not left.is_done
+        assert lab.report.cancelled_reply_tokens == lab.report.reply_tokens == left.tokens
 
 
 async def test_it_is_never_faster_than_its_profile() -> None:
@@ -121,6 +170,16 @@ async def test_speech_is_pcm_at_24_khz_or_wav() -> None:
             assert sound.readframes(10**9) == pcm
 
 
+async def test_speech_is_slower_and_faster_as_it_is_asked() -> None:
+    async with OpenAiLab(profile=QUICK) as lab, client(lab) as http:
+        lengths = [
+            len((await http.post("/audio/speech", json={**SPOKEN, "instructions": "천천히", "speed": speed})).content)
+            for speed in (0.7, 1, 1.5)
+        ]
+        assert lengths[0] > 1.2 * lengths[1] > 1.4 * lengths[2]
+        assert lab.report.breaches == []
+
+
 async def test_models_are_listed_and_a_wrong_key_is_refused() -> None:
     async with OpenAiLab() as lab, client(lab) as http, client(lab, "other") as stranger:
         assert (await http.get("/models")).json()["data"]
@@ -145,6 +204,9 @@ async def test_models_are_listed_and_a_wrong_key_is_refused() -> None:
         ("/audio/speech", {**SPOKEN, "input": ""}),
         ("/audio/speech", {**SPOKEN, "input": "가" * 4097}),
         ("/audio/speech", {**SPOKEN, "response_format": "mp3"}),
+        ("/audio/speech", {**SPOKEN, "speed": 4.5}),
+        ("/audio/speech", {**SPOKEN, "speed": "fast"}),
+        ("/audio/speech", {**SPOKEN, "instructions": 7}),
         ("/audio/speech", {"model": "m", "input": "네"}),
         ("/audio/song", SPOKEN),
     ],

@@ -79,6 +79,26 @@ def test_silence_at_the_end_is_not_speech_unheard() -> None:
     assert playback.audible_ms_left() == 40
 
 
+def test_sound_between_the_marks_of_an_aside_is_told_apart() -> None:
+    playback = Playback()
+    assert playback.mark("aside:0") == ("aside:0",), "nothing was being heard"
+    for item in (LOUD, "aside:0:end", LOUD, "1:0", "aside:1", LOUD, "aside:1:end"):
+        playback.mark(item) if isinstance(item, str) else playback.media(item)
+    ticks = [playback.tick() for _ in range(4)]
+    assert [tick.is_aside for tick in ticks] == [True, False, True, False]
+    assert [tick.echoed for tick in ticks] == [(), ("aside:0:end",), ("1:0", "aside:1"), ("aside:1:end",)]
+
+
+def test_clear_ends_an_aside() -> None:
+    playback = Playback()
+    playback.mark("aside:0")
+    playback.media(LOUD * 5)
+    assert playback.tick().is_aside
+    playback.clear()
+    playback.media(LOUD)
+    assert not playback.tick().is_aside
+
+
 @given(st.lists(st.binary(min_size=1, max_size=500) | st.text(max_size=2) | st.none(), max_size=30))
 def test_all_sound_is_heard_once_and_all_marks_come_back_in_order(items: list[bytes | str | None]) -> None:
     """None is a tick between two messages."""

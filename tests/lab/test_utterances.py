@@ -22,6 +22,17 @@ def test_there_are_enough_in_three_voices() -> None:
     assert {u.text for u in KNOWN.values()} >= COMMANDS
 
 
+def test_every_voice_has_beginnings_that_go_on_and_fillers_with_other_second_halves() -> None:
+    for caller in ("jia", "minho", "sunja"):
+        mine = {name.removeprefix(f"{caller}-") for name in KNOWN if name.startswith(f"{caller}-")}
+        begun = {name.removesuffix("-then") for name in mine if name.endswith("-then")}
+        assert begun <= mine
+        assert len(begun) + len(mine & {"um", "uh", "geu", "mwonya", "jeogi"}) >= 12
+        texts = {KNOWN[f"{caller}-{name}"].text for name in mine}
+        assert texts >= {"네", "음", "아", "응", "그렇죠", "맞아요"}
+        assert len([text for text in texts if text.startswith("아니 그게 아니고")]) == 1
+
+
 def test_the_index_and_the_files_agree() -> None:
     assert {path.stem for path in (FIXTURES / "utterances").glob("*.ulaw")} == set(KNOWN)
 

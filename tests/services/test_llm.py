@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
@@ -12,6 +12,7 @@ from bot.errors import ModelError
 from bot.lab.openai import OpenAiLab, Profile
 from bot.lab.openai_behaviour import Faults
 from bot.services.llm import ChatModel, Message
+from bot.services.token_usage import TOKENS_PER_LETTER, TokenUsage
 from bot.settings import OpenAiSettings
 
 QUICK = Profile(first_token_ms=0, token_ms=0)
@@ -63,14 +64,23 @@ def said(text: str | None, finish: str | None = None) -> dict[str, object]:
     return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]}
 
 
+COUNTED = {"choices": [], "usage": {"prompt_tokens": 70, "completion_tokens": 30, "total_tokens": 100}}
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():
+            await asyncio.sleep(0.005)
+
+
 async def all_of(model: ChatModel) -> list[str]:
-    return [delta async for delta in model.stream(CHAT)]
+    return [delta async for delta in model.stream(CHAT, TokenUsage().open())]
 
 
 async def test_words_come_as_they_are_made() -> None:
     async with talking(profile=Profile(first_token_ms=20, token_ms=10)) as (lab, model):
         deltas = await all_of(model)
-        assert "".join(deltas).startswith("점심에는 민수랑 김치찌개를 먹었다고 하시니")
+        assert "김치찌개를" in "".join(deltas)
         assert len(deltas) == len("".join(deltas).split())
         assert lab.report.breaches == []
 
@@ -124,7 +134,7 @@ async def test_leaving_the_stream_ends_the_request(leave: str) -> None:
     async with talking(profile=Profile(first_token_ms=0, token_ms=1000)) as (lab, model):
 
         async def listen() -> None:
-            async with aclosing(model.stream(CHAT)) as deltas:
+            async with aclosing(model.stream(CHAT, TokenUsage().open())) as deltas:
                 async for _ in deltas:
                     if leave == "close":
                         return
@@ -140,6 +150,45 @@ async def test_leaving_the_stream_ends_the_request(leave: str) -> None:
         assert listener.cancelled() == (leave == "cancel")
         await asyncio.wait_for(lab.client_left.wait(), 5)
         assert lab.report.cancelled == 1
+
+
+@pytest.mark.parametrize("first_token_ms", [0, 5000])
+async def test_a_request_after_a_dropped_one_finds_an_open_connection(first_token_ms: float) -> None:
+    async with talking(profile=Profile(first_token_ms=first_token_ms, token_ms=1000)) as (lab, model):
+        model._first_token_s = 10
+
+        async def leave_after_first() -> None:
+            async with aclosing(model.stream(CHAT, TokenUsage().open())) as deltas:
+                await anext(deltas)
+
+        await model.warm()
+        for turn in range(1, 4):
+            dropped = asyncio.create_task(leave_after_first())
+            if first_token_ms:
+                await until(lambda: lab.report.requests[-1].startswith("POST"))
+                dropped.cancel()
+            await asyncio.wait([dropped])
+            await model.warm()
+            await until(lambda turn=turn: lab.report.cancelled == turn)
+            assert lab.report.connections == turn + 1, "the dropped one is gone, the next is open"
+        lab.profile = QUICK
+        await all_of(model)
+        assert lab.report.connections == 4
+        assert lab.report.breaches == []
+
+
+async def test_while_a_request_is_under_way_the_next_one_s_connection_is_opened() -> None:
+    async with talking(profile=Profile(first_token_ms=0, token_ms=1000)) as (lab, model):
+        async with aclosing(model.stream(CHAT, TokenUsage().open())) as deltas:
+            await anext(deltas)
+            for _ in range(3):
+                await model.warm()
+            assert lab.report.connections == 2
+        lab.profile = QUICK
+        await all_of(model)
+        await model.warm()
+        assert lab.report.connections == 2
+        assert lab.report.requests.count("GET /v1/models") == 1
 
 
 async def test_one_connection_serves_many_turns() -> None:
@@ -168,6 +217,65 @@ async def test_options_that_a_server_does_not_know_are_left_out_from_then_on() -
 async def test_odd_streams_are_understood(chunks: tuple[object, ...], given: str) -> None:
     async with raw_server(sse(*chunks)) as model:
         assert "".join(await all_of(model)) == given
+
+
+LETTERS_SENT = sum(len(message["content"]) for message in CHAT)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "tokens"),
+    [
+        ((said("네, "), said("네."), said("", "stop"), COUNTED, "[DONE]"), (70, 30)),
+        ((said("네, "), said("네."), {**COUNTED, **said("", "stop")}, "[DONE]"), (70, 30)),
+        ((said("네, "), said("네."), said("", "stop"), "[DONE]"), (round(LETTERS_SENT * TOKENS_PER_LETTER), 2)),
+        ((said("네."), said("", "stop"), {"choices": [], "usage": {"prompt_tokens": "7"}}, "[DONE]"), (None, 1)),
+        ((said("<think>음"), said("…</think>"), said("네."), said("", "stop")), (None, 3)),
+    ],
+)
+async def test_the_tokens_of_a_reply_go_on_its_bill(chunks: tuple[object, ...], tokens: tuple[int | None, int]) -> None:
+    usage = TokenUsage()
+    bill = usage.open()
+    async with raw_server(sse(*chunks)) as model:
+        assert [delta async for delta in model.stream(CHAT, bill)]
+    bill.close()
+    prompt, completion = tokens
+    assert usage.dropped.completion == completion
+    assert usage.dropped.prompt == (prompt if prompt is not None else usage.estimate(LETTERS_SENT))
+
+
+@pytest.mark.parametrize(
+    ("faults", "requests"), [(Faults(chat_status=429), 0), (Faults(never_first_token=True), 1), (Faults(), 1)]
+)
+async def test_what_was_refused_costs_nothing_and_what_was_left_costs(faults: Faults, requests: int) -> None:
+    usage = TokenUsage()
+    bill = usage.open()
+    async with talking(faults) as (_, model):
+        with suppress(ModelError):
+            async with aclosing(model.stream(CHAT, bill)) as deltas:
+                await anext(deltas)
+    bill.close()
+    assert usage.dropped.requests == requests
+    assert (usage.dropped.prompt > 0) == bool(requests)
+
+
+async def test_the_server_is_asked_to_count() -> None:
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        asked.append(await reader.readexactly(length))
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        model = ChatModel(OpenAiSettings(base_url=f"http://127.0.0.1:{port}/v1", model="m"))
+        with pytest.raises(ModelError, match="HTTP 400"):
+            await all_of(model)
+        await model.close()
+    assert [json.loads(body).get("stream_options") for body in asked] == [{"include_usage": True}, None]
 
 
 @pytest.mark.parametrize(

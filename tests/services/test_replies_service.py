@@ -1,7 +1,7 @@
 """What the bot answers, with a model that works, fails, babbles, or is not there."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import cast
 
@@ -14,7 +14,8 @@ from bot.errors import ModelError
 from bot.lab.openai import OpenAiLab, Profile
 from bot.lab.openai_behaviour import Faults
 from bot.services.llm import ChatModel, Message
-from bot.services.replies import CONTEXT_LETTERS, EXCHANGES, LETTERS, Replies, Trace, messages
+from bot.services.replies import CONTEXT_LETTERS, EXCHANGES, LETTERS, Replies, messages
+from bot.services.token_usage import Bill
 from bot.settings import OpenAiSettings
 
 PROMPT = "다정하게 대답해 주세요."
@@ -36,49 +37,107 @@ class Scripted:
         self.asked: list[Sequence[Message]] = []
         self.closed = 0
 
-    async def stream(self, chat: Sequence[Message]) -> AsyncGenerator[str]:
+    async def stream(self, chat: Sequence[Message], bill: Bill) -> AsyncGenerator[str]:
         self.asked.append(chat)
+        bill.sent(100)
         try:
             for delta in self.deltas:
                 await asyncio.sleep(0)
+                bill.delta()
                 yield delta
+            bill.counted(60, len(self.deltas))
             if self.fails:
                 raise ModelError("scripted")
         finally:
             self.closed += 1
 
 
-async def answered(model: Scripted | ChatModel | None, trace: Trace | None = None) -> list[str]:
+async def answered(model: Scripted | ChatModel | None, on_first_token: Callable[[], None] | None = None) -> list[str]:
     replies = Replies(cast("ChatModel | None", model), Builtin(), PROMPT)
-    return [sentence async for sentence in replies.sentences(HISTORY, trace)]
+    return [piece async for piece in replies.begin(HISTORY, on_first_token).pieces()]
 
 
 async def test_without_a_model_it_is_the_built_in_reply() -> None:
-    trace = Trace()
-    assert await answered(None, trace) == BUILTIN
-    assert trace.source == "built-in"
+    assert await answered(None) == BUILTIN
 
 
 async def test_the_model_s_sentences_come_one_by_one() -> None:
-    model, trace = Scripted("민수 씨와 ", "드셨군요", ". 맛", "있으셨", "겠어요!"), Trace()
-    assert await answered(model, trace) == ["민수 씨와 드셨군요.", "맛있으셨겠어요!"]
-    assert trace.source == "model"
-    assert trace.first_text_ms is not None
+    model = Scripted("민수 씨와 ", "드셨군요", ". 맛", "있으셨", "겠어요!")
+    assert await answered(model) == ["민수 씨와 드셨군요.", "맛있으셨겠어요!"]
     assert model.closed == 1
     assert model.asked == [[{"role": "system", "content": PROMPT}, {"role": "user", "content": HISTORY[1].text}]]
 
 
+async def test_the_first_clause_comes_while_the_rest_is_being_written() -> None:
+    model = Scripted("민수 씨와 ", "드셨군요,", " 참 맛있는 ", "점심이었네요. ", "무엇이 가장 맛있었어요?")
+    replies = Replies(cast(ChatModel, model), Builtin(), PROMPT)
+    answer = replies.begin(HISTORY)
+    async with aclosing(answer.pieces()) as pieces:
+        assert await anext(pieces) == "민수 씨와 드셨군요,"
+        assert [piece async for piece in pieces] == ["참 맛있는 점심이었네요.", "무엇이 가장 맛있었어요?"]
+
+
+async def test_a_sentence_in_pieces_counts_once() -> None:
+    model = Scripted(*["민수 씨와 드셨군요, 참 맛있는 점심이었네요. "] * 3)
+    assert len(await answered(model)) == 3
+
+
+@pytest.mark.parametrize("model", [None, Scripted("드", "셨군요. ", "네."), Scripted(fails=True)])
+async def test_the_first_token_is_told_once_and_before_the_first_piece(model: Scripted | None) -> None:
+    told: list[str] = []
+    answer = Replies(cast("ChatModel | None", model), Builtin(), PROMPT).begin(HISTORY, lambda: told.append("token"))
+    assert told == []
+    async for piece in answer.pieces():
+        told.append(piece)
+    assert told[0] == "token"
+    assert told.count("token") == 1
+    assert len(told) == 3
+
+
+async def test_nothing_is_asked_for_before_the_pieces_are() -> None:
+    model = Scripted("네.")
+    replies = Replies(cast(ChatModel, model), Builtin(), PROMPT)
+    await replies.begin(HISTORY).pieces().aclose()
+    assert model.asked == []
+    assert replies.usage.dropped.requests == 0
+
+
+@pytest.mark.parametrize("kept_at", ["the beginning", "the middle", "the end"])
+async def test_the_tokens_of_a_reply_that_is_heard_are_kept(kept_at: str) -> None:
+    replies = Replies(cast(ChatModel, Scripted("하나예요. ", "둘이에요.")), Builtin(), PROMPT)
+    answer = replies.begin(HISTORY)
+    if kept_at == "the beginning":
+        answer.kept()
+    async for _ in answer.pieces():
+        if kept_at == "the middle":
+            answer.kept()
+    answer.kept()
+    assert (replies.usage.kept.requests, replies.usage.kept.total) == (1, 62)
+    assert replies.usage.dropped.total == 0
+
+
+async def test_the_tokens_of_a_reply_that_nobody_hears_are_dropped() -> None:
+    replies = Replies(cast(ChatModel, Scripted("하나예요. ", "둘", "이에요.")), Builtin(), PROMPT)
+    async with aclosing(replies.begin(HISTORY).pieces()) as pieces:
+        await anext(pieces)
+        assert replies.usage.dropped.requests == 0, "it is not over"
+    assert (replies.usage.dropped.requests, replies.usage.dropped.completion) == (1, 1)
+    assert replies.usage.dropped.prompt == replies.usage.estimate(100) > 0
+    assert replies.usage.kept.total == 0
+
+
 @pytest.mark.parametrize("deltas", [(), ("민수 씨와 ",), ("민수 씨와 드", "셨군")])
-async def test_a_failure_before_the_first_sentence_is_whole_gives_the_built_in_reply(deltas: tuple[str, ...]) -> None:
-    trace = Trace()
-    assert await answered(Scripted(*deltas, fails=True), trace) == BUILTIN
-    assert trace.source == "built-in"
+async def test_a_failure_before_the_first_piece_is_whole_gives_the_built_in_reply(deltas: tuple[str, ...]) -> None:
+    assert await answered(Scripted(*deltas, fails=True)) == BUILTIN
+
+
+async def test_a_cut_behind_the_first_clause_ends_as_the_built_in_reply_does() -> None:
+    model = Scripted("민수 씨와 드셨군요, ", "참 맛있", fails=True)
+    assert await answered(model) == ["민수 씨와 드셨군요,", BUILTIN[-1]]
 
 
 async def test_a_cut_after_a_sentence_just_ends_there() -> None:
-    trace = Trace()
-    assert await answered(Scripted("드셨군요. 맛있으셨", "겠어", fails=True), trace) == ["드셨군요."]
-    assert trace.source == "model"
+    assert await answered(Scripted("드셨군요. 맛있으셨", "겠어", fails=True)) == ["드셨군요."]
 
 
 @pytest.mark.parametrize("deltas", [(), ("   ",), ("😀",), ("```", "\n")])
@@ -114,7 +173,7 @@ async def test_a_failing_model_rests_and_is_tried_again() -> None:
     replies = Replies(cast(ChatModel, model), Builtin(), PROMPT, clock=lambda: now)
 
     async def turn() -> list[str]:
-        return [sentence async for sentence in replies.sentences(HISTORY)]
+        return [piece async for piece in replies.begin(HISTORY).pieces()]
 
     for _ in range(4):
         assert await turn() == BUILTIN
@@ -127,13 +186,13 @@ async def test_stopping_in_the_middle_closes_the_model_s_stream_and_is_no_failur
     model = Scripted("하나예요. ", "둘이에요. ", "셋")
     replies = Replies(cast(ChatModel, model), Builtin(), PROMPT)
     for turn in range(1, 5):
-        async with aclosing(replies.sentences(HISTORY)) as sentences:
-            assert await anext(sentences) == "하나예요."
+        async with aclosing(replies.begin(HISTORY).pieces()) as pieces:
+            assert await anext(pieces) == "하나예요."
         assert (len(model.asked), model.closed) == (turn, turn)
 
 
 @pytest.mark.parametrize(
-    "faults", [Faults(chat_status=429), Faults(never_first_token=True), Faults(cut_after_tokens=2)]
+    "faults", [Faults(chat_status=429), Faults(never_first_token=True), Faults(cut_after_tokens=1)]
 )
 async def test_over_the_wire_a_failing_model_is_replaced_within_the_turn(faults: Faults) -> None:
     async with OpenAiLab(profile=Profile(first_token_ms=0, token_ms=1), faults=faults) as lab:
@@ -141,11 +200,29 @@ async def test_over_the_wire_a_failing_model_is_replaced_within_the_turn(faults:
         model = ChatModel(settings, first_token_s=0.3)
         assert await answered(model) == BUILTIN
         lab.faults.chat_status, lab.faults.never_first_token, lab.faults.cut_after_tokens = None, False, None
-        trace = Trace()
-        given = await answered(model, trace)
-        assert given[0].startswith("점심에는 민수랑 김치찌개를")
-        assert trace.source == "model"
+        given = await answered(model)
+        assert "김치찌개를" in " ".join(given)
+        assert given != BUILTIN
         await model.close()
+
+
+async def test_over_the_wire_the_tokens_are_the_server_s_own_count() -> None:
+    async with OpenAiLab(profile=Profile(first_token_ms=0, token_ms=0)) as lab:
+        model = ChatModel(OpenAiSettings(api_key=lab.key, base_url=lab.url, model="lab"))
+        replies = Replies(model, Builtin(), PROMPT)
+        heard = replies.begin(HISTORY)
+        heard.kept()
+        assert [piece async for piece in heard.pieces()]
+        async with aclosing(replies.begin(HISTORY).pieces()) as pieces:
+            await anext(pieces)
+        kept, dropped = lab.report.replies
+        assert (replies.usage.kept.prompt, replies.usage.kept.completion) == (
+            kept.prompt_tokens,
+            kept.completion_tokens,
+        )
+        assert replies.usage.dropped.prompt == dropped.prompt_tokens
+        assert 0 < replies.usage.dropped.completion < kept.completion_tokens
+        await replies.close()
 
 
 exchanges = st.builds(Exchange, st.sampled_from(["caller", "bot"]), st.text("가나다 ", min_size=1, max_size=400))

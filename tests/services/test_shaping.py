@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pesq import pesq
 
-from bot.services.shaping import FADE_MS, LEAD_MS, PEAK_DBFS, TAIL_MS, Shaper, levelled
+from bot.audio import mulaw
+from bot.audio.resample import TelephoneEncoder
+from bot.services import espeak
+from bot.services.shaping import CEILING_DBFS, FADE_MS, LEAD_MS, PEAK_DBFS, TAIL_MS, Louder, Shaper, levelled, louder
 
 RATE_HZ = 24_000
 
@@ -65,3 +69,63 @@ def test_the_peak_has_its_limit() -> None:
     sound[100] = 20_000
     peak = np.abs(np.frombuffer(levelled(sound.tobytes()), "<i2").astype(float)).max()
     assert 20 * np.log10(peak / 32768) == pytest.approx(PEAK_DBFS, abs=0.1)
+
+
+def heard(frames: bytes) -> np.ndarray:
+    return np.frombuffer(mulaw.decode(frames), "<i2").astype(float)
+
+
+def active_dbfs(frames: bytes) -> float:
+    """The level of the frames that are not a pause: within 30 dB of the loudest."""
+    power = (heard(frames).reshape(-1, 160) ** 2).mean(axis=1)
+    return float(10 * np.log10(power[power > power.max() / 1000].mean() / 32768**2))
+
+
+@pytest.fixture(scope="module")
+def sentence() -> bytes:
+    pcm, rate_hz = espeak.synthesize("오늘은 손자와 함께 가까운 공원에 다녀오셨군요.", variant="f3")
+    encoder = TelephoneEncoder(rate_hz)
+    return encoder.push(levelled(pcm)) + encoder.flush()
+
+
+@pytest.mark.parametrize(("gain_db", "rise_db"), [(6.0, 5.0), (10.0, 7.0)])
+def test_louder_speech_is_louder_and_still_itself(sentence: bytes, gain_db: float, rise_db: float) -> None:
+    loud = louder(sentence, gain_db)
+    assert len(loud) == len(sentence)
+    assert rise_db < active_dbfs(loud) - active_dbfs(sentence) <= gain_db + 0.1
+    assert pesq(8000, heard(sentence).astype("<i2"), heard(loud).astype("<i2"), "nb") > 4.3
+
+
+def test_no_gain_changes_nothing_and_holds_nothing_back(sentence: bytes) -> None:
+    assert louder(sentence, 0.0) == sentence
+    assert Louder(0.0).push(sentence[:160]) == sentence[:160]
+
+
+def test_a_gain_holds_one_frame_back(sentence: bytes) -> None:
+    loud = Louder(6.0)
+    assert loud.push(sentence[:160]) == b""
+    assert len(loud.push(sentence[160:480])) == 320
+    assert len(loud.finish()) == 160
+    assert loud.finish() == b""
+    assert louder(b"", 6.0) == b""
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 20), max_size=30))
+def test_louder_is_the_same_however_it_is_cut(sentence: bytes, sizes: list[int]) -> None:
+    loud, out, at = Louder(10.0), b"", 0
+    for size in sizes:
+        out += loud.push(sentence[at : at + size * 160])
+        at += size * 160
+    out += loud.push(sentence[at:])
+    assert out + loud.finish() == louder(sentence, 10.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(min_size=1, max_size=4).map(lambda codes: codes * 320), st.floats(0.5, 40))
+def test_no_peak_wraps_around_or_comes_to_full_scale(codes: bytes, gain_db: float) -> None:
+    """Any loudness, changing in the middle of a frame."""
+    frames = codes[: len(codes) // 160 * 160] + bytes([0xFF]) * 160 + bytes([0x80]) * 160
+    before, after = heard(frames), heard(louder(frames, gain_db))
+    assert (np.sign(before) * np.sign(after) >= 0).all()
+    assert np.abs(after).max() <= 32768 * 10 ** (CEILING_DBFS / 20) * 1.02, "a step of µ-law above the ceiling"

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from bot.audio import mulaw
 from bot.audio.resample import Resampler
-from bot.conversation.events import Event, Final, Interim, SttLoss, SttLost, SttReady
+from bot.conversation.events import Event, Final, Interim, SttLoss, SttLost, SttPace, SttReady
 from bot.errors import RecogniserError, RecogniserFull
 from bot.lab.matching import FIXTURES
 from bot.lab.rtzr import RtzrLab
@@ -110,7 +110,6 @@ async def test_six_utterances_share_one_socket(
     stats = listener.stream.stats
     assert (stats.sockets, stats.utterances, stats.reused, stats.eos, stats.finals) == (1, 6, 5, 1, 6)
     assert stats.saved_ms == pytest.approx(stats.connect_ms * 5)
-    assert len(stats.answers_ms) == 6
     assert [record.message for record in caplog.records] == [f"recogniser: {stats.line()}"]
     assert "5 of 6 utterances reused it" in stats.line()
 
@@ -320,6 +319,104 @@ async def test_the_journal_holds_text_messages_only_and_the_log_nothing_said(
     for secret in (*lab.tokens, lab.client_secret):
         assert secret not in caplog.text + journal
     assert not any(word in caplog.text for word in TEXTS["jia-rain"].split())
+
+
+# ── how long a final takes ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def paced_call(listener: Listener, names: list[str]) -> None:
+    """A call whose socket is open before anything is said."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(listener.stream.run())
+        await listener.until(lambda: listener.events)
+        await listener.talk(names)
+
+
+async def test_the_pace_is_told_before_the_final_that_made_it_known_and_to_the_next_call_at_once(
+    lab: RtzrLab, recogniser: Recogniser
+) -> None:
+    lab.profile.final_ms = 120
+    first, second = Listener(recogniser), Listener(recogniser)
+    await paced_call(first, SHORT)
+    told = [event for event in first.events if isinstance(event, SttPace | Final)]
+    assert [type(event) for event in told[:6]] == [Final] * 4 + [SttPace, Final]
+    pace = recogniser.pace.p95_ms
+    assert pace is not None
+    assert pace >= 115
+    await paced_call(second, [])
+    assert second.events == [SttReady(), SttPace(pace)]
+
+
+async def test_a_pace_that_changes_is_told_again(lab: RtzrLab, recogniser: Recogniser) -> None:
+    for _ in range(20):
+        recogniser.pace.add(20)
+    lab.profile.final_ms = 200
+    listener = Listener(recogniser)
+    await paced_call(listener, SHORT[:2])
+    paces = [event.final_p95_ms for event in listener.events if isinstance(event, SttPace)]
+    assert paces[0] == 20
+    assert paces == sorted(set(paces))
+    assert paces[-1] >= 22
+
+
+async def test_what_was_said_before_the_socket_was_open_tells_nothing_of_the_pace(
+    lab: RtzrLab, recogniser: Recogniser
+) -> None:
+    listener = Listener(recogniser)
+    for name in SHORT:
+        listener.say(name)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(listener.stream.run())
+        await listener.until(lambda: len(listener.finals) == 6)
+        listener.stream.end()
+    assert recogniser.pace.p95_ms is None
+
+
+async def test_a_final_behind_a_reconnect_tells_nothing_of_the_pace(lab: RtzrLab, recogniser: Recogniser) -> None:
+    for _ in range(5):
+        recogniser.pace.add(20)
+    lab.faults.lost_finals = 1
+    lab.profile.final_ms = 500
+    listener = Listener(recogniser)
+    await paced_call(listener, ["jia-rain"])
+    assert listener.finals == [TEXTS["jia-rain"]]
+    assert lab.report.sockets == 2
+    assert recogniser.pace.p95_ms == 20
+
+
+async def test_a_final_that_nobody_asked_for_tells_nothing_of_the_pace(lab: RtzrLab, recogniser: Recogniser) -> None:
+    for _ in range(5):
+        recogniser.pace.add(20)
+    lab.profile.final_ms = 300
+    listener = Listener(recogniser)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(listener.stream.run())
+        await listener.until(lambda: listener.events)
+        listener.stream.push(spoken("jia-rain", trail_ms=2000))
+        listener.stream.finalize()  # too late: the recogniser has ended the utterance by itself
+        await listener.until(lambda: listener.finals)
+        listener.stream.end()
+    assert listener.finals == [TEXTS["jia-rain"]]
+    assert recogniser.pace.p95_ms == 20
+
+
+async def test_a_stop_that_is_taken_back_and_comes_again_asks_twice_and_is_told_once(
+    lab: RtzrLab, recogniser: Recogniser
+) -> None:
+    listener = Listener(recogniser)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(listener.stream.run())
+        await listener.until(lambda: listener.events)
+        listener.say("jia-rain")
+        listener.stream.push(bytes(5 * FRAME))
+        listener.stream.finalize()
+        await listener.until(lambda: listener.finals)
+        listener.say("minho-cat")
+        await listener.until(lambda: len(listener.finals) == 2)
+        listener.stream.end()
+    assert listener.finals == [TEXTS["jia-rain"], TEXTS["minho-cat"]]
+    assert lab.report.finalizes == 3
+    assert not lab.breaches
 
 
 # ── the token ──────────────────────────────────────────────────────────────────────────────────────────────────────

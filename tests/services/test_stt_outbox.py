@@ -38,7 +38,7 @@ def test_a_new_connection_begins_behind_the_last_final() -> None:
     outbox.mark()
     outbox.push(b"ccdd")
     everything(outbox)
-    outbox.settled(end_ms=2)
+    outbox.settled(0, end_ms=2)
     outbox.push(b"ee")
     outbox.rewind()
     assert joined(everything(outbox)) == b"ccddee"
@@ -48,11 +48,11 @@ def test_the_recognisers_times_count_from_the_connections_first_audio() -> None:
     outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
     outbox.push(b"aabb")
     everything(outbox)
-    outbox.settled(end_ms=1)
+    outbox.settled(0, end_ms=1)
     outbox.rewind()
     outbox.push(b"cc")
     everything(outbox)
-    outbox.settled(end_ms=1)  # of the second connection, which began with bb
+    outbox.settled(0, end_ms=1)  # of the second connection, which began with bb
     outbox.rewind()
     assert joined(everything(outbox)) == b"cc"
 
@@ -72,16 +72,53 @@ def test_a_final_without_a_length_settles_what_was_marked() -> None:
     outbox.mark()
     outbox.push(b"bb")
     everything(outbox)
-    outbox.settled(None)
+    outbox.settled(0, None)
     outbox.rewind()
     assert joined(everything(outbox)) == b"bb"
+
+
+def test_a_final_without_a_length_settles_no_more_than_the_utterance_it_began_in() -> None:
+    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    for part in (b"aa", b"bbbb", b"cc"):
+        outbox.push(part)
+        outbox.mark()
+    everything(outbox)
+    outbox.settled(1, None)  # the second began at 1 ms, and the third has no final yet
+    outbox.rewind()
+    assert everything(outbox) == [b"cc", FINALIZE]
+
+
+def test_a_mark_with_nothing_to_say_behind_its_final_is_harmless() -> None:
+    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox.push(b"aa")
+    outbox.mark()
+    outbox.mark()
+    outbox.push(b"bb")
+    outbox.mark()
+    assert everything(outbox) == [b"aa", FINALIZE, FINALIZE, b"bb", FINALIZE]
+    outbox.settled(0, end_ms=1)
+    outbox.rewind()
+    assert everything(outbox) == [b"bb", FINALIZE]
+
+
+def test_what_a_connection_was_sent_counts_from_its_own_first_audio() -> None:
+    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox.push(b"aabb")
+    everything(outbox)
+    assert outbox.sent_ms == 2
+    outbox.settled(0, end_ms=1)
+    outbox.rewind()
+    assert outbox.sent_ms == 0
+    outbox.push(b"cc")
+    everything(outbox)
+    assert outbox.sent_ms == 2
 
 
 def test_a_final_cannot_settle_what_was_not_sent() -> None:
     outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
     outbox.push(b"aabb")
     outbox.take(2)
-    outbox.settled(end_ms=999)
+    outbox.settled(0, end_ms=999)
     outbox.rewind()
     assert joined(everything(outbox)) == b"bb"
 
@@ -100,7 +137,7 @@ def test_a_drop_moves_the_recognisers_clock() -> None:
     for index in range(12):
         outbox.push(bytes([index, index]))
     rest = joined(everything(outbox))  # all that the connection was ever sent
-    outbox.settled(end_ms=1)
+    outbox.settled(0, end_ms=1)
     outbox.rewind()
     assert joined(everything(outbox)) == rest[2:]
 
@@ -140,7 +177,7 @@ def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(st
             item = outbox.take(2 * amount + 2)
             sent += item if isinstance(item, bytes) else b""
         elif what == "final":
-            outbox.settled(end_ms=amount)
+            outbox.settled(0, end_ms=amount)
             settled = max(settled, min(sent_from + amount, sent_from + len(sent) // 2))
         else:
             outbox.rewind()

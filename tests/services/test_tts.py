@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from bot.audio import mulaw
+from bot.conversation.commands import Manner
 from bot.errors import VoiceError
 from bot.lab.openai import OpenAiLab, Profile, speech
 from bot.lab.openai_behaviour import Faults
-from bot.services import espeak
-from bot.services.tts import EspeakVoice, OpenAiVoice, Voice
+from bot.services import espeak, tts
+from bot.services.engines import EspeakVoice, OpenAiVoice
+from bot.services.tts import OWN, Voice
 from bot.settings import OpenAiSettings
 
 SENTENCE = "오늘은 손자와 함께 가까운 공원에 다녀오셨군요."
@@ -27,8 +29,8 @@ def engine_of(lab: OpenAiLab) -> OpenAiVoice:
     return OpenAiVoice(settings_of(lab), first_byte_s=1.0, stall_s=0.3)
 
 
-async def spoken(voice: Voice, sentence: str = SENTENCE) -> bytes:
-    frames = [part async for part in voice.frames(sentence)]
+async def spoken(voice: Voice, sentence: str = SENTENCE, manner: Manner = OWN) -> bytes:
+    frames = [part async for part in voice.frames(sentence, manner)]
     assert all(part and len(part) % 160 == 0 for part in frames)
     return b"".join(frames)
 
@@ -117,7 +119,7 @@ async def test_a_voice_that_breaks_in_the_middle_is_continued_near_the_word_it_r
 
 
 class Scripted:
-    """An engine of 24 kHz that gives so many seconds of tone and then fails, or not."""
+    """An engine of 24 kHz that gives so many seconds of tone, at its own pace, and then fails, or not."""
 
     rate_hz = 24_000
 
@@ -125,9 +127,9 @@ class Scripted:
         self.seconds, self.fails, self.asked = seconds, fails, 0
         self.closed = 0
 
-    async def stream(self, text: str) -> AsyncGenerator[bytes]:
+    async def stream(self, text: str, pace: float) -> AsyncGenerator[bytes]:
         self.asked += 1
-        at = np.arange(int(self.rate_hz * self.seconds))
+        at = np.arange(int(self.rate_hz * self.seconds / pace))
         try:
             for piece in np.array_split((6000 * np.sin(at * 0.1)).astype("<i2"), 20):
                 await asyncio.sleep(0)
@@ -144,9 +146,9 @@ async def test_the_word_that_was_cut_is_where_it_goes_on() -> None:
     heard = []
 
     class Listening(EspeakVoice):
-        async def stream(self, text: str) -> AsyncGenerator[bytes]:
+        async def stream(self, text: str, pace: float = 1.0) -> AsyncGenerator[bytes]:
             heard.append(text)
-            async for piece in super().stream(text):
+            async for piece in super().stream(text, pace):
                 yield piece
 
     await spoken(Voice(Scripted(reached_ms / 1000, fails=True), fallback=Listening()))
@@ -227,3 +229,117 @@ async def test_what_has_no_sound_gives_no_frames() -> None:
 
 async def test_an_engine_without_sound_is_replaced() -> None:
     assert alike(await spoken(Voice(Scripted(0, fails=False))), await spoken(Voice()))
+
+
+# ── slower, louder, at once ────────────────────────────────────────────────────────────────────────────────────────
+
+SLOWER = Manner(pace=0.8)
+LOUDER = Manner(gain_db=6.0)
+
+
+@pytest.mark.parametrize("pace", [0.8, 0.7])
+@pytest.mark.parametrize("has_engine", [True, False])
+async def test_slower_takes_longer_as_asked(has_engine: bool, pace: float) -> None:
+    async with OpenAiLab(profile=QUICK) as lab:
+        voice = Voice(engine_of(lab) if has_engine else None)
+        own, slower = await spoken(voice), await spoken(voice, manner=Manner(pace=pace))
+        await voice.close()
+        assert lab.report.breaches == []
+    assert ms(slower) / ms(own) == pytest.approx(1 / pace, rel=0.12)
+
+
+async def test_louder_is_louder_whether_made_or_from_memory() -> None:
+    voice = Voice()
+    own = await spoken(voice)
+    made = await spoken(voice, manner=LOUDER)
+    assert loudness_dbfs(made) - loudness_dbfs(own) == pytest.approx(6, abs=0.5)
+    await voice.prepare([SENTENCE])
+    kept = await spoken(voice, manner=LOUDER)
+    assert loudness_dbfs(kept) - loudness_dbfs(await spoken(voice)) == pytest.approx(6, abs=0.5)
+    assert voice.cached(SENTENCE, LOUDER) == kept
+
+
+async def test_a_fixed_line_is_made_once_for_each_pace() -> None:
+    engine = Scripted(1, fails=False)
+    voice = Voice(engine)
+    await voice.prepare([SENTENCE])
+    slow = await spoken(voice, manner=SLOWER)
+    assert ms(slow) == pytest.approx(1250, abs=150)
+    assert await spoken(voice, manner=SLOWER) == slow
+    assert await spoken(voice, manner=Manner(0.8, 6.0)) != slow
+    assert engine.asked == 2
+    await spoken(voice, manner=Manner(0.7))
+    assert engine.asked == 3
+    assert ms(await spoken(voice)) == pytest.approx(1000, abs=150)
+    assert engine.asked == 3
+    for _ in range(2):
+        await spoken(voice, "정해지지 않은 말이에요.", SLOWER)
+    assert engine.asked == 5, "what is no fixed line is not kept"
+
+
+async def test_a_slower_line_that_was_left_or_broke_is_not_kept() -> None:
+    engine = Scripted(1, fails=False)
+    voice = Voice(engine)
+    await voice.prepare([SENTENCE])
+    async with aclosing(voice.frames(SENTENCE, SLOWER)) as frames:
+        await anext(frames)
+    engine.fails = True
+    await spoken(voice, manner=SLOWER)
+    engine.fails = False
+    assert ms(await spoken(voice, manner=SLOWER)) == pytest.approx(1250, abs=150)
+    assert engine.asked == 4
+
+
+async def test_lines_at_other_paces_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tts, "PACED_LINES", 2)
+    engine = Scripted(0.1, fails=False)
+    voice = Voice(engine)
+    lines = ["하나요.", "둘이요.", "셋이요."]
+    await voice.prepare(lines)
+    for line in lines:
+        await spoken(voice, line, SLOWER)
+    await spoken(voice, lines[2], SLOWER)
+    assert engine.asked == 6
+    await spoken(voice, lines[0], SLOWER)
+    assert engine.asked == 7
+
+
+async def test_a_line_in_memory_is_there_at_once_and_no_other_is() -> None:
+    voice = Voice()
+    assert voice.cached("네.") is None
+    await voice.prepare(["네."])
+    frames = voice.cached("네.")
+    assert frames is not None
+    assert frames == await spoken(voice, "네.")
+    assert voice.cached("네.", SLOWER) == frames, "better at its own pace than not at all"
+    slow = await spoken(voice, "네.", SLOWER)
+    assert slow != frames
+    assert voice.cached("네.", SLOWER) == slow
+    assert voice.cached("네") is None
+
+
+async def test_a_slower_voice_that_breaks_is_continued_slower_near_the_word_it_reached() -> None:
+    whole = len(speech(SENTENCE, 0.8))
+    async with OpenAiLab(profile=QUICK) as lab:
+        voice = Voice(engine_of(lab))
+        await spoken(voice)
+        await spoken(voice, manner=SLOWER)
+        lab.faults.cut_speech_after_bytes = whole // 4 * 2
+        frames = await spoken(voice, manner=SLOWER)
+        await voice.close()
+    expected = (whole / 48 + espeak_ms(SENTENCE) / 0.8) / 2
+    longest_word = espeak_ms("다녀오셨군요.") / 0.8
+    assert expected - longest_word / 2 < ms(frames) < expected + longest_word + 200
+
+
+async def test_a_warm_voice_has_its_connection_before_the_first_sentence() -> None:
+    async with OpenAiLab(profile=QUICK) as lab:
+        voice = Voice(engine_of(lab))
+        await voice.warm()
+        await spoken(voice)
+        await voice.warm()
+        await spoken(voice)
+        assert lab.report.connections == 1
+        await voice.close()
+    await voice.warm()
+    await Voice().warm()

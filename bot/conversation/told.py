@@ -1,0 +1,125 @@
+"""What a caller has told of the day, and which utterances are part of it at all. Knows no stage of the talk.
+
+Commands, greetings, thanks and mere 네 or 음 are no part of a day. What was taken off the record is not either, in the
+same breath or later.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from bot.conversation.intents import IntentKind, intent
+from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise
+from bot.conversation.texts import table
+
+_SOUNDS = frozenset(table("dialogue")["sounds"])
+
+
+class _Part(NamedTuple):
+    text: str
+    corrects: bool
+
+
+@dataclass(slots=True)
+class Told:
+    """What was told and corrected, in order, and how much of it an entry holds and the caller has approved of."""
+
+    _parts: list[_Part] = field(default_factory=list)
+    _changes: int = 0
+    _drafted: int = 0
+    _settled: int = 0
+
+    @property
+    def said(self) -> list[str]:
+        """What was told, one utterance each."""
+        return [part.text for part in self._parts if not part.corrects]
+
+    @property
+    def corrections(self) -> list[str]:
+        """What corrects the entry."""
+        return [part.text for part in self._parts if part.corrects]
+
+    def add(self, text: str) -> None:
+        """The caller told this."""
+        self._parts.append(_Part(text, corrects=False))
+        self._changes += 1
+
+    def correct(self, text: str) -> None:
+        """The caller corrected the entry like this."""
+        self._parts.append(_Part(text, corrects=True))
+        self._changes += 1
+
+    def take_back(self) -> str:
+        """Remove what was told or corrected last; give it, empty if there is nothing. No entry is of the rest."""
+        if not self._parts:
+            return ""
+        self.unsettle()
+        return self._parts.pop().text
+
+    def drafted(self) -> None:
+        """An entry is being written of all this."""
+        self._drafted = self._changes
+
+    def settle(self) -> None:
+        """The caller approves of all this."""
+        self._settled = self._changes
+
+    def unsettle(self) -> None:
+        """No entry holds what was told any more."""
+        self._changes += 1
+        self._drafted = self._settled = 0
+
+    def clear(self) -> None:
+        """Nothing was told."""
+        self._parts.clear()
+        self.unsettle()
+
+    @property
+    def unsettled(self) -> bool:
+        """Something was told that no decision of the caller has settled."""
+        return bool(self.said) and self._settled != self._changes
+
+    @property
+    def was_settled(self) -> bool:
+        """The caller approved of the day, maybe before saying more."""
+        return self._settled > 0
+
+    @property
+    def is_drafted(self) -> bool:
+        """The entry that was asked for last is of all this."""
+        return self._drafted == self._changes
+
+    def copy(self) -> "Told":
+        """A copy that later changes leave alone."""
+        return replace(self, _parts=list(self._parts))
+
+
+def told_in(turns: Iterable[str]) -> Told:
+    """What the turns of a call have told."""
+    told = Told()
+    for text in turns:
+        found = intent(text)
+        if found and found.kind is IntentKind.CORRECT and found.rest:
+            told.correct(found.rest)
+        elif is_content(text):
+            told.add(text)
+    return told
+
+
+def day_of_turns(turns: Iterable[str]) -> tuple[list[str], list[str]]:
+    """What of the turns of a call belongs into its diary, and what corrects it."""
+    told = told_in(turns)
+    return told.said, told.corrections
+
+
+def is_sound(text: str) -> bool:
+    """Whether `text` is no word that could approve of anything, only a sign of listening."""
+    return set(normalise(text)) <= _SOUNDS
+
+
+def is_content(text: str) -> bool:
+    """Whether `text` belongs into a diary, and is not a mere sound, greeting or command."""
+    if not text or is_filler(text) or is_backchannel(text) or is_polite(text):
+        return False
+    found = intent(text)
+    return found is None or (found.kind is IntentKind.CORRECT and bool(found.rest))

@@ -1,0 +1,74 @@
+"""How a call comes in: the call itself, its caller, and the one-time tokens that bind a media stream to it.
+
+What is said on a stream is none of theirs. Numbers are kept sealed, and looked up by their hash.
+"""
+
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.diary import queries, rotation
+from bot.diary.crypto import Keys
+from bot.diary.database import Database
+from bot.diary.records import Arrival, phone_number
+from bot.diary.schema import callers, calls
+
+TOKEN_LIFE = timedelta(minutes=10)
+
+
+async def call_arrived(
+    database: Database, keys: Keys, call_sid: str, number: str | None, *, now: datetime, day: date
+) -> Arrival:
+    """Note a call of `day`; told again, it changes nothing, and gives the call's own day."""
+    number = phone_number(number)
+    async with database.write() as connection:
+        call = await queries.call(connection, call_sid)
+        if call is None:
+            values = {
+                "caller_id": await _caller_id(database, connection, keys, number, now) if number else None,
+                "day": day,
+                "arrived_at": now,
+                "stream": 1,
+                "token_expires_at": now + TOKEN_LIFE,
+            }
+            await database.upsert(connection, calls, {"call_sid": call_sid}, values, only_new=list(values))
+            call = await queries.known_call(connection, call_sid)
+        return Arrival(await queries.is_first(connection, call), call.stream, call.day)
+
+
+async def _caller_id(database: Database, connection: AsyncConnection, keys: Keys, number: str, now: datetime) -> int:
+    number_hash = keys.number_hash(number, await rotation.number_key(connection))
+    values = {"number_sealed": keys.encrypt(number), "first_call_at": now, "last_call_at": now}
+    only_new = ["number_sealed", "first_call_at"]
+    await database.upsert(connection, callers, {"number_hash": number_hash}, values, only_new=only_new)
+    query = select(callers.c.id).where(callers.c.number_hash == number_hash)
+    return int((await connection.scalars(query)).one())
+
+
+async def media_token(database: Database, keys: Keys, call_sid: str, now: datetime) -> str:
+    """The token for the next media stream of a call; a new one, and a new stream, when the last is used or too old."""
+    async with database.write() as connection:
+        call = await queries.known_call(connection, call_sid)
+        stream = int(call.stream)
+        if call.token_used_at is not None or call.token_expires_at <= now:
+            stream += 1
+            values = {"stream": stream, "token_expires_at": now + TOKEN_LIFE, "token_used_at": None}
+            await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(values))
+    return keys.media_token(call_sid, stream)
+
+
+async def claim_media_token(database: Database, keys: Keys, call_sid: str, token: str, now: datetime) -> bool:
+    """Use a token up: True exactly once for each, whichever process asks."""
+    async with database.read() as connection:
+        stream = await connection.scalar(select(calls.c.stream).where(calls.c.call_sid == call_sid))
+    if stream is None or not keys.is_media_token(call_sid, stream, token):
+        return False
+    claim = update(calls).where(
+        calls.c.call_sid == call_sid,
+        calls.c.stream == stream,
+        calls.c.token_used_at.is_(None),
+        calls.c.token_expires_at > now,
+    )
+    async with database.write() as connection:
+        return (await connection.execute(claim.values(token_used_at=now))).rowcount == 1

@@ -1,0 +1,27 @@
+"""What a process has once, for all its calls."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.diary.entries import Scribe
+from bot.diary.store import Store
+from bot.journal import Journal
+from bot.services.replies import Replies
+from bot.services.stt import Recogniser
+from bot.services.tts import Voice
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The diary, the outside services, and how a call is limited and recorded."""
+
+    store: Store
+    recogniser: Recogniser
+    replies: Replies
+    scribe: Scribe
+    voice: Voice
+    max_call_ms: int
+    journal: Callable[[str, str], Journal] | None = None
+    """Opens the journal of (call_sid, stream_sid); None: calls are not recorded."""
+    forget_journals: Callable[[str], object] | None = None
+    """Removes every journal of a call."""

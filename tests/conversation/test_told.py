@@ -1,0 +1,95 @@
+"""What is part of a day, and what became of it."""
+
+import pytest
+
+from bot.conversation.told import Told, day_of_turns, is_content, told_in
+
+
+def told(*texts: str) -> Told:
+    day = Told()
+    for text in texts:
+        day.add(text)
+    return day
+
+
+NO_CONTENT = (
+    *("", "음", "네", "그렇군요", "감사합니다", "여보세요", "안녕히 계세요"),
+    *("다시 말해 줘", "천천히 말해 줘", "좀 크게 말해 주세요", "잠깐만요", "오늘은 여기까지 할게"),
+    *("이건 적지 마세요", "오늘 거 지워 줘", "지워 줘", "고칠게", "맞아요"),
+    *("오늘 회사에서 잘렸어요. 이건 적지 마세요.", "이건 적지 마세요. 오늘 회사에서 잘렸어요."),
+)
+
+
+@pytest.mark.parametrize("text", NO_CONTENT)
+def test_what_is_no_part_of_a_day(text: str) -> None:
+    assert not is_content(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["친구를 만났어요", "버스를 천천히 몰더라고요", "고칠게 친구가 아니라 동생이야", "3번"]
+)
+def test_what_is_part_of_a_day(text: str) -> None:
+    assert is_content(text)
+
+
+def test_the_turns_of_a_call_are_told_apart() -> None:
+    turns = ["밥을 먹었어요", "네", "잘렸어요 이건 적지 마세요", "고칠게 밥이 아니라 빵이야", "천천히", "잘게요 이제"]
+    assert day_of_turns(turns) == (["밥을 먹었어요", "잘게요 이제"], ["밥이 아니라 빵이야"])
+    assert told_in(turns).said == ["밥을 먹었어요", "잘게요 이제"]
+
+
+def test_what_came_last_is_taken_back_first() -> None:
+    day = told("밥을 먹었어요", "산책을 했어요")
+    day.correct("밥이 아니라 빵이야")
+    day.add("잠도 잤어요")
+    assert [day.take_back() for _ in range(5)] == [
+        "잠도 잤어요",
+        "밥이 아니라 빵이야",
+        "산책을 했어요",
+        "밥을 먹었어요",
+        "",
+    ]
+
+
+def test_a_day_is_unsettled_until_it_is_approved_and_again_after_more() -> None:
+    day = told("밥을 먹었어요")
+    assert day.unsettled and not day.was_settled
+    day.settle()
+    assert not day.unsettled and day.was_settled
+    day.add("산책을 했어요")
+    assert day.unsettled and day.was_settled
+
+
+def test_an_entry_holds_a_day_until_more_is_told() -> None:
+    day = told("밥을 먹었어요")
+    day.drafted()
+    assert day.is_drafted
+    day.correct("밥이 아니라 빵이야")
+    assert not day.is_drafted
+
+
+def test_a_day_with_one_thing_less_and_one_more_is_another_day() -> None:
+    day = told("밥을 먹었어요", "잘렸어요")
+    day.drafted()
+    day.settle()
+    day.take_back()
+    day.add("산책을 했어요")
+    assert day.unsettled and not day.was_settled and not day.is_drafted
+
+
+def test_a_day_that_is_forgotten_leaves_nothing_to_settle() -> None:
+    day = told("밥을 먹었어요")
+    day.settle()
+    day.clear()
+    assert not day.said and not day.unsettled and not day.was_settled
+    day.add("산책을 했어요")
+    assert day.unsettled
+
+
+def test_a_copy_is_left_alone() -> None:
+    day = told("밥을 먹었어요")
+    before = day.copy()
+    day.add("산책을 했어요")
+    day.take_back()
+    day.take_back()
+    assert before.said == ["밥을 먹었어요"] and day.said == []

@@ -1,0 +1,102 @@
+"""Who is let in, what waits at the door, and what a talk is told when it begins."""
+
+import logging
+from datetime import date
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from bot import admission as admission_module
+from bot.admission import Admission, take_up
+from bot.conversation.events import CallStarted
+from bot.conversation.habit import PauseHabit
+from bot.diary.records import Arrival
+from bot.diary.store import Store
+from bot.errors import StoreError
+from bot.protocols.twilio import KeyDown, Started
+
+CALL = "CA" + "1" * 32
+START = Started("MZ" + "2" * 32, CALL, "AC" + "3" * 32, {"token": "secret"})
+HABIT = PauseHabit(400, 800, 3)
+
+
+class Diary:
+    """A store that knows one token, and what was said before."""
+
+    def __init__(self, token: str = "secret") -> None:
+        self.token = token
+        self.reopened: list[str] = []
+        self.before = [(-1, None), (0, "공원을 걸었어요"), (2, "영화를 봤어요"), (3, None)]
+
+    async def claim_media_token(self, call_sid: str, token: str) -> bool:
+        if not self.token:
+            raise StoreError("the database is away")
+        return call_sid == CALL and token == self.token
+
+    async def habit(self, call_sid: str) -> PauseHabit:
+        return HABIT
+
+    async def reopen(self, call_sid: str) -> None:
+        self.reopened.append(call_sid)
+
+    async def turns(self, call_sid: str) -> list[Any]:
+        return [SimpleNamespace(turn=turn, said=said) for turn, said in self.before]
+
+    def store(self) -> Store:
+        return cast(Store, self)
+
+
+async def test_a_stream_of_a_call_that_rang_is_let_in() -> None:
+    admission = Admission()
+    admission.wait(START, "start")
+    assert await admission.ask(Diary().store()) == START
+
+
+@pytest.mark.parametrize(
+    ("token", "level"), [("another", logging.WARNING), ("", logging.ERROR)], ids=["unknown token", "no database"]
+)
+async def test_whoever_is_refused_is_told_of_in_the_log_without_the_token(
+    token: str, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    admission = Admission()
+    admission.wait(START, "start")
+    assert await admission.ask(Diary(token).store()) is None
+    assert [record.levelno for record in caplog.records] == [level]
+    assert "secret" not in caplog.text
+
+
+async def test_a_socket_without_a_start_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "START_S", 0.01)
+    assert await Admission().ask(Diary().store()) is None
+    monkeypatch.setattr(admission_module, "START_S", 60.0)
+    gone = Admission()
+    gone.give_up()
+    assert await gone.ask(Diary().store()) is None
+
+
+def test_what_comes_too_early_is_handed_over_in_order_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "EARLY_MESSAGES", 3)
+    admission = Admission()
+    for digit in "12345":
+        admission.wait(KeyDown(digit), digit)
+    assert not admission.is_over
+    assert [message for _, message in admission.open()] == ["3", "4", "5"]
+    assert admission.is_over
+
+
+async def test_a_call_that_begins_knows_the_habit_of_its_caller_alone() -> None:
+    diary = Diary()
+    started = await take_up(diary.store(), CALL, Arrival(first_time=True, day=date(2026, 11, 21), stream=1))
+    assert started == CallStarted(True, habit=HABIT)
+    assert diary.reopened == []
+
+
+async def test_a_call_that_goes_on_knows_what_was_said_and_in_which_turns() -> None:
+    diary = Diary()
+    arrival = Arrival(first_time=False, day=date(2026, 11, 21), stream=2)
+    started = await take_up(diary.store(), CALL, arrival)
+    assert started == CallStarted(False, ("공원을 걸었어요", "영화를 봤어요"), 4, (0, 2), HABIT)
+    assert diary.reopened == [CALL]
+    diary.before.clear()
+    assert (await take_up(diary.store(), CALL, arrival)).turns_before == 0
