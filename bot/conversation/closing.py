@@ -27,6 +27,9 @@ from bot.conversation.floor import Floor, State
 LAST_WORDS_MS = 15_000
 """So long after the goodbye a caller may still be saying something; noise keeps no line open for longer."""
 
+MOST_FALSE_ALARMS = 3
+"""After so many noises in one reply no voice pauses it any more; words alone do."""
+
 LISTENS_ON_MS = 60_000
 """How long a caller who talks at the time limit may still finish."""
 
@@ -75,6 +78,12 @@ def caller_gone(floor: Floor, event: CallerGone, now_ms: int) -> State:
     return hung_up(floor, "the caller hung up")
 
 
+def stt_lost_at_goodbye(floor: Floor, event: SttLost, now_ms: int) -> State:
+    """No more words will come that could cancel the hang-up; those that stand open are kept."""
+    floor.dialogue.reopenable = floor.talking = False
+    return goodbye_or_not(floor, now_ms)
+
+
 # ── while the goodbye is spoken ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -95,7 +104,9 @@ def voice_at_goodbye(floor: Floor, event: SpeechStarted | SpeechResumed | Speech
 
 def pause(floor: Floor, now_ms: int) -> None:
     """Stop feeding a goodbye that words may cancel."""
-    if floor.ledger and floor.dialogue.reopenable and floor.paused_at_ms is None:
+    if not floor.ledger or floor.ledger.false_alarms >= MOST_FALSE_ALARMS:
+        return
+    if floor.dialogue.reopenable and floor.paused_at_ms is None:
         floor.paused_at_ms = now_ms
         floor.due[Timer.PROBATION] = now_ms + PROBATION_MS
         floor.out.append(Pause(floor.ledger.reply))
@@ -108,16 +119,19 @@ def resume(floor: Floor, now_ms: int) -> None:
         if Timer.MARK in floor.due:
             floor.due[Timer.MARK] += now_ms - floor.paused_at_ms
         floor.out.append(Resume(floor.ledger.reply))
+        floor.ledger.false_alarms += not floor.utterances.text
     floor.paused_at_ms = None
 
 
 def voice_said_nothing(floor: Floor, event: Due, now_ms: int) -> State:
     """What was heard over the goodbye has brought no real word for long enough."""
-    if floor.utterances.interim_open and not floor.dialogue.passes(floor.utterances.text):
-        floor.due[Timer.PROBATION] = now_ms + PROBATION_MS
-    else:
+    if not floor.utterances.interim_open or floor.dialogue.passes(floor.utterances.text):
         resume(floor, now_ms)
-    return State.CLOSING
+        return State.CLOSING
+    if floor.talking or now_ms < floor.voiced_until_ms + FINAL_WAIT_MS:
+        floor.due[Timer.PROBATION] = now_ms + PROBATION_MS
+        return State.CLOSING
+    return goodbye_or_not(floor, now_ms)
 
 
 def interim_at_goodbye(floor: Floor, event: Interim, now_ms: int) -> State:

@@ -13,7 +13,7 @@ from bot.conversation.korean import is_backchannel, is_filler, is_polite
 from bot.conversation.lines import LINES
 from bot.conversation.moves import LISTEN, Move, Stage
 from bot.conversation.stages import Stages
-from bot.conversation.told import is_content, is_sound, told_in
+from bot.conversation.told import is_content, is_passing, is_sound, told_in
 
 __all__ = ["Dialogue", "Move", "Stage"]
 
@@ -52,7 +52,7 @@ class Dialogue(Stages):
     def turn(self, text: str, *, interrupted: bool) -> Move:
         """The caller has said `text`; `interrupted`: while the bot was speaking."""
         self.silences = 0
-        if interrupted and self.passes(text):
+        if interrupted and (self.passes(text) or is_filler(text)):
             return Move(go_on=True)
         found = intent(text)
         wish, rest = (found.kind, found.rest) if found else (None, "")
@@ -85,9 +85,9 @@ class Dialogue(Stages):
         wish = _wish(text)
         if self.stage is Stage.APPROVAL and wish is IntentKind.APPROVE and not is_sound(text):
             return False
-        if self.stage is Stage.GOODBYE and (wish is IntentKind.FAREWELL or is_polite(text)):
+        if self.stage is Stage.GOODBYE and wish is IntentKind.FAREWELL:
             return True
-        return is_backchannel(text) or wish is IntentKind.GREETING
+        return is_passing(text) or wish is IntentKind.GREETING
 
     def speculates(self, text: str, *, interrupted: bool) -> tuple[str, ...] | None:
         """What would be said before the model's answer, if the turn ended with `text`; None: no model would answer."""

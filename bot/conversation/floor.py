@@ -95,10 +95,11 @@ class Floor:
         self.paused_in: State | None = None
         self.paused_at_ms: int | None = None
         self.voice_from_ms = 0
+        self.passed_over: tuple[str, int] | None = None
         self.interjected_ms: int | None = None
         self.interjections = 0
         self.stopwatch = Stopwatch()
-        self.measured_turn = -1
+        self.answer_reply: int | None = None
         self.habit = PauseHabit()
         self.habit_before = self.habit
         self.final_p95_ms: int | None = None
@@ -149,9 +150,9 @@ class Floor:
         self.wait_for_turn()
         return State.ENDPOINTING
 
-    def end_turn(self, until_ms: int) -> str:
-        """Close the turn; give its text, empty if no word was said."""
-        text = " ".join(part for part in (self.reopened_turn, self.utterances.end_turn()) if part)
+    def end_turn(self, until_ms: int, said: str = "") -> str:
+        """Close the turn, which reads `said` or what was recognised; give its text, empty if no word was said."""
+        text = said or " ".join(part for part in (self.reopened_turn, self.utterances.end_turn()) if part)
         if not text:
             return ""
         same_turn, self.reopened_turn = self.reopened_turn is not None, None
@@ -165,6 +166,7 @@ class Floor:
         before, broken_off = self.dialogue.copy(), self.broken_off
         move = self.dialogue.turn(text, interrupted=bool(self.broken_off))
         state = self.carry_out(move, now_ms)
+        self.answer_reply = self.ledger.reply if self.ledger else None
         if self.ledger and not (move.forget or move.keep or move.off_record):
             self.undo = (self.ledger.reply, before, broken_off)
         return state
@@ -174,9 +176,16 @@ class Floor:
         if move := self.dialogue.spoken():
             return self.carry_out(move, now_ms)
         self.stopped = False
-        self.silence_at_ms = at_ms or now_ms + max(SILENCE_MS[min(self.dialogue.silences, 2)], self.patience_ms)
+        if at_ms is None:
+            self.expect_silence(now_ms)
+        else:
+            self.silence_at_ms = at_ms
         self.due[Timer.SILENCE] = self.silence_at_ms
         return State.LISTENING
+
+    def expect_silence(self, now_ms: int) -> None:
+        """From now on the caller may be silent for so long."""
+        self.silence_at_ms = now_ms + max(SILENCE_MS[min(self.dialogue.silences, 2)], self.patience_ms)
 
     # ── what the dialogue wants ──────────────────────────────────────────────────────────────────────────────────
 
@@ -275,8 +284,9 @@ class Floor:
         if heard := ledger.heard(now_ms):
             if self.dialogue.notice in heard:
                 self.dialogue.notice = ""
-            self.out.append(self.transcript.heard(ledger.turn, heard))
-        if not ledger.repeats:
+            if kept := self.transcript.heard(ledger.turn, heard):
+                self.out.append(kept)
+        if ledger.started_ms is not None and not ledger.repeats:
             self.last_said = ledger.sentences or self.last_said
 
     def stop_reply(self, now_ms: int) -> None:

@@ -119,6 +119,11 @@ class Ledger:
         return max(self._pieces, default=-1)
 
     @property
+    def asks(self) -> bool:
+        """Whether it ended with a question."""
+        return self.last_index >= 0 and self._pieces[self.last_index].text.endswith("?")
+
+    @property
     def any_heard(self) -> bool:
         """Whether one piece was heard to its end."""
         return any(piece.heard for piece in self._pieces.values())

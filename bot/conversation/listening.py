@@ -97,6 +97,8 @@ def show_that_one_listens(floor: Floor, now_ms: int) -> None:
 def text(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     """Text while the caller talks, or out of the blue: speech too faint for the VAD, or drowned in noise."""
     final = isinstance(event, Final)
+    if final:
+        floor.stopwatch.final_at_ms = now_ms
     if not floor.talking and not floor.utterances.text:
         floor.turn_from_ms = now_ms
     if not floor.utterances.take(event, now_ms):
@@ -126,7 +128,7 @@ def text_at_the_end(floor: Floor, event: Interim | Final, now_ms: int) -> State:
         floor.stopwatch.final_at_ms = now_ms
         if not floor.utterances.interim_open:
             floor.forget(Timer.FINAL)
-    if floor.stopped and Timer.TURN in floor.due:
+    if floor.stopped:
         floor.wait_for_turn()
     state = floor.turn_over_if_known(now_ms)
     if state is State.ENDPOINTING:

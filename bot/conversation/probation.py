@@ -6,7 +6,7 @@ it go on from the very frame at which it stopped. Real words stop it for good.
 Actions for the table in `turns.py`: each takes the floor, the event and the time, and gives the next state.
 """
 
-from bot.conversation.closing import resume
+from bot.conversation.closing import MOST_FALSE_ALARMS, resume
 from bot.conversation.commands import Finalize, Pause
 from bot.conversation.endpointing import PROBATION_MS, WORDS_GONE_MS
 from bot.conversation.events import (
@@ -21,9 +21,6 @@ from bot.conversation.events import (
 )
 from bot.conversation.floor import Floor, State
 from bot.conversation.listening import ask_final
-
-MOST_FALSE_ALARMS = 3
-"""After so many noises in one reply no voice pauses it any more; words alone do."""
 
 LONGEST_MS = 2_500
 """However often a noise comes again, without words the bot is silent for no longer."""
@@ -46,6 +43,7 @@ def voice_came(floor: Floor, event: SpeechStarted, now_ms: int) -> State:
 
 def voice_ebbs(floor: Floor, event: SpeechPaused, now_ms: int) -> State:
     """A voice that paused nothing any more falls silent: if it said something, the words may still break in."""
+    floor.talking = False
     floor.out.append(Finalize())
     return floor.state
 
@@ -62,14 +60,16 @@ def voice_paused(floor: Floor, event: SpeechPaused, now_ms: int) -> State:
 
 
 def voice_stopped(floor: Floor, event: SpeechStopped, now_ms: int) -> State:
-    floor.stopped, floor.voiced_until_ms = True, event.at_ms
+    floor.stopped, floor.voiced_until_ms, floor.stopwatch.stop_at_ms = True, event.at_ms, now_ms
     return decide(floor, now_ms)
 
 
 def words(floor: Floor, event: Interim | Final, now_ms: int) -> State:
     floor.utterances.take(event, now_ms)
-    if isinstance(event, Final) and not floor.utterances.interim_open:
-        floor.forget(Timer.FINAL)
+    if isinstance(event, Final):
+        floor.stopwatch.final_at_ms = now_ms
+        if not floor.utterances.interim_open:
+            floor.forget(Timer.FINAL)
     return decide(floor, now_ms)
 
 
@@ -86,6 +86,11 @@ def final_overdue(floor: Floor, event: Due, now_ms: int) -> State:
     return decide(floor, now_ms)
 
 
+def filler_waits(floor: Floor, event: Due, now_ms: int) -> State:
+    floor.due[Timer.FILLER] = now_ms + 500
+    return State.PROBATION
+
+
 def no_words(floor: Floor, event: Due, now_ms: int) -> State:
     """The recogniser had nothing to say to it, or too little for too long."""
     silent_until_ms = (floor.paused_at_ms or now_ms) + LONGEST_MS
@@ -100,11 +105,11 @@ def no_words(floor: Floor, event: Due, now_ms: int) -> State:
 def goes_on(floor: Floor, now_ms: int) -> State:
     """It was no turn: the bot goes on where it paused."""
     floor.noisy = floor.talking
-    if floor.ledger and not floor.utterances.end_turn():
-        floor.ledger.false_alarms += 1
     floor.forget(Timer.FINAL)
     floor.pause = None
     resume(floor, now_ms)
+    if text := floor.utterances.end_turn():
+        floor.passed_over = (text, now_ms)
     state, floor.paused_in = floor.paused_in or State.SPEAKING, None
     return state
 

@@ -24,6 +24,9 @@ from bot.conversation.heard import Ledger
 from bot.conversation.lines import LINES
 from bot.conversation.probation import caller_has_the_floor
 
+ANSWER_MS = 1_000
+"""A 네 that let the bot go on is the answer to its question, when that was at its end so soon after."""
+
 MARK_GRACE_MS = 2_000
 """How much later than its own length a mark may come back before it is taken for heard."""
 
@@ -58,7 +61,7 @@ def sentence_made(floor: Floor, event: SentenceMade, now_ms: int) -> State:
 
 def sentence_started(floor: Floor, event: SentenceStarted, now_ms: int) -> State:
     if ledger := floor.live(event.reply):
-        if ledger.started_ms is None and floor.state is not State.GREETING:
+        if ledger.started_ms is None and ledger.reply == floor.answer_reply:
             keep_waterfall(floor, ledger, now_ms + event.ahead_ms)
         ledger.started(event.index, now_ms)
         floor.forget(Timer.FILLER)
@@ -68,15 +71,13 @@ def sentence_started(floor: Floor, event: SentenceStarted, now_ms: int) -> State
 
 def keep_waterfall(floor: Floor, ledger: Ledger, heard_at_ms: int) -> None:
     """The first sound of an answer to the caller's last turn is about to be heard."""
-    if ledger.turn >= 0 and ledger.turn != floor.measured_turn:
-        floor.measured_turn = ledger.turn
-        waterfall = floor.stopwatch.read(
-            token_at_ms=ledger.token_ms,
-            clause_at_ms=ledger.clause_ms,
-            audio_at_ms=ledger.audio_ms,
-            heard_at_ms=heard_at_ms,
-        )
-        floor.out.append(KeepWaterfall(ledger.turn, waterfall))
+    waterfall = floor.stopwatch.read(
+        token_at_ms=ledger.token_ms,
+        clause_at_ms=ledger.clause_ms,
+        audio_at_ms=ledger.audio_ms,
+        heard_at_ms=heard_at_ms,
+    )
+    floor.out.append(KeepWaterfall(ledger.turn, waterfall))
 
 
 def audio_sent(floor: Floor, event: AudioSent, now_ms: int) -> State:
@@ -124,7 +125,7 @@ def mark_overdue(floor: Floor, event: Due, now_ms: int) -> State:
 def entry_written(floor: Floor, event: EntryWritten, now_ms: int) -> State:
     if move := floor.dialogue.written(event):
         floor.settle(move)
-    if floor.state is State.LISTENING and not floor.talking:
+    if floor.state is State.LISTENING and not floor.talking and not floor.utterances.text:
         return floor.listen(now_ms)
     return floor.state
 
@@ -143,5 +144,15 @@ def spoken_if_done(floor: Floor, ledger: Ledger, now_ms: int) -> State:
         floor.goodbye_said_ms = now_ms
         return hung_up_if_said(floor, now_ms)
     if floor.state is State.PROBATION:
+        floor.expect_silence(now_ms)
         return caller_has_the_floor(floor, now_ms)
+    if ledger.asks and floor.passed_over and now_ms - floor.passed_over[1] < ANSWER_MS:
+        return answered_already(floor, *floor.passed_over, now_ms)
     return floor.listen(now_ms)
+
+
+def answered_already(floor: Floor, text: str, said_at_ms: int, now_ms: int) -> State:
+    """A 네 over the last words of a question let the bot go on, and was the answer to it."""
+    floor.passed_over, floor.turn_from_ms = None, floor.voice_from_ms
+    floor.end_turn(said_at_ms, text)
+    return floor.answer(text, now_ms)

@@ -13,6 +13,7 @@ from bot.conversation.korean import is_backchannel, is_filler, is_polite, normal
 from bot.conversation.texts import table
 
 _SOUNDS = frozenset(table("dialogue")["sounds"])
+_PASSING = frozenset(table("dialogue")["passing"])
 
 
 class _Part(NamedTuple):
@@ -115,6 +116,11 @@ def day_of_turns(turns: Iterable[str]) -> tuple[list[str], list[str]]:
 def is_sound(text: str) -> bool:
     """Whether `text` is no word that could approve of anything, only a sign of listening."""
     return set(normalise(text)) <= _SOUNDS
+
+
+def is_passing(text: str) -> bool:
+    """Whether `text`, said while another speaks, is no more than listening, laughing or thanks. Not so an empty one."""
+    return bool(normalise(text)) and (is_backchannel(text) or is_polite(text) or set(normalise(text)) <= _PASSING)
 
 
 def is_content(text: str) -> bool:

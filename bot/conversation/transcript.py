@@ -12,12 +12,14 @@ class Transcript:
         self.history: list[Exchange] = []
         self.turn = -1
         self._said: dict[int, str] = {}
+        self._before = -2
         self._heard_turn = -1
         self._heard = ""
 
     def resume(self, said: Sequence[str], numbers: Sequence[int], turns_before: int) -> None:
         """Go on after what was said, in the turns `numbers`, on the streams of this call before."""
         self.turn = max(turns_before, len(said)) - 1
+        self._before = self.turn if said else -2
         self.history = [Exchange("caller", text) for text in said]
         self._said = dict(zip(numbers, said, strict=False))
 
@@ -32,9 +34,11 @@ class Transcript:
         """The caller's turn goes on: its text is no exchange yet."""
         return self.history.pop().text
 
-    def heard(self, turn: int, words: str) -> KeepHeard:
-        """The caller has heard `words`, which answer turn `turn`."""
+    def heard(self, turn: int, words: str) -> KeepHeard | None:
+        """The caller has heard `words` since turn `turn`; None: what was heard then, on another stream, stays kept."""
         self.history.append(Exchange("bot", words))
+        if turn == self._before:
+            return None
         if turn != self._heard_turn:
             self._heard_turn, self._heard = turn, ""
         self._heard = f"{self._heard} {words}".strip()

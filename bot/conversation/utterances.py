@@ -7,7 +7,7 @@ may still grow, when the recogniser was slow and the caller went on in the same 
 from dataclasses import dataclass, field
 
 from bot.conversation.events import Final, Interim
-from bot.conversation.korean import normalise
+from bot.conversation.korean import is_backchannel, is_filler, normalise
 
 UtteranceKey = tuple[int, int]
 """An utterance: the number of the connection, and `seq` on it."""
@@ -82,9 +82,11 @@ class Utterances:
         text = event.text.strip()
         if (used := self._used.get(event.utterance)) is None:
             return text
+        if is_backchannel(used) or is_filler(used):
+            return "" if normalise(text) == normalise(used) else text
         words, letters = text.split(), len(normalise(used))
         if not normalise(text).startswith(normalise(used)):
             return " ".join(words[len(used.split()) :])
-        while words and letters > 0:
+        while words and letters >= len(normalise(words[0])):
             letters -= len(normalise(words.pop(0)))
         return " ".join(words)

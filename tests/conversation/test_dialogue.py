@@ -424,7 +424,7 @@ def test_a_goodbye_that_was_not_understood_is_said_again_and_is_still_one(text: 
         (at_goodbye, "감사합니다", True),
         (at_goodbye, "잠깐만요", False),
         (at_goodbye, "아 그리고", False),
-        (talking, "감사합니다", False),
+        (talking, "감사합니다", True),
     ],
 )
 def test_what_is_no_turn(stage: Stager, text: str, passes: bool) -> None:

@@ -2,23 +2,29 @@
 
 import pytest
 
+from bot.conversation.closing import MOST_FALSE_ALARMS
 from bot.conversation.commands import Finalize, HangUp, KeepHeard, KeepSaid, Pause, Resume, StopSpeaking
 from bot.conversation.endpointing import PROBATION_MS
 from bot.conversation.events import (
     AudioSent,
+    EntryWritten,
     Final,
     Interim,
     KeyPressed,
     MarkEchoed,
+    ReplyEnded,
+    SentenceMade,
+    SentenceSent,
     SentenceStarted,
     SpeechPaused,
     SpeechStarted,
     SpeechStopped,
+    SttLoss,
+    SttLost,
     SttPace,
 )
 from bot.conversation.floor import State
 from bot.conversation.lines import LINES
-from bot.conversation.probation import MOST_FALSE_ALARMS
 from tests.conversation.line import Line, at_approval
 
 
@@ -37,7 +43,9 @@ def test_a_voice_pauses_at_once_and_stops_nothing(spoken_to: Line) -> None:
     assert spoken_to.turns.state is State.PROBATION
 
 
-@pytest.mark.parametrize("sound", [None, "네", "음", "아 네", "그렇죠"])
+@pytest.mark.parametrize(
+    "sound", [None, "네", "음", "아 네", "그렇죠", "음음음", "네네네네", "하하하", "우와", "알겠습니다"]
+)
 def test_a_sound_that_is_no_word_lets_the_bot_go_on(spoken_to: Line, sound: str | None) -> None:
     commands = spoken_to.says(sound, ms=300)
     assert [command for command in commands if isinstance(command, Pause | Resume)] == [Pause(2), Resume(2)]
@@ -198,3 +206,66 @@ def test_real_words_cancel_the_hang_up(line: Line) -> None:
     assert Resume(reply) not in line.commands
     assert not line.all(HangUp)
     assert line.all(KeepSaid)[-1].text == "아 잠깐 오늘 상도 받았어요"
+
+
+def test_a_yes_over_the_last_words_of_a_question_is_its_answer(line: Line) -> None:
+    line.says("오늘은 친구를 만났어요")
+    reply = line.live().reply
+    line.tell(SentenceMade(reply, 0, "재미있으셨어요?"), SentenceStarted(reply, 0))
+    line.wait(1_000)
+    line.speech("네", ms=300)
+    assert line.all(Resume) == [Resume(reply)]
+    line.tell(SentenceSent(reply, 0, 1_500), ReplyEnded(reply))
+    assert [said.text for said in line.all(KeepSaid)] == ["오늘은 친구를 만났어요"]
+    line.tell(MarkEchoed(reply, 0))
+    assert line.all(KeepSaid)[-1].text == "네"
+    assert line.answers()[-1].history[-1].text == "네"
+
+
+def test_noise_at_the_end_of_the_bots_words_is_followed_by_the_usual_silence(spoken_to: Line) -> None:
+    spoken_to.tell(SpeechStarted(spoken_to.now))
+    spoken_to.wait(150)
+    spoken_to.tell(MarkEchoed(2, 1), SpeechPaused(spoken_to.now))
+    spoken_to.wait(80)
+    spoken_to.tell(SpeechStopped(spoken_to.now - 80))
+    live = spoken_to.live()
+    spoken_to.wait(7_000)
+    assert spoken_to.live() == live
+    spoken_to.wait(2_000)
+    assert spoken_to.live().sentences == LINES.silence_first
+
+
+def test_a_filler_over_the_bot_stops_it_and_is_no_turn(spoken_to: Line) -> None:
+    spoken_to.says("저기", ms=400)
+    assert StopSpeaking(2) in spoken_to.commands
+    assert spoken_to.live().sentences == ("그래서 무엇을 하고 오셨어요?",)
+
+
+def test_a_goodbye_whose_interrupter_is_never_understood_goes_on(line: Line) -> None:
+    in_goodbye(line)
+    line.begins("아 잠깐 오늘 상도")
+    line.tell(SpeechPaused(line.now))
+    line.wait(80)
+    line.tell(SpeechStopped(line.now - 80))
+    line.wait(6_000)
+    assert line.all(KeepSaid)[-1].text == "아 잠깐 오늘 상도"
+
+
+def test_a_goodbye_without_a_recogniser_ends(line: Line) -> None:
+    in_goodbye(line)
+    reply = line.live().reply
+    line.tell(SpeechStarted(line.now), SttLost(SttLoss.UNREACHABLE))
+    assert Resume(reply) in line.commands
+    line.bot_finishes(len(LINES.goodbye_kept))
+    assert line.all(HangUp)
+
+
+def test_words_too_faint_for_the_ears_are_not_talked_over_by_the_read_back(line: Line) -> None:
+    line.says("오늘은 친구를 만났어요")
+    line.bot_speaks("그러셨군요.")
+    line.says("오늘은 여기까지 할게")
+    line.bot_speaks()
+    line.tell(Interim((1, 950), "그리고 영화도"), EntryWritten(1, "친구", "친구를 만났다.", "기쁨"))
+    line.tell(SpeechStarted(line.now))
+    line.wait(300)
+    assert line.turns.state is State.LISTENING

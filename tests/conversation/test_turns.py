@@ -13,6 +13,7 @@ from bot.conversation.commands import (
     KeepEntry,
     KeepHeard,
     KeepSaid,
+    KeepWaterfall,
     Pause,
     Play,
     Prepare,
@@ -496,3 +497,56 @@ def test_every_row_can_be_read() -> None:
     for (state, _), row in TABLE.items():
         assert row.leads_to
         assert state is not State.CLOSED
+
+
+def test_a_final_that_says_more_than_its_interim_renews_the_wait(line: Line) -> None:
+    line.tell(SpeechStarted(line.now))
+    line.wait(900)
+    line.tell(Interim((1, 950), "오늘은 친구를 만났어요"))
+    line.wait(200)
+    line.tell(SpeechPaused(line.now - 200))
+    line.wait(80)
+    line.tell(SpeechStopped(line.now - 280))
+    line.wait(160)
+    line.tell(Final((1, 950), "오늘은 친구를 만났는데"))
+    assert line.turns.state is State.ENDPOINTING
+    line.wait(900)
+    assert line.answers()
+
+
+def test_again_says_what_was_heard_and_not_what_was_only_made(line: Line) -> None:
+    heard = line.live().sentences
+    line.says("오늘은 친구를 만났어요")
+    line.tell(SentenceMade(line.live().reply, 0, "그러셨군요,"), KeyPressed("*"))
+    assert line.live().sentences == heard
+
+
+def test_each_answered_turn_has_its_waterfall(line: Line) -> None:
+    line.speech("오늘은 친구를 만났어요")
+    line.wait(200)
+    reply = line.live().reply
+    line.tell(FirstToken(reply), SentenceMade(reply, 0, "그러셨군요,"), FirstAudio(reply))
+    line.wait(100)
+    line.tell(SentenceStarted(reply, 0, 20))
+    [kept] = line.all(KeepWaterfall)
+    times = kept.waterfall
+    assert (kept.turn, times.stop_ms, times.final_ms, times.ending, times.prepared) == (0, 280, 380, "final", True)
+    assert times.over_ms is not None and times.heard_ms is not None
+    assert (
+        times.final_ms <= times.over_ms <= times.token_ms == times.clause_ms == times.audio_ms <= times.heard_ms - 120
+    )
+    line.bot_finishes(1)
+    line.wait(9_000)
+    line.bot_speaks()
+    assert len(line.all(KeepWaterfall)) == 1
+
+
+def test_a_resumed_call_leaves_what_was_heard_before_as_it_is() -> None:
+    line = Line(said_before=("비가 왔어요",), turns_before=5, numbers_before=(4,))
+    line.bot_speaks()
+    line.wait(9_000)
+    line.bot_speaks()
+    assert not line.all(KeepHeard)
+    line.says("영화도 봤어요")
+    line.bot_speaks("그러셨군요.")
+    assert line.all(KeepHeard) == [KeepHeard(5, "그러셨군요.")]

@@ -102,3 +102,19 @@ def test_every_word_of_every_final_is_given_once(utterances: list[list[str]]) ->
         texts.take(Final((1, seq), " ".join(said)), 0)
         given_out += texts.end_turn().split()
     assert given_out == [word for said in utterances for word in said]
+
+
+def test_a_word_that_began_like_one_that_was_used_is_not_lost() -> None:
+    utterances = Utterances()
+    utterances.take(Interim((1, 1), "어"), 0)
+    assert utterances.end_turn() == "어"
+    utterances.take(Final((1, 1), "어제 갔어요"), 0)
+    assert utterances.end_turn() == "어제 갔어요"
+
+
+def test_a_sound_that_turns_out_to_be_words_is_not_cut_off_them() -> None:
+    utterances = Utterances()
+    utterances.take(Interim((1, 1), "네"), 0)
+    utterances.end_turn()
+    utterances.take(Final((1, 1), "내일은 병원에 가요"), 0)
+    assert utterances.end_turn() == "내일은 병원에 가요"
