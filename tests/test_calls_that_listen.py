@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -257,7 +258,7 @@ def test_real_words_over_the_goodbye_cancel_the_hang_up(outcome: Outcome) -> Non
 
 
 def test_every_answered_turn_has_the_waterfall_that_the_telephone_saw(outcome: Outcome) -> None:
-    """But for a turn in ten, which may have met with a busy moment of this machine."""
+    """Within 60 ms, but for what a busy machine makes the telephone notice late."""
     apart_ms = []
     for name, report in outcome.reports.items():
         kept = {turn.said: turn.waterfall for turn in outcome.turns[name] if turn.said}
@@ -266,8 +267,8 @@ def test_every_answered_turn_has_the_waterfall_that_the_telephone_saw(outcome: O
                 waterfall = kept[turn.said_text]
                 assert waterfall and waterfall.heard_ms is not None and turn.voice_to_voice_ms is not None
                 apart_ms.append(abs(waterfall.heard_ms - turn.voice_to_voice_ms))
-    assert len([ms for ms in apart_ms if ms > 60]) <= len(apart_ms) // 10
-    assert max(apart_ms) <= 400
+    assert median(apart_ms) <= 60
+    assert max(apart_ms) <= 250
 
 
 def test_the_log_counts_tokens_and_tells_nothing_of_what_was_said(outcome: Outcome) -> None:

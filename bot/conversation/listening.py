@@ -138,7 +138,10 @@ def text_at_the_end(floor: Floor, event: Interim | Final, now_ms: int) -> State:
 
 def final_overdue(floor: Floor, event: Due, now_ms: int) -> State:
     floor.utterances.promote()
-    return floor.turn_over_if_known(now_ms)
+    state = floor.turn_over_if_known(now_ms)
+    if state is State.ENDPOINTING:
+        prepare(floor, now_ms)
+    return state
 
 
 def wait_over(floor: Floor, event: Due, now_ms: int) -> State:

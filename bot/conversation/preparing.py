@@ -1,8 +1,8 @@
 """The reply that is made before the turn is over, so that it is there when it is needed.
 
-It is begun when what was said so far could be all of it: at once when an interim is complete, otherwise early enough to
-be ready when the turn can end. Nothing follows from it: it has no sound, no history and no place in the store until the
-turn ends with the very words that it answers. Other words drop it.
+It is begun when what was said so far could be all of it: at once when an interim is complete, otherwise with the final,
+early enough to be ready when the turn can end. Nothing follows from it: it has no sound, no history and no place in the
+store until the turn ends with the very words that it answers. Other words drop it.
 """
 
 from bot.conversation.commands import Exchange, Prepare
@@ -34,7 +34,8 @@ def prepare(floor: Floor, now_ms: int) -> None:
         return
     at_ms = floor.voiced_until_ms + after_ms
     if at_ms <= now_ms:
-        begin(floor, text)
+        if after_ms == 0 or Timer.FINAL not in floor.due:
+            begin(floor, text)
     else:
         floor.due[Timer.PREPARE] = at_ms
 

@@ -54,7 +54,10 @@ class Connection:
                 case h11.ConnectionClosed():
                     return None
                 case _:
-                    self._http.receive_data(await self._reader.read(65_536))
+                    data = await self._reader.read(65_536)
+                    if head is not None and not data:
+                        raise PeerGone
+                    self._http.receive_data(data)
             if len(body) > LARGEST_BODY_BYTES:
                 raise h11.RemoteProtocolError("body too large", 413)
         if head is None:

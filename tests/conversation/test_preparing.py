@@ -84,6 +84,17 @@ def test_after_an_open_ending_it_is_begun_before_the_wait_is_over(line: Line) ->
     assert len(line.all(Play)) == 1
 
 
+def test_nothing_is_begun_on_a_guess_while_the_final_is_on_its_way(line: Line) -> None:
+    line.begins("오늘은 우리 동네")
+    line.tell(SpeechPaused(line.now))
+    line.wait(80)
+    line.tell(SpeechStopped(line.now - 80))
+    line.wait(600)
+    assert not line.all(Prepare)
+    line.tell(Final((1, line.utterance), "오늘은 우리 동네 시장"))
+    assert [prepared.history[-1].text for prepared in line.all(Prepare)] == ["오늘은 우리 동네 시장"]
+
+
 def test_the_tries_for_a_turn_are_counted(line: Line) -> None:
     for number in range(8):
         line.tell(SpeechStarted(line.now), Interim((1, number), f"{number}번 갔어요"))
