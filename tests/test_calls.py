@@ -16,12 +16,12 @@ import pytest
 
 from bot.lab import turn_figures
 from bot.lab.report import CallReport
-from bot.lab.script import Say, Step, WaitForBot
+from bot.lab.script import Say, Step, WaitForBot, script_names
 from bot.lab.stage import Stage, staged
 from bot.lab.twilio import new_call_sid
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
-SCRIPTS = sorted(path.stem for path in (FIXTURES / "calls").glob("*.json") if "." not in path.stem)
+SCRIPTS = script_names()
 LONG = ("plain-day", "barge-in", "slow-speaker", "yes-but", "correction")
 APART_S = 0.15
 """Between the beginnings of two calls."""

@@ -144,6 +144,11 @@ class HangUp:
 Step = Say | BargeIn | Murmur | Burst | WaitForBot | Wait | Press | Noise | Network | Gap | Send | Drop | HangUp
 
 
+def script_names(fixtures: Path = FIXTURES) -> list[str]:
+    """The scripts of `fixtures/calls`; a name with a point is what was recorded of one."""
+    return sorted(path.stem for path in (fixtures / "calls").glob("*.json") if "." not in path.stem)
+
+
 def load_script(name_or_path: str, fixtures: Path = FIXTURES) -> list[Step]:
     """A script of `fixtures/calls` by name, or any other by path. ScriptError when it is none."""
     path = Path(name_or_path)

@@ -14,9 +14,8 @@ from urllib.parse import urlsplit
 
 from bot.lab.demo import show
 from bot.lab.report import CallReport
-from bot.lab.script import ScriptError
+from bot.lab.script import ScriptError, script_names
 from bot.lab.twilio import ACCOUNT_SID, CALLER_NUMBER, TwilioLab
-from bot.lab.utterances import FIXTURES
 from bot.lab.waterfalls import kept_waterfalls
 from bot.settings import is_loopback
 
@@ -63,7 +62,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    scripts = ", ".join(sorted(path.stem for path in (FIXTURES / "calls").glob("*.json")))
+    scripts = ", ".join(script_names())
     port = os.environ.get("PORT", "5000")
     parser = argparse.ArgumentParser(prog="python -m bot call", description=__doc__)
     parser.add_argument("--script", default="plain-day", help=f"a path, or one of: {scripts}")
