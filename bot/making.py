@@ -11,15 +11,13 @@ from functools import partial
 
 from bot.conversation.commands import Manner, Prepare, Reply, Say
 from bot.conversation.events import Event, FirstAudio, FirstToken, SentenceMade
+from bot.conversation.splitting import ending_mark
 from bot.playout import Playout
 from bot.services.replies import Replies
 from bot.services.tts import Voice
 
 AHEAD_CHUNKS = 200
 """So much of a voice may wait until the piece before it is queued: about a sentence."""
-
-SENTENCE_ENDS = (".", "?", "!", "…")
-CLOSING_QUOTES = "\"'”’)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class Making:
                     self._emit(SentenceMade(command.reply, index, text))
                     yield _Piece(index, text)
                     index += 1
-                    if text.rstrip(CLOSING_QUOTES).endswith(SENTENCE_ENDS):
+                    if ending_mark(text):
                         await self._played.wait()
                 await self._played.wait()
             finally:

@@ -6,7 +6,7 @@ next state. Nothing that was said is dropped on the way out.
 
 from collections.abc import Callable
 
-from bot.conversation.commands import CloseDay, Finalize, HangUp, KeepEntry, KeepHabit, Pause, ReopenDay, Resume, Status
+from bot.conversation.commands import CloseDay, Finalize, HangUp, KeepEntry, KeepHabit, ReopenDay, Status
 from bot.conversation.dialogue import Move
 from bot.conversation.endpointing import FINAL_WAIT_MS, FIRST_FINAL_WAIT_MS, PROBATION_MS, WORDS_GONE_MS
 from bot.conversation.events import (
@@ -26,9 +26,6 @@ from bot.conversation.floor import Floor, State
 
 LAST_WORDS_MS = 15_000
 """So long after the goodbye a caller may still be saying something; noise keeps no line open for longer."""
-
-MOST_FALSE_ALARMS = 3
-"""After so many noises in one reply no voice pauses it any more; words alone do."""
 
 LISTENS_ON_MS = 60_000
 """How long a caller who talks at the time limit may still finish."""
@@ -92,7 +89,8 @@ def voice_at_goodbye(floor: Floor, event: SpeechStarted | SpeechResumed | Speech
     floor.talking = not isinstance(event, SpeechPaused)
     if isinstance(event, SpeechStarted):
         floor.turn_from_ms = event.at_ms
-        pause(floor, now_ms)
+        if floor.dialogue.reopenable and floor.paused_at_ms is None:
+            floor.pause_reply(now_ms)
     if isinstance(event, SpeechPaused):
         floor.voiced_until_ms = event.at_ms
         floor.out.append(Finalize())
@@ -102,31 +100,10 @@ def voice_at_goodbye(floor: Floor, event: SpeechStarted | SpeechResumed | Speech
     return State.CLOSING
 
 
-def pause(floor: Floor, now_ms: int) -> None:
-    """Stop feeding a goodbye that words may cancel."""
-    if not floor.ledger or floor.ledger.false_alarms >= MOST_FALSE_ALARMS:
-        return
-    if floor.dialogue.reopenable and floor.paused_at_ms is None:
-        floor.paused_at_ms = now_ms
-        floor.due[Timer.PROBATION] = now_ms + PROBATION_MS
-        floor.out.append(Pause(floor.ledger.reply))
-
-
-def resume(floor: Floor, now_ms: int) -> None:
-    """Go on with the goodbye, or with any other reply, where it paused."""
-    floor.forget(Timer.PROBATION)
-    if floor.paused_at_ms is not None and floor.ledger:
-        if Timer.MARK in floor.due:
-            floor.due[Timer.MARK] += now_ms - floor.paused_at_ms
-        floor.out.append(Resume(floor.ledger.reply))
-        floor.ledger.false_alarms += not floor.utterances.text
-    floor.paused_at_ms = None
-
-
 def voice_said_nothing(floor: Floor, event: Due, now_ms: int) -> State:
     """What was heard over the goodbye has brought no real word for long enough."""
     if not floor.utterances.interim_open or floor.dialogue.passes(floor.utterances.text):
-        resume(floor, now_ms)
+        floor.resume_reply(now_ms, after_words=bool(floor.utterances.text))
         return State.CLOSING
     if floor.talking or now_ms < floor.voiced_until_ms + FINAL_WAIT_MS:
         floor.due[Timer.PROBATION] = now_ms + PROBATION_MS
@@ -172,7 +149,7 @@ def goodbye_or_not(floor: Floor, now_ms: int) -> State:
         floor.end_turn(now_ms)
     else:
         floor.utterances.end_turn()
-    resume(floor, now_ms)
+    floor.resume_reply(now_ms, after_words=bool(floor.utterances.text))
     return hung_up_if_said(floor, now_ms)
 
 

@@ -1,16 +1,16 @@
 """Who has the floor, and what both sides of a talk have under way: the state that the actions of turn-taking share.
 
 `turns.py` says which action runs when; the actions are in `listening.py`, `preparing.py`, `speaking.py`, `probation.py`
-and `closing.py`. Here is what more than one of them needs: ending a turn, carrying out a move of the dialogue,
-beginning and stopping a reply. It knows no clock but the `now_ms` that it is given.
+and `closing.py`. Here is what more than one of them needs: ending a turn, carrying out a move of the dialogue, taking a
+reply back. It knows no clock but the `now_ms` that it is given.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
+from bot.conversation.bots_replies import BotsReplies
 from bot.conversation.commands import (
     ChangeManner,
-    Command,
     ForgetTurn,
     KeepEntry,
     KeepSaid,
@@ -24,10 +24,8 @@ from bot.conversation.dialogue import Dialogue, Move
 from bot.conversation.endpointing import FILLER_AFTER_MS, learn, turn_wait_ms
 from bot.conversation.events import Timer
 from bot.conversation.habit import PauseHabit
-from bot.conversation.heard import Ledger
 from bot.conversation.korean import normalise
 from bot.conversation.sentence_ends import ending
-from bot.conversation.transcript import Transcript
 from bot.conversation.utterances import Utterances
 from bot.conversation.waterfall import Stopwatch
 
@@ -54,30 +52,14 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """The reply that is being made to `text`, which may not be all of the turn; `lead` is said before it."""
-
-    text: str
-    lead: tuple[str, ...]
-    ledger: Ledger
-
-
-class Floor:
-    """The state of one call's turn-taking. `out` gathers the commands of a step, `due` the deadlines by purpose."""
+class Floor(BotsReplies):
+    """The state of one call's turn-taking."""
 
     def __init__(self, dialogue: Dialogue, max_call_ms: int) -> None:
+        super().__init__(dialogue)
         self.state = State.GREETING
-        self.dialogue = dialogue
-        self.transcript = Transcript()
         self.max_call_ms = max_call_ms
-        self.out: list[Command] = []
-        self.due: dict[Timer, int] = {}
-        self.replies = 0
-        self.ledger: Ledger | None = None
-        self.prepared: Prepared | None = None
         self.tries = 0
-        self.last_said: tuple[str, ...] = ()
         self.broken_off: tuple[str, ...] = ()
         self.hang_up: str | None = None
         self.goodbye_said_ms: int | None = None
@@ -93,7 +75,6 @@ class Floor:
         self.silence_at_ms = 0
         self.patience_ms = 0
         self.paused_in: State | None = None
-        self.paused_at_ms: int | None = None
         self.voice_from_ms = 0
         self.passed_over: tuple[str, int] | None = None
         self.interjected_ms: int | None = None
@@ -103,10 +84,6 @@ class Floor:
         self.habit = PauseHabit()
         self.habit_before = self.habit
         self.final_p95_ms: int | None = None
-
-    def forget(self, *timers: Timer) -> None:
-        for timer in timers:
-            self.due.pop(timer, None)
 
     # ── the caller's turn ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -137,7 +114,6 @@ class Floor:
             return State.ENDPOINTING
         self.forget(Timer.TURN, Timer.PREPARE)
         if text := self.end_turn(self.voiced_until_ms):
-            self.stopwatch.over_at_ms = now_ms
             return self.answer(text, now_ms)
         if self.broken_off:
             return self.carry_out(Move(go_on=True), now_ms)
@@ -163,6 +139,7 @@ class Floor:
         return text
 
     def answer(self, text: str, now_ms: int) -> State:
+        self.stopwatch.over_at_ms = now_ms
         before, broken_off = self.dialogue.copy(), self.broken_off
         move = self.dialogue.turn(text, interrupted=bool(self.broken_off))
         state = self.carry_out(move, now_ms)
@@ -249,52 +226,6 @@ class Floor:
         ledger = self.new_reply(lead)
         self.out.append(Reply(ledger.reply, tuple(self.transcript.history), lead))
 
-    def new_reply(self, sentences: tuple[str, ...], *, repeats: bool = False) -> Ledger:
-        self.drop_prepared()
-        self.forget(Timer.SILENCE, Timer.TURN, Timer.FINAL, Timer.PREPARE)
-        self.ledger = self.open_ledger(sentences, repeats=repeats)
-        return self.ledger
-
-    def open_ledger(self, sentences: tuple[str, ...], *, repeats: bool = False) -> Ledger:
-        self.replies += 1
-        ledger = Ledger(self.replies, self.transcript.turn, repeats)
-        for index, sentence in enumerate(sentences):
-            ledger.made(index, sentence)
-        return ledger
-
-    def drop_prepared(self) -> None:
-        if self.prepared:
-            self.out.append(StopSpeaking(self.prepared.ledger.reply))
-            self.prepared = None
-
-    def live(self, reply: int) -> Ledger | None:
-        return self.ledger if self.ledger and self.ledger.reply == reply else None
-
-    def in_the_making(self, reply: int) -> Ledger | None:
-        """The ledger of a reply that is live or prepared."""
-        ahead = self.prepared.ledger if self.prepared else None
-        return ahead if ahead and ahead.reply == reply else self.live(reply)
-
-    def drop_ledger(self) -> None:
-        self.ledger = self.paused_at_ms = None
-        self.forget(Timer.MARK, Timer.FILLER, Timer.PROBATION)
-
-    def close_ledger(self, ledger: Ledger, now_ms: int) -> None:
-        self.drop_ledger()
-        if heard := ledger.heard(now_ms):
-            if self.dialogue.notice in heard:
-                self.dialogue.notice = ""
-            if kept := self.transcript.heard(ledger.turn, heard):
-                self.out.append(kept)
-        if ledger.started_ms is not None and not ledger.repeats:
-            self.last_said = ledger.sentences or self.last_said
-
-    def stop_reply(self, now_ms: int) -> None:
-        self.drop_prepared()
-        if self.ledger:
-            self.out.append(StopSpeaking(self.ledger.reply))
-            self.close_ledger(self.ledger, now_ms)
-
     def take_back_reply(self, now_ms: int) -> bool:
         """Stop the live reply. True: nothing of it was heard, so the caller's turn goes on where it was."""
         if (ledger := self.ledger) is None:
@@ -309,7 +240,6 @@ class Floor:
             self.dialogue = replace(self.undo[1], draft=self.dialogue.draft)
             self.broken_off = self.undo[2]
             self.reopened_turn = self.transcript.take_back()
-            self.measured_turn = -1
             self.drop_ledger()
             return True
         self.broken_off = ledger.unheard

@@ -5,10 +5,11 @@ early enough to be ready when the turn can end. Nothing follows from it: it has 
 store until the turn ends with the very words that it answers. Other words drop it.
 """
 
+from bot.conversation.bots_replies import Prepared
 from bot.conversation.commands import Exchange, Prepare
 from bot.conversation.endpointing import prepare_at_ms
 from bot.conversation.events import Due, Timer
-from bot.conversation.floor import Floor, Prepared, State
+from bot.conversation.floor import Floor, State
 from bot.conversation.korean import normalise
 
 MOST_TRIES = 3

@@ -6,8 +6,7 @@ it go on from the very frame at which it stopped. Real words stop it for good.
 Actions for the table in `turns.py`: each takes the floor, the event and the time, and gives the next state.
 """
 
-from bot.conversation.closing import MOST_FALSE_ALARMS, resume
-from bot.conversation.commands import Finalize, Pause
+from bot.conversation.commands import Finalize
 from bot.conversation.endpointing import PROBATION_MS, WORDS_GONE_MS
 from bot.conversation.events import (
     Due,
@@ -28,16 +27,13 @@ LONGEST_MS = 2_500
 
 def voice_came(floor: Floor, event: SpeechStarted, now_ms: int) -> State:
     """A voice over the bot, or before its first sound: pause, and listen."""
-    assert floor.ledger
-    if floor.ledger.false_alarms >= MOST_FALSE_ALARMS:
+    if not floor.pause_reply(now_ms):
         floor.noisy = True
         return floor.state
     if floor.state is not State.GREETING and floor.transcript.history:
         floor.pause = (floor.transcript.history[-1].text, event.at_ms - floor.voiced_until_ms)
-    floor.paused_in, floor.paused_at_ms, floor.voice_from_ms = floor.state, now_ms, event.at_ms
+    floor.paused_in, floor.voice_from_ms = floor.state, event.at_ms
     floor.talking, floor.stopped, floor.noisy = True, False, False
-    floor.due[Timer.PROBATION] = now_ms + PROBATION_MS
-    floor.out.append(Pause(floor.ledger.reply))
     return State.PROBATION
 
 
@@ -107,7 +103,7 @@ def goes_on(floor: Floor, now_ms: int) -> State:
     floor.noisy = floor.talking
     floor.forget(Timer.FINAL)
     floor.pause = None
-    resume(floor, now_ms)
+    floor.resume_reply(now_ms, after_words=bool(floor.utterances.text))
     if text := floor.utterances.end_turn():
         floor.passed_over = (text, now_ms)
     state, floor.paused_in = floor.paused_in or State.SPEAKING, None

@@ -28,12 +28,19 @@ COMMA_SYLLABLES = 3
 SHORT_SYLLABLES = 12
 """… if the sentence goes on for more than this; a lone 네 or 아 never does."""
 
+
 LONG_CHARS = 45
 """A sentence that is longer than this is cut at its last clause."""
 CLAUSE_FROM_CHARS = 16
 """… but no piece is shorter than this."""
 LONGEST_CHARS = 100
 """With no clause and no comma it is cut at its last space."""
+
+
+def ending_mark(piece: str) -> str:
+    """The mark with which a sentence ends at the end of `piece`, quotes after it aside; empty when none does."""
+    mark = piece.rstrip("".join(_CLOSERS))[-1:]
+    return mark if mark in _ENDS else ""
 
 
 class SentenceSplitter:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from bot.conversation.commands import Exchange
 from bot.conversation.korean import SentenceSplitter, split_sentences
+from bot.conversation.splitting import ending_mark
 from bot.errors import ModelError
 from bot.services.cooldown import CoolDown
 from bot.services.llm import ChatModel, Message
@@ -25,7 +26,6 @@ SENTENCES = 2
 LETTERS = 200
 EXCHANGES = 40
 CONTEXT_LETTERS = 6000
-ENDS = (".", "?", "!", "…")
 
 
 class Builtin(Protocol):
@@ -184,9 +184,9 @@ class _Limits:
         if self.is_full or (self.letters and self.letters + len(piece) > LETTERS):
             return False
         self.letters += len(piece)
-        end = piece.rstrip("\"'”’)")
-        self.sentences += end.endswith(ENDS)
-        self._asked = end.endswith("?")
+        mark = ending_mark(piece)
+        self.sentences += bool(mark)
+        self._asked = mark in ("?", "？")
         return True
 
 

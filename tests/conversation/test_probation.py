@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.conversation.closing import MOST_FALSE_ALARMS
+from bot.conversation.bots_replies import MOST_FALSE_ALARMS
 from bot.conversation.commands import Finalize, HangUp, KeepHeard, KeepSaid, Pause, Resume, StopSpeaking
 from bot.conversation.endpointing import PROBATION_MS
 from bot.conversation.events import (
