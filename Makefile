@@ -3,6 +3,7 @@
 #   make demo             phone the bot with a recorded caller, against the stand-ins (OFFLINE=1: no models at all)
 #   make test             the whole test suite
 #   make run              serve, with the settings of the environment
+#   make chaos            break everything under live calls, 200 times (CHAOS="--quick": three minutes)
 #   make bench-NAME       measure: audio, vad, turns
 
 VENV ?= .venv
@@ -10,13 +11,16 @@ NEWEST = for name in python3.16 python3.15 python3.14 python3.13 python3.12 pyth
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test run bench-% clean
+.PHONY: demo test chaos run bench-% clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python -m bot.lab.demo $(if $(OFFLINE),--offline)
 
 test: $(VENV)/.installed-tests
 	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+chaos: $(VENV)/.installed-tests
+	$(VENV)/bin/python -m bot.lab.chaos $(CHAOS)
 
 run: $(VENV)/.installed
 	$(VENV)/bin/python -m bot serve

@@ -7,7 +7,10 @@ from collections.abc import Callable
 USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
 
   serve                       answer the telephone, with the settings of the environment
-  entries [--json]            print the diary          [--turns] [--caller NUMBER] [--delete CALL_SID] [--rotate]
+  doctor [--json]             check every setting, account and the database
+  entries [--json]            print the diary          [--turns] [--caller NUMBER] [--delete CALL_SID]
+  forget NUMBER               remove a caller with all calls            [--yes] [--keep-recordings]
+  rotate                      bring the diary to the newest key of DIARY_KEY
   call                        phone a running bot with a recorded caller
   replay FILE                 run a call's journal through the core, and print the talk
   bench audio|vad|turns       measure
@@ -31,6 +34,24 @@ def _entries(arguments: list[str]) -> int:
     from bot.diary.listing import main
 
     return main(arguments, os.environ)
+
+
+def _doctor(arguments: list[str]) -> int:
+    from bot.doctor.command import main
+
+    return main(arguments, os.environ)
+
+
+def _forget(arguments: list[str]) -> int:
+    from bot.forget import forget
+
+    return forget(arguments, os.environ)
+
+
+def _rotate(arguments: list[str]) -> int:
+    from bot.forget import rotate
+
+    return rotate(arguments, os.environ)
 
 
 def _call(arguments: list[str]) -> int:
@@ -65,7 +86,10 @@ def _bench(arguments: list[str]) -> int:
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": _serve,
+    "doctor": _doctor,
     "entries": _entries,
+    "forget": _forget,
+    "rotate": _rotate,
     "call": _call,
     "replay": _replay,
     "bench": _bench,

@@ -6,8 +6,10 @@ It must not know what is said on the stream; what comes in too early is handed o
 import asyncio
 import logging
 from collections import deque
+from dataclasses import dataclass
 
-from bot.conversation.events import CallStarted
+from bot.conversation.events import Before, CallStarted, TurnBefore
+from bot.conversation.snapshot import decode
 from bot.diary.records import Arrival
 from bot.diary.store import Store
 from bot.errors import StoreError
@@ -18,8 +20,19 @@ log = logging.getLogger(__name__)
 START_S = 10.0
 """How long a socket may be open without `start`."""
 
+CLAIM_PAUSES_S = (0.3, 0.7, 1.5)
+"""Between the tries to ask a store that fails."""
+
 EARLY_MESSAGES = 500
 """So many messages wait while the token is checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class LetIn:
+    """A stream that owns its call from now on; `stream` counts the streams of the call, from 1."""
+
+    start: Started
+    stream: int
 
 
 class Admission:
@@ -49,8 +62,8 @@ class Admission:
         self._early.clear()
         return early
 
-    async def ask(self, store: Store) -> Started | None:
-        """The start of this stream when it is one of a call that rang, for the first time; else None."""
+    async def ask(self, store: Store) -> LetIn | None:
+        """This stream when it is one of a call that rang, for the first time; else None."""
         try:
             async with asyncio.timeout(START_S):
                 await self._begun.wait()
@@ -60,8 +73,8 @@ class Admission:
         if (start := self._start) is None:
             return None
         try:
-            if await store.claim_media_token(start.call_sid, start.parameters.get("token", "")):
-                return start
+            if stream := await _claimed(store, start):
+                return LetIn(start, stream)
         except StoreError as error:
             log.error("call %s: %s", start.call_sid, error)
             return None
@@ -69,16 +82,29 @@ class Admission:
         return None
 
 
+async def _claimed(store: Store, start: Started) -> int:
+    """The number of the stream that the token lets in; 0: none. StoreError when the store fails again and again."""
+    for pause_s in CLAIM_PAUSES_S:
+        try:
+            return await store.claim_media_token(start.call_sid, start.parameters.get("token", ""))
+        except StoreError:
+            await asyncio.sleep(pause_s)
+    return await store.claim_media_token(start.call_sid, start.parameters.get("token", ""))
+
+
 async def take_up(store: Store, call_sid: str, arrival: Arrival) -> CallStarted:
-    """What the talk begins with: the caller's habit, and what was said on the streams of this call before.
+    """What the talk begins with: the caller's habit, and the talk on the streams of this call before.
 
     StoreError when the diary cannot be read.
     """
     habit = await store.habit(call_sid)
-    if arrival.stream == 1:
-        return CallStarted(arrival.first_time, habit=habit)
-    await store.reopen(call_sid)
-    before = await store.turns(call_sid)
-    said = {turn.turn: turn.said for turn in before if turn.said is not None}
-    following = before[-1].turn + 1 if before else 0
-    return CallStarted(arrival.first_time, tuple(said.values()), following, tuple(said), habit)
+    turns = await store.turns(call_sid)
+    stage = await store.stage(call_sid)
+    if not turns and stage is None:
+        return CallStarted(arrival.first_time, habit)
+    before = Before(
+        turns=tuple(TurnBefore(turn.turn, turn.said, turn.heard) for turn in turns),
+        next_turn=max((turn.turn for turn in turns), default=-1) + 1,
+        snapshot=decode(stage) if stage is not None else None,
+    )
+    return CallStarted(arrival.first_time, habit, before)

@@ -12,22 +12,26 @@ from typing import cast
 
 from quart import Quart
 
-from bot.catchup import CatchUp
 from bot.doors.asgi import AsgiApp, bounded_bodies, media_sockets
 from bot.doors.health import HealthDoor
 from bot.doors.live import LiveCall, LiveCalls
+from bot.doors.patience import Patience
 from bot.doors.phone import PhoneDoor, Running
 from bot.doors.signature import LARGEST_BODY_BYTES
 from bot.doors.twiml import Documents
 from bot.errors import where
+from bot.jobs import handlers
 from bot.process import Services
 from bot.settings import Settings
 from bot.wiring import call_factory, keep_warm, open_services
+from bot.worker import Worker
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 25.0
-LAST_SAVING_S = 2.0
+DRAIN_S = 12.0
+"""After a signal: until the last stream was handed over …"""
+LAST_SAVING_S = 10.0
+"""… and what was said is committed. The durable work gives back what it holds in 5 s more: 28 s in all."""
 
 
 class IlgiApp(Quart):
@@ -54,17 +58,24 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
             if own is None:
                 own = await stack.enter_async_context(open_services(settings))
             async with asyncio.TaskGroup() as tasks:
-                live = LiveCalls(tasks, carry_out)
-                catch_up = CatchUp(own.store, own.scribe, live.holds)
-                background = [
-                    tasks.create_task(guarded("keeping warm", keep_warm(own))),
-                    tasks.create_task(guarded("catching up", catch_up.for_ever())),
-                ]
-                app.phone.start(Running(own.store, live, call_factory(own, live), catch_up.soon))
+                worker = Worker(own.store.outbox, handlers(own), chores=(own.store.close_lapsed,))
+
+                async def to_the_end(call: LiveCall) -> None:
+                    await carry_out(call)
+                    worker.wake()
+
+                live, patience = LiveCalls(tasks, to_the_end), Patience(tasks)
+                warming = tasks.create_task(guarded("keeping warm", keep_warm(own)))
+                if own.retention:
+                    await own.retention.schedule()
+                working = tasks.create_task(guarded("durable work", worker.run()))
+                app.phone.start(Running(own.store, live, call_factory(own, live), worker.wake, patience))
                 yield
-                for task in background:
-                    task.cancel()
+                warming.cancel()
                 await end(live)
+                patience.cancel()
+                await worker.stop()
+                await working
 
     return app
 
@@ -83,7 +94,7 @@ async def guarded(what: str, work: Awaitable[None]) -> None:
 
 
 async def end(live: LiveCalls) -> None:
-    """Give what is still live a moment to save, then cancel it."""
+    """Give what is still live time to save, then cancel it."""
     live.drain()
     if not await live.finished(LAST_SAVING_S):
         log.warning("%d calls were cut off", len(live))

@@ -6,37 +6,50 @@ socket, the writer, the keeper that commits turns in order, the reply that is be
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 
 from bot.admission import Admission, take_up
-from bot.conversation.commands import Command, Finalize, ForgetDay, ForgetTurn, HangUp, Recognise, WriteEntry
+from bot.conversation.commands import (
+    Command,
+    Finalize,
+    ForgetDay,
+    ForgetTurn,
+    HandOver,
+    HangUp,
+    Recognise,
+    RecordRest,
+    WriteEntry,
+)
 from bot.conversation.events import Draining, Event
 from bot.conversation.floor import State
 from bot.conversation.talk import Talk
 from bot.conversation.turns import Turns
 from bot.errors import RemoteProtocolError, StoreError, where
-from bot.journal import Direction, Journal, Wire, encode_event
 from bot.keeper import Keepable, Keeper
 from bot.playout import Playout
 from bot.process import Services
 from bot.protocols.twilio import Inbound, Media, MediaStream, Started, Stopped
+from bot.recorder import Recorder
 from bot.services.stt import SttStream
 from bot.speaker import Speaker, Speech
+from bot.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
-
-QUIET_S = 5.0
-"""How long an open stream may bring no message: Twilio sends 50 a second, silence too."""
 
 BAD_MESSAGES = 20
 """So many messages that break the protocol end the stream."""
 
-OVERTIME_S = 120.0
-"""By the wall, so much longer than a call may last, a stream ends whatever its own clock says."""
+HANDOVER_S = 8.0
+"""By the wall, so long after the process was told to go away a stream is closed whatever is being said on it."""
+
+SAVE_S = 3.0
+"""So long the caller waits for what was said to be committed before another process goes on with the talk."""
 
 NORMAL, POLICY = 1000, 1008
+
+Leaving = HangUp | HandOver | RecordRest
+"""Why the bot closes the stream; what Twilio does then follows from it."""
 
 
 class Call:
@@ -61,14 +74,14 @@ class Call:
         self._playout = Playout(self._stream, self._send_on_wire, self._tell)
         self._speaker = Speaker(services.replies, services.voice, self._playout, self._tell, self._spawn)
         self._stt: SttStream | None = None
-        self._journal: Journal | None = None
+        self._recorder = Recorder(lambda: self._talk.now_ms)
+        self._watchdog = Watchdog(services.max_call_ms / 1000)
         self._admission = Admission()
         self._over = asyncio.Event()
         self._stopped = False
         self._gone = False
-        self._why = "the stream broke"
+        self._leaves: Leaving | None = None
         self._bad = 0
-        self._heard_at = time.monotonic()
         self._tasks: asyncio.TaskGroup | None = None
         self._draft: asyncio.Task[None] | None = None
         self._keeper: Keeper | None = None
@@ -104,9 +117,9 @@ class Call:
             self._end()
             return
         if isinstance(inbound, Media):
-            self._heard_at = time.monotonic()
+            self._watchdog.heard()
         try:
-            self._note("twilio", "in", message)
+            self._recorder.note("twilio", "in", message)
             self._carry_out(self._talk.hear(inbound))
         except Exception as error:
             self._break_down(error)
@@ -116,14 +129,20 @@ class Call:
         self._end()
 
     def drain(self) -> None:
-        """The process is going away: the caller is told, and everything is kept."""
+        """The process is going away: the talk comes to a place where another can go on, and the stream is closed."""
         if self._tasks:
             try:
                 self._tell(Draining())
             except Exception as error:
                 self._break_down(error)
+            asyncio.get_running_loop().call_later(HANDOVER_S, self._end)
         else:
             self._end()
+
+    def overtaken(self) -> None:
+        """Another stream of this call was let in, maybe in another process: this one says nothing more."""
+        log.warning("call %s: its stream was overtaken by another", self.call_sid)
+        self._end()
 
     def _end(self) -> None:
         self._gone = True
@@ -135,33 +154,29 @@ class Call:
 
     async def run(self) -> None:
         """Live through the call; returns when all of it is kept."""
-        if (start := await self._admission.ask(self._services.store)) is None:
+        if (let_in := await self._admission.ask(self._services.store)) is None:
             await self._close(POLICY)
             return
         try:
-            await self._talk_it_through(start)
+            await self._talk_it_through(let_in.start, let_in.stream)
         except* StoreError as failed:
             log.error("call %s: %s", self.call_sid, failed.exceptions[0])
         except* Exception as crash:
             self._break_down(crash)
             await self._save_what_is_left()
         finally:
-            if self._journal:
-                self._journal.close()
-                self._journal = None
+            self._recorder.close()
             await self._close(NORMAL)
-        if self._keeper:
-            await self._keeper.write_what_is_left()
 
     async def _save_what_is_left(self) -> None:
         """After a break-down: everything that the talk still knows is kept."""
         if self._keeper is None:
             return
         try:
-            self._carry_out(self._talk.hang_up())
+            self._last_words()
         except Exception as error:
             self._break_down(error)
-        self._keeper.finish()
+            self._keeper.finish()
         await self._keeper.run()
 
     def _break_down(self, error: Exception) -> None:
@@ -169,19 +184,26 @@ class Call:
         log.error("call %s: broke down with %s", self.call_sid, where(error))
         self._end()
 
-    async def _talk_it_through(self, start: Started) -> None:
+    async def _talk_it_through(self, start: Started, stream: int) -> None:
         call_sid, services = start.call_sid, self._services
         if self._alone:
             await self._alone(self)
         arrival = await services.store.call_arrived(call_sid, None)
         started = await take_up(services.store, call_sid, arrival)
-        self._keeper = Keeper(services.store, services.scribe, call_sid, arrival, services.forget_journals)
-        self._open_journal(start)
-        log.info("call %s: started, stream %d", call_sid, arrival.stream)
+        self._keeper = Keeper(
+            services.store.owned(call_sid, stream),
+            services.scribe,
+            arrival,
+            forget_journals=services.forget_journals,
+            on_lost=self.overtaken,
+        )
+        if services.journal:
+            self._recorder.open(services.journal, call_sid, start.stream_sid)
+        log.info("call %s: started, stream %d", call_sid, stream)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._stt = services.recogniser.stream(
-                self._tell, name=f"call {call_sid}: recogniser", journal=partial(self._note, "rtzr")
+                self._tell, name=f"call {call_sid}: recogniser", journal=partial(self._recorder.note, "rtzr")
             )
             hearing = tasks.create_task(self._stt.run())
             keeping = tasks.create_task(self._keeper.run())
@@ -193,42 +215,40 @@ class Call:
             await self._over.wait()
             self._stt.end()
             await hearing
-            said_goodbye = self._talk.turns.state in (State.CLOSING, State.CLOSED)
-            if self._gone:
-                self._carry_out(self._talk.hang_up())
-            self._speaker.close()
-            if self._draft:
-                self._draft.cancel()
-            if self._stopped or not self._gone or said_goodbye:
-                self._keeper.keep(HangUp(self._why))
-            self._keeper.finish()
+            self._last_words()
+            await asyncio.wait({keeping}, timeout=SAVE_S)
+            await self._close(NORMAL)
             await keeping
             for other in others:
                 other.cancel()
-        log.info("call %s: ended after %d s: %s", call_sid, self._talk.now_ms // 1000, self._why)
+        log.info("call %s: ended after %d s: %s", call_sid, self._talk.now_ms // 1000, _told(self._leaves))
         log.info("call %s: the process so far: %s", call_sid, services.replies.usage.line())
 
-    def _open_journal(self, start: Started) -> None:
-        if self._services.journal:
-            try:
-                self._journal = self._services.journal(start.call_sid, start.stream_sid)
-            except OSError as error:
-                log.error("call %s: no journal: %s", start.call_sid, error.strerror)
+    def _last_words(self) -> None:
+        """No word will come any more: what the talk still knows is kept, then how the stream ended."""
+        assert self._keeper
+        said_goodbye = self._talk.turns.state in (State.CLOSING, State.CLOSED)
+        if self._stopped or (self._leaves is None and said_goodbye):
+            self._leaves = HangUp("caller gone")
+        elif self._leaves is None:
+            self._leaves = HandOver()
+        if self._gone or isinstance(self._leaves, HandOver):
+            self._carry_out(self._talk.hang_up())
+        self._speaker.close()
+        if self._draft:
+            self._draft.cancel()
+        self._keeper.keep(self._leaves)
+        self._keeper.finish()
 
     async def _watch(self) -> None:
-        """End a stream that brings no media on an open socket, or whose clock stands still for ever."""
-        self._heard_at = time.monotonic()
-        ends_at = self._heard_at + self._services.max_call_ms / 1000 + OVERTIME_S
-        while (left_s := min(self._heard_at + QUIET_S, ends_at) - time.monotonic()) > 0:  # noqa: ASYNC110 (no event a frame)
-            await asyncio.sleep(left_s)
-        log.warning("call %s: no media for %.0f s, or longer than any call", self.call_sid, QUIET_S)
+        """End a stream that is dead, though its socket is open."""
+        log.warning("call %s: %s", self.call_sid, await self._watchdog.bark())
         self._end()
 
     # ── events and commands ──────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, event: Event) -> None:
-        if self._journal:
-            self._note("event", "in", encode_event(event))
+        self._recorder.tell(event)
         self._carry_out(self._talk.tell(event))
 
     def _carry_out(self, commands: list[Command]) -> None:
@@ -243,11 +263,12 @@ class Call:
                     self._speaker.warm()
                 case WriteEntry():
                     self._draft = self._spawn(self._write_entry(command))
-                case HangUp(why):
-                    self._why = why
+                case HangUp() | HandOver() | RecordRest():
+                    self._leaves = self._leaves or command
                     self._over.set()
                 case ForgetDay() | ForgetTurn():
-                    self._forget_journal()
+                    # What is to be forgotten is in the journal too, and so would be what is said about it.
+                    self._recorder.forget()
                     self._keep(command)
                 case _ if isinstance(command, Speech):
                     self._speaker.carry_out(command)
@@ -257,12 +278,6 @@ class Call:
     def _keep(self, command: Keepable) -> None:
         assert self._keeper
         self._keeper.keep(command)
-
-    def _forget_journal(self) -> None:
-        """What is to be forgotten is in the journal too, and so would be what is said about it."""
-        if self._journal:
-            self._journal.forget()
-            self._journal = None
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None] | None:
         if self._tasks is None or self._gone:
@@ -285,9 +300,10 @@ class Call:
             self._end()
 
     async def _send_on_wire(self, message: str) -> None:
-        self._note("twilio", "out", message)
+        self._recorder.note("twilio", "out", message)
         await self._send(message)
 
-    def _note(self, wire: Wire, direction: Direction, message: str | bytes) -> None:
-        if self._journal and isinstance(message, str):
-            self._journal.keep(self._talk.now_ms, wire, direction, message)
+
+def _told(leaves: Leaving | None) -> str:
+    """How a stream ended, for the log."""
+    return "handed over" if isinstance(leaves, HandOver) or leaves is None else leaves.why

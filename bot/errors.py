@@ -7,12 +7,16 @@ IlgiError
 │   └── RemoteProtocolError   the peer broke the protocol: drop the message or the peer
 ├── ServiceError              an outside service failed: an event of the talk
 │   ├── RecogniserError       the recogniser cannot be had now
-│   │   └── RecogniserFull    … because every channel is taken (HTTP 429)
+│   │   ├── RecogniserFull    … because every channel is taken (HTTP 429)
+│   │   └── TranscriptionGone … because it knows no such transcription (any more): submit the file again
 │   ├── ModelError            the chat model failed, or was too slow
-│   └── VoiceError            no speech could be made
+│   ├── VoiceError            no speech could be made
+│   └── CarrierError          the telephone company's API failed, or refused us
+│       └── CarrierNotReady   … because what was asked for is not there yet
 ├── OpinionError              no second opinion on what is speech can be had
 └── StoreError                the diary could not be read or written
-    └── WrongKey              DIARY_KEY does not open what is stored
+    ├── WrongKey              DIARY_KEY does not open what is stored
+    └── LeaseLost             another process has taken over what this one still thinks is its own
 """
 
 _MOST_PLACES = 6
@@ -55,12 +59,28 @@ class RecogniserFull(RecogniserError):
     """Every channel of the recogniser is taken."""
 
 
+class TranscriptionGone(RecogniserError):
+    """A transcription failed, or is not known (any more): the file is to be submitted again."""
+
+
 class ModelError(ServiceError):
     """The chat model failed, or took too long to begin."""
 
 
 class VoiceError(ServiceError):
     """No speech could be made."""
+
+
+class CarrierError(ServiceError):
+    """The telephone company's API failed, or refused; `status` is the HTTP status of its answer, if there was one."""
+
+    def __init__(self, why: str, *, status: int | None = None) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class CarrierNotReady(CarrierError):
+    """What was asked for is not there yet: ask again later."""
 
 
 class OpinionError(IlgiError):
@@ -73,6 +93,10 @@ class StoreError(IlgiError):
 
 class WrongKey(StoreError):
     """No key of DIARY_KEY opens what is stored."""
+
+
+class LeaseLost(StoreError):
+    """Another stream, or another worker, owns it now: nothing was written."""
 
 
 def where(error: BaseException) -> str:

@@ -1,33 +1,40 @@
-"""What a call keeps: its turns and its entry, committed in the order in which they came about.
+"""What a call keeps: its turns, its stage and its entry, committed in the order in which they came about.
 
-The talk never waits for the database; one task per call commits behind it. It knows the store and the scribe, and not
-what the talk is doing now.
+The talk never waits for the database; one task per call commits behind it, and goes on trying for as long as the
+process lives while the database is away. It knows the call's part of the store and the scribe, and not what the talk is
+doing now.
 """
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from bot.conversation.commands import (
-    CloseDay,
     ForgetDay,
     ForgetTurn,
+    HandOver,
     HangUp,
     KeepEntry,
     KeepHabit,
     KeepHeard,
     KeepSaid,
+    KeepStage,
     KeepWaterfall,
+    Mood,
+    RecordRest,
     ReopenDay,
     Status,
     WriteEntry,
 )
 from bot.conversation.events import EntryWritten
+from bot.conversation.snapshot import encode
 from bot.diary.entries import Entry, Scribe, plain_entry
+from bot.diary.owned import OwnedCall
 from bot.diary.records import Arrival
-from bot.diary.store import Store
-from bot.errors import StoreError
+from bot.errors import LeaseLost, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -36,49 +43,75 @@ Keepable = (
     | KeepHeard
     | KeepWaterfall
     | KeepHabit
+    | KeepStage
     | KeepEntry
-    | CloseDay
     | ForgetDay
     | ForgetTurn
     | ReopenDay
+    | HandOver
+    | RecordRest
     | HangUp
 )
 
-DRAFT_S = 8.0
+DRAFT_S = 7.0
 """How long a caller waits for the day to be put into words; then it is read back in their own."""
 
-TRIES = 20
-"""How often a commit is tried, a second apart, while the database is away."""
+RENEW_S = 15.0
+"""A quarter of the lease of a call."""
+
+COMMIT_S = 15.0
+"""How long one commit may take: longer than SQLite waits for another writer."""
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 5.0
+"""Between two tries of a commit while the database is away; each pause is twice the one before."""
+
+_LAST = HandOver | RecordRest | HangUp
+
+
+class _Waiting(NamedTuple):
+    """A command with the entry as it was when the talk gave it."""
+
+    command: Keepable
+    entry: Entry | None
 
 
 class Keeper:
-    """The keeper of one media stream of call `call_sid`."""
+    """The keeper of one media stream of a call."""
 
     def __init__(
         self,
-        store: Store,
+        call: OwnedCall,
         scribe: Scribe,
-        call_sid: str,
         arrival: Arrival,
         forget_journals: Callable[[str], object] | None = None,
+        on_lost: Callable[[], object] | None = None,
     ) -> None:
-        """`forget_journals` removes the journals of a call; this one's own are not the keeper's."""
-        self._store = store
+        """`forget_journals` removes the journals of a call; this one's own are not the keeper's.
+
+        `on_lost` is called once, when a later stream is the call's owner: nothing but facts is kept from then on.
+        """
+        self._call = call
         self._scribe = scribe
         self._forget_journals = forget_journals
-        self._call_sid = call_sid
+        self._on_lost = on_lost
         self._day = arrival.day
-        self._stream = arrival.stream
-        self._waiting: deque[tuple[Keepable, Entry | None]] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._committing: _Waiting | None = None
         self._more = asyncio.Event()
         self._finished = False
+        self._lease = asyncio.Lock()
+        self._released = False
+        self._lost = False
         self._draft = 0
         self._entry: Entry | None = None
-        self._unwritten: CloseDay | None = None
 
     def keep(self, command: Keepable) -> None:
-        """Commit this after all that came before it."""
-        self._waiting.append((command, self._entry))
+        """Commit this after all that came before it; what it supersedes and still waits is left out."""
+        if (subject := _subject(command)) is not None:
+            still_counts = (one for one in self._waiting if one is self._committing or _subject(one.command) != subject)
+            self._waiting = deque(still_counts)
+        self._waiting.append(_Waiting(command, self._entry))
         if isinstance(command, ForgetDay | ForgetTurn):
             self._entry = None
             self._draft = 0
@@ -90,23 +123,11 @@ class Keeper:
         self._more.set()
 
     async def run(self) -> None:
-        """Commit until `finish`; when it was cancelled it can be run again, and goes on where it was."""
-        while self._waiting or not self._finished:
-            if self._waiting:
-                await self._commit_patiently(*self._waiting[0])
-                self._waiting.popleft()
-            else:
-                self._more.clear()
-                await self._more.wait()
-
-    async def _commit_patiently(self, command: Keepable, entry: Entry | None) -> None:
-        for left in range(TRIES - 1, -1, -1):
-            try:
-                return await self._commit(command, entry)
-            except StoreError as error:
-                log.error("call %s: not kept yet, %d tries left: %s", self._call_sid, left, error)
-                await asyncio.sleep(1)
-        log.error("call %s: something was not kept: the diary could not be written for %d s", self._call_sid, TRIES)
+        """Commit until `finish`, and renew the lease; when it was cancelled it can be run again, and goes on."""
+        async with asyncio.TaskGroup() as tasks:
+            renewing = tasks.create_task(self._renew())
+            await self._commit_all()
+            renewing.cancel()
 
     async def draft(self, command: WriteEntry) -> EntryWritten | None:
         """Write the day as an entry; None: meanwhile another draft was asked for, or something was forgotten."""
@@ -121,52 +142,122 @@ class Keeper:
         self._entry = entry
         return EntryWritten(command.draft, entry.title, entry.body, entry.mood)
 
-    async def write_what_is_left(self) -> None:
-        """After the call: put the day into better words than those that were kept at once."""
-        if (left := self._unwritten) is None:
-            return
-        entry = await self._scribe.write(left.said, left.corrections, self._day)
-        if not entry.body:
-            return
-        try:
-            await self._store.rewrite_entry(self._call_sid, self._stream, entry.title, entry.body, entry.mood)
-        except StoreError as error:
-            log.error("call %s: its entry stays in the caller's own sentences: %s", self._call_sid, error)
+    async def _commit_all(self) -> None:
+        while self._waiting or not self._finished:
+            if self._waiting:
+                self._committing = self._waiting[0]
+                await self._commit_patiently(*self._committing)
+                self._waiting.popleft()
+                self._committing = None
+            else:
+                self._more.clear()
+                await self._more.wait()
+
+    async def _commit_patiently(self, command: Keepable, entry: Entry | None) -> None:
+        pause_s = FIRST_PAUSE_S
+        failing_since: float | None = None
+        while True:
+            try:
+                async with asyncio.timeout(COMMIT_S):
+                    await self._commit(command, entry)
+                break
+            except LeaseLost:
+                self._lose()
+                break
+            except (StoreError, TimeoutError) as error:
+                if failing_since is None:
+                    failing_since = time.monotonic()
+                    log.error("call %s: nothing is kept now, it is tried again: %s", self._call.call_sid, _told(error))
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        if failing_since is not None:
+            away_s = time.monotonic() - failing_since
+            log.warning("call %s: kept again after %.0f s", self._call.call_sid, away_s)
+
+    async def _renew(self) -> None:
+        """Tell again and again that the process lives, until the call is given up."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            async with self._lease:
+                if self._released or self._lost:
+                    return
+                try:
+                    async with asyncio.timeout(COMMIT_S):
+                        await self._call.renew()
+                except LeaseLost:
+                    self._lose()
+                except (StoreError, TimeoutError) as error:
+                    log.warning("call %s: its lease was not renewed: %s", self._call.call_sid, _told(error))
+
+    def _lose(self) -> None:
+        if not self._lost:
+            self._lost = True
+            log.warning("call %s: stream %d was overtaken", self._call.call_sid, self._call.stream)
+            if self._on_lost:
+                self._on_lost()
 
     async def _commit(self, command: Keepable, entry: Entry | None) -> None:
+        call = self._call
         match command:
             case KeepSaid(turn, text, from_ms, to_ms):
-                await self._store.add_said(self._call_sid, turn, text, from_ms, to_ms)
+                await call.add_said(turn, text, from_ms, to_ms)
             case KeepHeard(turn, text):
-                await self._store.add_heard(self._call_sid, turn, text)
+                await call.add_heard(turn, text)
             case KeepWaterfall(turn, waterfall):
-                await self._store.keep_waterfall(self._call_sid, turn, waterfall)
+                await call.keep_waterfall(turn, waterfall)
             case KeepHabit(habit):
-                await self._store.keep_habit(self._call_sid, habit)
-            case KeepEntry(status):
-                if entry:
-                    await self._save(entry, status)
-            case CloseDay(said, corrections):
-                await self._save(plain_entry(said, corrections, self._day), Status.UNCONFIRMED)
-                self._unwritten = command
+                await call.keep_habit(habit)
+            case KeepStage(snapshot):
+                await call.keep_stage(encode(snapshot))
+            case KeepEntry(status, written):
+                if entry and entry.body:
+                    await call.save_entry(entry.title, entry.body, entry.mood, status)
+                elif written and written.body:
+                    # Another process wrote it, from which this one has taken the call over.
+                    mood = next((mood for mood in Mood if mood == written.mood), Mood.ORDINARY)
+                    await call.save_entry(written.title, written.body, mood, status)
             case ReopenDay():
-                await self._store.set_entry_status(self._call_sid, Status.DRAFT)
-            case HangUp(why):
-                await self._store.call_ended(self._call_sid, why)
+                await call.set_entry_status(Status.DRAFT)
+                await call.entry_is_behind()
             case ForgetTurn(turn):
-                self._unwritten = None
-                await self._store.forget_turn(self._call_sid, turn)
+                await call.forget_turn(turn)
             case ForgetDay():
-                self._unwritten = None
                 await self._forget(command)
+            case HandOver() | RecordRest() | HangUp():
+                await self._give_up(command)
+
+    async def _give_up(self, command: _LAST) -> None:
+        # A renewal that is under way must not come after it.
+        async with self._lease:
+            match command:
+                case HandOver():
+                    await self._call.handed_over()
+                case RecordRest():
+                    await self._call.record_next()
+                case HangUp(why):
+                    await self._call.ended(why)
+            self._released = True
 
     async def _forget(self, command: ForgetDay) -> None:
-        forget = self._store.forget_day if command.for_good else self._store.forget_so_far
-        others = await forget(self._call_sid, whole_day=command.whole_day)
+        forget = self._call.forget_day if command.for_good else self._call.forget_so_far
+        others = await forget(whole_day=command.whole_day)
         if self._forget_journals:
             for call_sid in others:
                 self._forget_journals(call_sid)
 
-    async def _save(self, entry: Entry, status: Status) -> None:
-        if entry.body:
-            await self._store.save_entry(self._call_sid, entry.title, entry.body, entry.mood, status)
+
+def _told(error: Exception) -> str:
+    return str(error) or f"no answer within {COMMIT_S:.0f} s"
+
+
+def _subject(command: Keepable) -> object:
+    """What a later command of the same kind supersedes in this one; None: each of them counts."""
+    match command:
+        case KeepHeard(turn, _):
+            return KeepHeard, turn
+        case KeepStage():
+            return KeepStage
+        case KeepHabit():
+            return KeepHabit
+        case _:
+            return None

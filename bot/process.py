@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.diary.entries import Scribe
+from bot.diary.retention import Retention
 from bot.diary.store import Store
 from bot.journal import Journal
+from bot.services.carrier import Carrier
 from bot.services.replies import Replies
 from bot.services.stt import Recogniser
+from bot.services.stt_file import Transcriber
 from bot.services.tts import Voice
 
 
@@ -25,3 +28,7 @@ class Services:
     """Opens the journal of (call_sid, stream_sid); None: calls are not recorded."""
     forget_journals: Callable[[str], object] | None = None
     """Removes every journal of a call."""
+    carrier: Carrier | None = None
+    """The telephone account; None: nothing can be fetched from it."""
+    transcriber: Transcriber | None = None
+    retention: Retention | None = None

@@ -1,8 +1,8 @@
 """The process that serves: its port, its signals, its end.
 
 uvicorn is started from code, because its own way to end closes every socket at once. Here SIGTERM or SIGINT begins a
-drain: the port goes on answering, new calls are asked to call again, live calls are told to come to an end, and only
-then the server stops. It must not know what a call does.
+drain: live calls are handed over, the port goes on answering until the last stream is closed, so that what still comes
+here is sent on to the next process, and only then the server stops. It must not know what a call does.
 """
 
 import asyncio
@@ -122,8 +122,8 @@ class Ending:
         log.info("draining: %d calls are live", len(live))
         try:
             live.drain()
-            if not await live.finished(DRAIN_S):
-                log.warning("%d calls did not end in %.0f s", len(live), DRAIN_S)
+            if not await live.streams_over(DRAIN_S):
+                log.warning("streams are still open after %.0f s", DRAIN_S)
         finally:
             self._stop()
 

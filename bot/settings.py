@@ -2,22 +2,21 @@
 
 A malformed setting, or half of a pair, is a `SettingError` that names it and never shows a secret's value. An absent
 optional one takes its built-in or closes its door; an empty value is an absent one. It must not know what the settings
-are used for: no database, no network, no other part of the bot but its errors.
+are used for: no database, no network, no other part of the bot but its errors and the forms of values (`environ`).
 """
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from bot.environ import Environ, is_loopback, pair, public_url, service_url, text, timezone, whole
 from bot.errors import SettingError
 
-Environ = Mapping[str, str]
 Tts = Literal["openai", "espeak"]
 
 MEDIA_PATH = "/twilio/media"
@@ -29,11 +28,12 @@ DEFAULT_MODEL = "gpt-4.1-mini"
 DEFAULT_TTS_MODEL = "gpt-4o-mini-tts"
 DEFAULT_TTS_VOICE = "coral"
 DEFAULT_CALL_MINUTES = 30
+DEFAULT_TIMEZONE = "Asia/Seoul"
 LONGEST_CALL_MINUTES = 240
+LONGEST_RETENTION_DAYS = 36_500
 
 _ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _SQLITE = ("sqlite", "sqlite+aiosqlite")
 _POSTGRES = ("postgres", "postgresql", "postgresql+asyncpg")
 
@@ -71,12 +71,16 @@ class OpenAiSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    """What the commands need that only read or change the diary. `diary_keys` is the text of DIARY_KEY."""
+    """What the commands need that only read or change the diary. `diary_keys` is the text of DIARY_KEY.
+
+    `retention_days` None: what was said is kept for ever.
+    """
 
     database_url: str = field(default=DEFAULT_DATABASE_URL, repr=False)
     diary_keys: str | None = field(default=None, repr=False)
     timezone: ZoneInfo
     journal_dir: Path | None = None
+    retention_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,170 +115,142 @@ class Settings(StoreSettings):
 
 def load(environ: Environ) -> Settings:
     """All settings of a serving process; SettingError names the first that cannot be used."""
-    port = _whole(environ, "PORT", DEFAULT_PORT, 0, 65535)
-    public_url = _public_url(environ, port)
-    openai = _openai(environ)
     store = load_store(environ)
     return Settings(
         database_url=store.database_url,
         diary_keys=store.diary_keys,
         timezone=store.timezone,
         journal_dir=store.journal_dir,
-        port=port,
-        public_url=public_url,
-        twilio=_twilio(environ, public_url),
-        rtzr=_rtzr(environ),
-        openai=openai,
-        tts=_tts(environ, openai),
-        max_call_minutes=_whole(environ, "MAX_CALL_MINUTES", DEFAULT_CALL_MINUTES, 1, LONGEST_CALL_MINUTES),
+        retention_days=store.retention_days,
+        port=_port(environ),
+        public_url=load_public_url(environ),
+        twilio=load_twilio(environ),
+        rtzr=load_rtzr(environ),
+        openai=load_openai(environ),
+        tts=load_tts(environ),
+        max_call_minutes=whole(environ, "MAX_CALL_MINUTES", 1, LONGEST_CALL_MINUTES) or DEFAULT_CALL_MINUTES,
     )
 
 
 def load_store(environ: Environ) -> StoreSettings:
     """The settings of the diary alone; SettingError names the first that cannot be used."""
-    database_url = _text(environ, "DATABASE_URL") or DEFAULT_DATABASE_URL
+    return StoreSettings(
+        database_url=_database_url(environ),
+        diary_keys=_diary_keys(environ),
+        timezone=_timezone(environ),
+        journal_dir=_journal_dir(environ),
+        retention_days=_retention_days(environ),
+    )
+
+
+def load_twilio(environ: Environ) -> TwilioSettings:
+    """The telephone account alone; SettingError names the first that cannot be used."""
+    account = _twilio_account(environ)
+    return TwilioSettings(
+        account_sid=account[0] if account else None,
+        auth_tokens=account[1] if account else (),
+        phone_number=_phone_number(environ),
+        allow_unsigned=_allow_unsigned(environ),
+        api_url=service_url(environ, "TWILIO_API_URL") or TWILIO_API_URL,
+    )
+
+
+def problems(environ: Environ) -> list[SettingError]:
+    """Every setting that cannot be used, once each; none just when `load` gives settings."""
+    found: dict[str, SettingError] = {}
+    for part in _PARTS:
+        try:
+            part(environ)
+        except SettingError as error:
+            found.setdefault(error.name, error)
+    return list(found.values())
+
+
+def _port(environ: Environ) -> int:
+    port = whole(environ, "PORT", 0, 65535)
+    return DEFAULT_PORT if port is None else port
+
+
+def load_public_url(environ: Environ) -> str:
+    """PUBLIC_URL, else RENDER_EXTERNAL_URL, else this machine."""
+    given = public_url(environ, "PUBLIC_URL") or public_url(environ, "RENDER_EXTERNAL_URL")
+    return given or f"http://localhost:{_port(environ)}"
+
+
+def _database_url(environ: Environ) -> str:
+    database_url = text(environ, "DATABASE_URL") or DEFAULT_DATABASE_URL
     scheme, separator, rest = database_url.partition("://")
     if not separator or not rest or scheme not in _SQLITE + _POSTGRES:
         raise SettingError("DATABASE_URL", "is not a sqlite:///… or postgresql://… address")
-    diary_keys = _text(environ, "DIARY_KEY")
-    if diary_keys is None and scheme in _POSTGRES:
+    return database_url
+
+
+def _diary_keys(environ: Environ) -> str | None:
+    diary_keys = text(environ, "DIARY_KEY")
+    if diary_keys is None and _database_url(environ).partition("://")[0] in _POSTGRES:
         raise SettingError("DIARY_KEY", "is required with PostgreSQL")
-    journal_dir = _text(environ, "JOURNAL_DIR")
-    if journal_dir is not None and os.path.exists(journal_dir) and not os.path.isdir(journal_dir):
-        raise SettingError("JOURNAL_DIR", "is there, but is not a directory")
-    return StoreSettings(
-        database_url=database_url,
-        diary_keys=diary_keys,
-        timezone=_timezone(environ),
-        journal_dir=Path(journal_dir) if journal_dir is not None else None,
-    )
-
-
-def _text(environ: Environ, name: str) -> str | None:
-    """The trimmed value; None when absent or blank."""
-    return environ.get(name, "").strip() or None
-
-
-def _whole(environ: Environ, name: str, default: int, low: int, high: int) -> int:
-    text = _text(environ, name)
-    if text is None:
-        return default
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-        raise SettingError(name, f"must be a whole number from {low} to {high}")
-    return int(text)
+    return diary_keys
 
 
 def _timezone(environ: Environ) -> ZoneInfo:
-    name = _text(environ, "TIMEZONE") or "Asia/Seoul"
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:
-        raise SettingError("TIMEZONE", "is not a time zone such as 'Asia/Seoul'") from error
+    return timezone(environ, "TIMEZONE", DEFAULT_TIMEZONE)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name of a URL can only be this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _url(name: str, text: str) -> SplitResult:
-    """An http(s) address with a host, and with no user, query or fragment."""
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise SettingError(name, "is not a URL") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise SettingError(name, "must be an http:// or https:// address")
-    if not text.isascii() or any(character.isspace() for character in text):
-        raise SettingError(name, "holds a space or a letter that is not ASCII")
-    if "@" in parts.netloc or "?" in text or "#" in text:
-        raise SettingError(name, "must have no user, no ? and no #")
-    return parts
-
-
-def _public_url(environ: Environ, port: int) -> str:
-    """PUBLIC_URL, else RENDER_EXTERNAL_URL, else this machine. A path is allowed: a proxy may serve us below one."""
-    for name in ("PUBLIC_URL", "RENDER_EXTERNAL_URL"):
-        text = _text(environ, name)
-        if text is None:
-            continue
-        url = text.rstrip("/")
-        parts = _url(name, url)
-        host = parts.hostname or ""
-        if "_" in host:
-            raise SettingError(name, "Twilio calls no host with an underscore in its name")
-        if parts.scheme == "http" and not is_loopback(host):
-            raise SettingError(name, "must be https, unless it is this machine")
-        if not _PATH.fullmatch(parts.path):
-            raise SettingError(name, "has a path that would not be signed as it is written")
-        return url
-    return f"http://localhost:{port}"
-
-
-def _service_url(environ: Environ, name: str) -> str | None:
-    text = _text(environ, name)
-    if text is None:
+def _journal_dir(environ: Environ) -> Path | None:
+    journal_dir = text(environ, "JOURNAL_DIR")
+    if journal_dir is None:
         return None
-    _url(name, text)
-    return text.rstrip("/")
+    if os.path.exists(journal_dir) and not os.path.isdir(journal_dir):
+        raise SettingError("JOURNAL_DIR", "is there, but is not a directory")
+    return Path(journal_dir)
 
 
-def _pair(environ: Environ, first: str, second: str) -> tuple[str, str] | None:
-    """Both values, or None when neither is there."""
-    one, two = _text(environ, first), _text(environ, second)
-    if one is not None and two is not None:
-        return one, two
-    if one is None and two is None:
-        return None
-    missing, given = (first, second) if one is None else (second, first)
-    raise SettingError(missing, f"is missing, though {given} is set")
+def _retention_days(environ: Environ) -> int | None:
+    return whole(environ, "RETENTION_DAYS", 1, LONGEST_RETENTION_DAYS)
 
 
-def _twilio(environ: Environ, public_url: str) -> TwilioSettings:
-    unsigned = _text(environ, "ALLOW_UNSIGNED") or "0"
+def _allow_unsigned(environ: Environ) -> bool:
+    unsigned = text(environ, "ALLOW_UNSIGNED") or "0"
     if unsigned not in ("0", "1"):
         raise SettingError("ALLOW_UNSIGNED", "must be 1 or absent")
-    if unsigned == "1" and not is_loopback(urlsplit(public_url).hostname or ""):
+    if unsigned == "1" and not is_loopback(urlsplit(load_public_url(environ)).hostname or ""):
         raise SettingError("ALLOW_UNSIGNED", "is only for a PUBLIC_URL on this machine")
-    number = _text(environ, "TWILIO_PHONE_NUMBER")
+    return unsigned == "1"
+
+
+def _phone_number(environ: Environ) -> str | None:
+    number = text(environ, "TWILIO_PHONE_NUMBER")
     if number is not None and not _E164.fullmatch(number):
         raise SettingError("TWILIO_PHONE_NUMBER", "must look like +821012345678")
-    pair = _pair(environ, "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
-    if pair is not None and not _ACCOUNT_SID.fullmatch(pair[0]):
+    return number
+
+
+def _twilio_account(environ: Environ) -> tuple[str, tuple[str, ...]] | None:
+    """The account's sid and its auth tokens."""
+    given = pair(environ, "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN")
+    if given is None:
+        return None
+    if not _ACCOUNT_SID.fullmatch(given[0]):
         raise SettingError("TWILIO_ACCOUNT_SID", "must be AC and 32 hexadecimal digits")
-    return TwilioSettings(
-        account_sid=pair[0] if pair else None,
-        auth_tokens=_auth_tokens(pair[1]) if pair else (),
-        phone_number=number,
-        allow_unsigned=unsigned == "1",
-        api_url=_service_url(environ, "TWILIO_API_URL") or TWILIO_API_URL,
-    )
-
-
-def _auth_tokens(text: str) -> tuple[str, ...]:
-    tokens = tuple(token.strip() for token in text.split(","))
+    tokens = tuple(token.strip() for token in given[1].split(","))
     if len(tokens) > 2 or any(not token or not token.isascii() or len(token.split()) != 1 for token in tokens):
         raise SettingError("TWILIO_AUTH_TOKEN", "must be one token, or two with a comma between")
-    return tokens
+    return given[0], tokens
 
 
-def _rtzr(environ: Environ) -> RtzrSettings:
-    pair = _pair(environ, "RTZR_CLIENT_ID", "RTZR_CLIENT_SECRET")
-    if pair is None:
+def load_rtzr(environ: Environ) -> RtzrSettings:
+    """The recogniser's account alone; SettingError names the first that cannot be used."""
+    given = pair(environ, "RTZR_CLIENT_ID", "RTZR_CLIENT_SECRET")
+    if given is None:
         raise SettingError("RTZR_CLIENT_ID", "is required, and RTZR_CLIENT_SECRET: no talk without a recogniser")
-    api_url = _service_url(environ, "RTZR_API_URL") or RTZR_API_URL
-    return RtzrSettings(client_id=pair[0], client_secret=pair[1], api_url=api_url)
+    api_url = service_url(environ, "RTZR_API_URL") or RTZR_API_URL
+    return RtzrSettings(client_id=given[0], client_secret=given[1], api_url=api_url)
 
 
-def _openai(environ: Environ) -> OpenAiSettings | None:
-    key, base_url = _text(environ, "OPENAI_API_KEY"), _service_url(environ, "OPENAI_BASE_URL")
-    model = _text(environ, "OPENAI_MODEL")
+def load_openai(environ: Environ) -> OpenAiSettings | None:
+    """The model's server alone, None when there is none; SettingError names the first that cannot be used."""
+    key, base_url = text(environ, "OPENAI_API_KEY"), service_url(environ, "OPENAI_BASE_URL")
+    model = text(environ, "OPENAI_MODEL")
     if key is None and base_url is None:
         if model is not None:
             raise SettingError("OPENAI_MODEL", "is set, but neither OPENAI_API_KEY nor OPENAI_BASE_URL is")
@@ -287,20 +263,41 @@ def _openai(environ: Environ) -> OpenAiSettings | None:
         api_key=key,
         base_url=base_url,
         model=model or DEFAULT_MODEL,
-        tts_model=_text(environ, "OPENAI_TTS_MODEL") or DEFAULT_TTS_MODEL,
-        tts_voice=_text(environ, "OPENAI_TTS_VOICE") or DEFAULT_TTS_VOICE,
+        tts_model=text(environ, "OPENAI_TTS_MODEL") or DEFAULT_TTS_MODEL,
+        tts_voice=text(environ, "OPENAI_TTS_VOICE") or DEFAULT_TTS_VOICE,
     )
 
 
-def _tts(environ: Environ, openai: OpenAiSettings | None) -> Tts:
-    has_key = openai is not None and openai.api_key is not None
-    text = _text(environ, "TTS")
-    if text is None:
+def load_tts(environ: Environ) -> Tts:
+    """Which engine speaks; SettingError when it cannot."""
+    has_key = text(environ, "OPENAI_API_KEY") is not None
+    engine = text(environ, "TTS")
+    if engine is None:
         return "openai" if has_key else "espeak"
-    if text == "openai":
+    if engine == "openai":
         if not has_key:
             raise SettingError("TTS", "is openai, but OPENAI_API_KEY is missing")
         return "openai"
-    if text != "espeak":
+    if engine != "espeak":
         raise SettingError("TTS", "must be openai or espeak")
     return "espeak"
+
+
+_PARTS: tuple[Callable[[Environ], object], ...] = (
+    _port,
+    load_public_url,
+    _twilio_account,
+    _phone_number,
+    _allow_unsigned,
+    lambda environ: service_url(environ, "TWILIO_API_URL"),
+    load_rtzr,
+    lambda environ: service_url(environ, "RTZR_API_URL"),
+    load_openai,
+    load_tts,
+    _database_url,
+    _diary_keys,
+    _timezone,
+    _journal_dir,
+    _retention_days,
+    lambda environ: whole(environ, "MAX_CALL_MINUTES", 1, LONGEST_CALL_MINUTES),
+)

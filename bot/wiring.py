@@ -18,22 +18,25 @@ from bot.conversation.replies import BuiltinReplies
 from bot.conversation.texts import prompt
 from bot.diary.crypto import Keys
 from bot.diary.entries import Scribe
+from bot.diary.retention import Retention
 from bot.diary.store import Store, keys_of
 from bot.doors.live import LiveCalls, NewCall
 from bot.errors import SettingError
 from bot.journal import Journal, forget
 from bot.process import Services
+from bot.services.carrier import Carrier
 from bot.services.engines import OpenAiVoice
 from bot.services.llm import ChatModel
 from bot.services.replies import Replies
 from bot.services.stt import Recogniser
+from bot.services.stt_file import Transcriber
 from bot.services.tts import Voice
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FIRST_LINES = (*LINES.greeting_first, *LINES.greeting_again)
-AGAIN_S = 600.0
+FIRST_LINES = (*LINES.greeting_first, *LINES.greeting_again, *LINES.filler)
+AGAIN_S = 60.0
 
 
 @asynccontextmanager
@@ -50,6 +53,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.push_async_callback(store.close)
         recogniser = Recogniser(settings.rtzr)
         stack.push_async_callback(recogniser.close)
+        transcriber = Transcriber(settings.rtzr, recogniser.tokens)
+        stack.push_async_callback(transcriber.close)
+        carrier = Carrier(settings.twilio) if settings.twilio.account_sid else None
+        if carrier:
+            stack.push_async_callback(carrier.close)
         model = ChatModel(settings.openai) if settings.openai else None
         replies = Replies(model, BuiltinReplies(), prompt("reply"))
         stack.push_async_callback(replies.close)
@@ -68,6 +76,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             max_call_ms=settings.max_call_minutes * 60_000,
             journal=partial(_journal, settings.journal_dir, keys) if settings.journal_dir else None,
             forget_journals=partial(forget, settings.journal_dir) if settings.journal_dir else None,
+            carrier=carrier,
+            transcriber=transcriber,
+            retention=Retention(
+                store,
+                days=settings.retention_days,
+                timezone=settings.timezone,
+                journal_dir=settings.journal_dir,
+                recordings=carrier,
+            ),
         )
 
 

@@ -17,6 +17,7 @@ from bot.conversation.events import Event, Final
 from bot.diary.crypto import Keys, make_secret
 from bot.diary.entries import Entry
 from bot.diary.store import Store
+from bot.jobs import handlers
 from bot.journal import Journal
 from bot.process import Services
 from tests.speech_by_hand import HandReplies, HandVoice
@@ -64,6 +65,8 @@ class HandScribe:
         self.asked.append(tuple(said))
         await self.may_write.wait()
         return Entry("하루", "좋은 하루였다.", Mood.JOY)
+
+    compose = write
 
 
 class Phone:
@@ -188,3 +191,11 @@ async def ringing(stage: Stage, number: str | None = "+821012345678") -> Phone:
     phone = Phone(stage.services, stage.texts)
     phone.start(await stage.store.media_token(CALL))
     return phone
+
+
+async def work(stage: Stage) -> None:
+    """Do what a process does after its calls, until nothing is left to do now."""
+    found = handlers(stage.services)
+    while jobs := await stage.store.outbox.claim(found, 4):
+        for job in jobs:
+            await found[job.kind](job, stage.store.outbox)

@@ -27,12 +27,11 @@ from bot.conversation.events import (
     SpeechStopped,
     SttPace,
 )
-from bot.conversation.habit import PauseHabit
 from bot.diary.entries import Entry
-from bot.diary.records import Arrival
 from bot.process import Services
+from tests.random_diary import CALL, MadeUpStore
 
-CALL, STREAM, ACCOUNT = "CA" + "1" * 32, "MZ" + "2" * 32, "AC" + "3" * 32
+STREAM, ACCOUNT = "MZ" + "2" * 32, "AC" + "3" * 32
 CONTENT = re.compile(r"일\d+")
 """A word that belongs into the diary."""
 
@@ -50,7 +49,7 @@ class Rendition:
     words: list[str]
     ends: list[int]
     played: int = 0
-    began_ms: int = 0
+    began: int = 0
     dead: bool = False
 
 
@@ -95,12 +94,15 @@ class MadeUpReplies:
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
         self._words = 0
+        self.told_twice: list[str] = []
         self.usage = SimpleNamespace(line=lambda: "")
 
     async def warm(self) -> None:
         pass
 
     def begin(self, history: Sequence[Exchange], on_first_token: Callable[[], None] | None = None) -> Any:
+        told = [word for exchange in history if exchange.who == "caller" for word in CONTENT.findall(exchange.text)]
+        self.told_twice += [word for word in set(told) if told.count(word) > 1]
         return SimpleNamespace(pieces=lambda: self._pieces(on_first_token), kept=lambda: None)
 
     async def _pieces(self, on_first_token: Callable[[], None] | None) -> AsyncIterator[str]:
@@ -152,6 +154,7 @@ class MadeUpStt:
             self._tell(Final(key, " ".join(words[:1])), delay_s)
             self._utterance += 1
             key, words = (1, self._utterance - 1), words[1:]
+            self._world.moved |= {CONTENT.findall(word)[0] for word in words if CONTENT.match(word)}
         self._tell(Final(key, " ".join(words)), delay_s)
 
     def _tell(self, event: Interim | Final, delay_s: float) -> None:
@@ -162,6 +165,10 @@ class MadeUpStt:
                 self.emit(event)
 
         asyncio.get_running_loop().call_later(delay_s, emit)
+
+    def dies(self) -> None:
+        """The process is gone, and this with it."""
+        self._ended.set()
 
     def end(self) -> None:
         if self.words:
@@ -199,35 +206,6 @@ class MadeUpEars:
         elif self._talking and self._quiet_ms == 280:
             self._talking = False
             yield SpeechStopped(now_ms - 280)
-
-
-class MadeUpStore:
-    """Keeps what it is told to, and knows nothing from before."""
-
-    def __init__(self) -> None:
-        self.all_said: list[str] = []
-        self.heard: dict[int, str] = {}
-
-    async def claim_media_token(self, call_sid: str, token: str) -> bool:
-        return True
-
-    async def call_arrived(self, call_sid: str, number: str | None) -> Arrival:
-        return Arrival(first_time=True, day=date(2026, 11, 21), stream=1)
-
-    async def habit(self, call_sid: str) -> PauseHabit:
-        return PauseHabit()
-
-    async def add_said(self, call_sid: str, turn: int, text: str, from_ms: int, to_ms: int) -> None:
-        self.all_said.append(text)
-
-    async def add_heard(self, call_sid: str, turn: int, text: str) -> None:
-        self.heard[turn] = text
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def nothing(*_: Any, **__: Any) -> None:
-            pass
-
-        return nothing
 
 
 class MadeUpScribe:
@@ -268,6 +246,7 @@ class Phone:
 
     def tick(self) -> None:
         """Play 20 ms."""
+        self.world.frames_played += 1
         self._give_back()
         for item in self.queue:
             if isinstance(item, bytes):
@@ -293,51 +272,47 @@ class Phone:
             self.faults.append(f"sound of rendition {number} after its clear")
         if index != rendition.played:
             self.faults.append(f"rendition {number}: frame {index} after {rendition.played}")
-        rendition.began_ms = rendition.began_ms or self.world.at_ms
+        rendition.began = rendition.began or self.world.frames_played
         rendition.played = index + 1
 
 
 class World:
-    """One call, from `seed`."""
+    """One call, from `seed`; with more than one of `streams`, each but the last breaks off, and the call goes on."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, streams: int = 1) -> None:
         self.dice = random.Random(seed)
         self.voice = MadeUpVoice(self.dice)
         self.replies = MadeUpReplies(self.dice)
         self.store = MadeUpStore()
-        self.ears = MadeUpEars()
-        self.phone = Phone(self)
         self.recognised: list[str] = []
-        self.stt: MadeUpStt | None = None
-        self.at_ms = 155
+        self.died_with: set[str] = set()
+        self.moved: set[str] = set()
         self.seen: set[str] = set()
+        self.faults: list[str] = []
+        self.most_ahead_ms = 0
+        self.frames_played = 0
+        self._streams = streams
         self._words = 0
-        self._closed = False
+        self._life = self._caller()
 
     def _stream(self, emit: Callable[[Event], None], **_: Any) -> MadeUpStt:
         self.stt = MadeUpStt(emit, self)
         return self.stt
 
     async def run(self, longest_s: float) -> None:
-        services = Services(
-            store=self.store,  # type: ignore[arg-type]
-            recogniser=SimpleNamespace(stream=self._stream),  # type: ignore[arg-type]
-            replies=self.replies,  # type: ignore[arg-type]
-            scribe=MadeUpScribe(self.dice),  # type: ignore[arg-type]
-            voice=self.voice,  # type: ignore[arg-type]
-            max_call_ms=120_000,
-        )
-        self.call = Call(services, self._send, self._close)
-        carry_out = self.call._carry_out
+        for stream in range(1, self._streams + 1):
+            how = "end" if stream == self._streams else self.dice.choice(("kill", "drop", "drain", "drain"))
+            await self._one_stream(longest_s if how == "end" else self.dice.uniform(0.2, longest_s), how)
+            if self.store.left in ("ended", "to be recorded"):
+                break
+            await asyncio.sleep(self.dice.uniform(0.5, 2.0))
 
-        def watched(commands: list[Command]) -> None:
-            self.seen |= {type(command).__name__ for command in commands}
-            carry_out(commands)
-
-        self.call._carry_out = watched  # type: ignore[method-assign]
-        self.call._talk._vad = self.ears
-        self.call._talk._resampler = SimpleNamespace(push=lambda pcm: pcm)  # type: ignore[assignment]
-        running = asyncio.create_task(self.call.run())
+    async def _one_stream(self, longest_s: float, how: str) -> None:
+        self.ears, self.phone, self.at_ms, self._closed = MadeUpEars(), Phone(self), 155, False
+        self.stt: MadeUpStt | None = None
+        self.store.left = None
+        call = self._begin_call()
+        running = asyncio.create_task(call.run())
         self.call.receive('{"event":"connected","protocol":"Call","version":"1.0.0"}')
         start = {
             "streamSid": STREAM,
@@ -348,16 +323,65 @@ class World:
             "customParameters": {"token": "t"},
         }
         self.say({"event": "start", "sequenceNumber": "1", "start": start})
-        began = asyncio.get_running_loop().time()
-        for voiced, word in self._caller():
-            if self._closed or asyncio.get_running_loop().time() - began > longest_s:
-                break
-            await self._frame(voiced, word)
-        if not self._closed:
-            if self.dice.random() < 0.7:
+        await self._until_it_breaks(longest_s, how)
+        if how == "kill" and not self._closed:
+            if self.stt:
+                self.stt.dies()
+            running.cancel()
+            kept = {word for text in self.store.said() for word in text.split()}
+            self.died_with |= {word for word in self.recognised if word not in kept}
+        elif not self._closed:
+            if how == "end" and self.dice.random() < 0.7:
                 self.say({"event": "stop", "stop": {"accountSid": ACCOUNT, "callSid": CALL}})
-            self.call.gone()
-        await running
+            call.gone()
+        await asyncio.gather(running, return_exceptions=how == "kill")
+        self.faults += self.phone.faults
+        self.most_ahead_ms = max(self.most_ahead_ms, self.phone.most_ahead_ms)
+        for rendition in self.voice.renditions:
+            rendition.dead = True
+
+    async def _until_it_breaks(self, longest_s: float, how: str) -> None:
+        loop, drained = asyncio.get_running_loop(), False
+        breaks_at = loop.time() + longest_s
+        for voiced, word in self._life:
+            if self._closed or (loop.time() >= breaks_at and (how != "drain" or drained)):
+                break
+            if loop.time() >= breaks_at:
+                drained = True
+                breaks_at += 9.0
+                self.call.drain()
+            await self._frame(voiced, word)
+
+    def _begin_call(self) -> Call:
+        services = Services(
+            store=self.store,  # type: ignore[arg-type]
+            recogniser=SimpleNamespace(stream=self._stream),  # type: ignore[arg-type]
+            replies=self.replies,  # type: ignore[arg-type]
+            scribe=MadeUpScribe(self.dice),  # type: ignore[arg-type]
+            voice=self.voice,  # type: ignore[arg-type]
+            max_call_ms=120_000,
+        )
+
+        async def send(text: str) -> None:
+            if call is self.call and not self._closed:
+                self.phone.take(json.loads(text))
+
+        async def close(code: int) -> None:
+            if call is self.call:
+                self._closed = True
+            call.gone()
+
+        call = self.call = Call(services, send, close)
+        carry_out = call._carry_out
+
+        def watched(commands: list[Command]) -> None:
+            self.seen |= {type(command).__name__ for command in commands}
+            carry_out(commands)
+
+        call._carry_out = watched  # type: ignore[method-assign]
+        call._talk._vad = self.ears
+        call._talk._resampler = SimpleNamespace(push=lambda pcm: pcm)  # type: ignore[assignment]
+        return call
 
     async def _frame(self, voiced: bool, word: str | None) -> None:
         self.ears.voiced = voiced
@@ -412,17 +436,10 @@ class World:
         else:
             self.call.receive(text)
 
-    async def _send(self, text: str) -> None:
-        self.phone.take(json.loads(text))
-
-    async def _close(self, code: int) -> None:
-        self._closed = True
-        self.call.gone()
-
     def heard_words(self) -> list[str]:
         """Every word of which the ear got half, in the order in which they were played."""
         words = []
-        for rendition in sorted(self.voice.renditions, key=lambda each: each.began_ms):
+        for rendition in sorted(self.voice.renditions, key=lambda each: each.began):
             begin = 1
             for word, end in zip(rendition.words, rendition.ends, strict=True):
                 if rendition.played >= (begin + end) / 2:

@@ -8,9 +8,10 @@ from typing import Any, cast
 import pytest
 
 from bot import admission as admission_module
-from bot.admission import Admission, take_up
-from bot.conversation.events import CallStarted
+from bot.admission import Admission, LetIn, take_up
+from bot.conversation.events import Before, CallStarted, TurnBefore
 from bot.conversation.habit import PauseHabit
+from bot.conversation.snapshot import Snapshot, Stage, encode
 from bot.diary.records import Arrival
 from bot.diary.store import Store
 from bot.errors import StoreError
@@ -26,22 +27,24 @@ class Diary:
 
     def __init__(self, token: str = "secret") -> None:
         self.token = token
-        self.reopened: list[str] = []
+        self.away = 0
         self.before = [(-1, None), (0, "공원을 걸었어요"), (2, "영화를 봤어요"), (3, None)]
+        self.kept: str | None = None
 
-    async def claim_media_token(self, call_sid: str, token: str) -> bool:
-        if not self.token:
+    async def claim_media_token(self, call_sid: str, token: str) -> int:
+        self.away -= 1
+        if not self.token or self.away >= 0:
             raise StoreError("the database is away")
-        return call_sid == CALL and token == self.token
+        return 2 if call_sid == CALL and token == self.token else 0
 
     async def habit(self, call_sid: str) -> PauseHabit:
         return HABIT
 
-    async def reopen(self, call_sid: str) -> None:
-        self.reopened.append(call_sid)
+    async def stage(self, call_sid: str) -> str | None:
+        return self.kept
 
     async def turns(self, call_sid: str) -> list[Any]:
-        return [SimpleNamespace(turn=turn, said=said) for turn, said in self.before]
+        return [SimpleNamespace(turn=turn, said=said, heard=said and "네.") for turn, said in self.before]
 
     def store(self) -> Store:
         return cast(Store, self)
@@ -50,15 +53,24 @@ class Diary:
 async def test_a_stream_of_a_call_that_rang_is_let_in() -> None:
     admission = Admission()
     admission.wait(START, "start")
-    assert await admission.ask(Diary().store()) == START
+    assert await admission.ask(Diary().store()) == LetIn(START, 2)
+
+
+async def test_a_store_that_fails_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_module, "CLAIM_PAUSES_S", (0.001, 0.001))
+    admission, diary = Admission(), Diary()
+    admission.wait(START, "start")
+    diary.away = 2
+    assert await admission.ask(diary.store()) == LetIn(START, 2)
 
 
 @pytest.mark.parametrize(
     ("token", "level"), [("another", logging.WARNING), ("", logging.ERROR)], ids=["unknown token", "no database"]
 )
 async def test_whoever_is_refused_is_told_of_in_the_log_without_the_token(
-    token: str, level: int, caplog: pytest.LogCaptureFixture
+    token: str, level: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(admission_module, "CLAIM_PAUSES_S", (0.001,))
     admission = Admission()
     admission.wait(START, "start")
     assert await admission.ask(Diary(token).store()) is None
@@ -87,16 +99,29 @@ def test_what_comes_too_early_is_handed_over_in_order_and_the_oldest_go_first(mo
 
 async def test_a_call_that_begins_knows_the_habit_of_its_caller_alone() -> None:
     diary = Diary()
+    diary.before.clear()
     started = await take_up(diary.store(), CALL, Arrival(first_time=True, day=date(2026, 11, 21), stream=1))
     assert started == CallStarted(True, habit=HABIT)
-    assert diary.reopened == []
 
 
-async def test_a_call_that_goes_on_knows_what_was_said_and_in_which_turns() -> None:
+async def test_a_call_that_goes_on_knows_the_talk_so_far_and_where_it_was() -> None:
+    diary, snapshot = Diary(), Snapshot(stage=Stage.APPROVAL, draft=1)
+    diary.kept = encode(snapshot)
+    started = await take_up(diary.store(), CALL, Arrival(first_time=False, day=date(2026, 11, 21), stream=2))
+    turns = (
+        TurnBefore(-1, None, None),
+        TurnBefore(0, "공원을 걸었어요", "네."),
+        TurnBefore(2, "영화를 봤어요", "네."),
+        TurnBefore(3, None, None),
+    )
+    assert started == CallStarted(False, habit=HABIT, before=Before(turns, 4, snapshot))
+
+
+@pytest.mark.parametrize("kept", [None, "of another release"])
+async def test_without_a_stage_that_can_be_read_the_turns_alone_are_known(kept: str | None) -> None:
     diary = Diary()
-    arrival = Arrival(first_time=False, day=date(2026, 11, 21), stream=2)
-    started = await take_up(diary.store(), CALL, arrival)
-    assert started == CallStarted(False, ("공원을 걸었어요", "영화를 봤어요"), 4, (0, 2), HABIT)
-    assert diary.reopened == [CALL]
-    diary.before.clear()
-    assert (await take_up(diary.store(), CALL, arrival)).turns_before == 0
+    diary.kept = kept
+    started = await take_up(diary.store(), CALL, Arrival(first_time=False, day=date(2026, 11, 21), stream=2))
+    assert started.before is not None
+    assert started.before.snapshot is None
+    assert [turn.said for turn in started.before.turns if turn.said] == ["공원을 걸었어요", "영화를 봤어요"]

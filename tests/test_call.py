@@ -7,17 +7,19 @@ from typing import Any
 
 import pytest
 
-from bot import admission
+from bot import admission, watchdog
 from bot import call as call_module
 from bot.call import NORMAL, POLICY
 from bot.conversation.commands import Exchange, Status
-from bot.conversation.events import CallStarted, Interim, SttLoss, SttLost
+from bot.conversation.events import Before, CallStarted, Interim, SttLoss, SttLost, TurnBefore
 from bot.conversation.habit import PauseHabit
 from bot.conversation.lines import LINES
+from bot.conversation.snapshot import Snapshot, decode, encode
+from bot.diary.owned import OwnedCall
 from bot.errors import StoreError
 from bot.journal import decode_event, read
 from bot.lab.replay import Replayed, replay
-from tests.calls_in_memory import CALL, FIXTURES, KEYS, Phone, Stage, ringing, staged
+from tests.calls_in_memory import CALL, FIXTURES, KEYS, Phone, Stage, ringing, staged, work
 
 
 @pytest.fixture
@@ -76,6 +78,7 @@ async def test_hanging_up_in_the_middle_leaves_an_entry(stage: Stage) -> None:
         await phone.utter("jia-morning", "공원을 걸었어요")
         phone.hang_up()
         await running
+    await work(stage)
     [entry] = await stage.store.entries()
     assert (entry.body, entry.status) == ("좋은 하루였다.", Status.UNCONFIRMED)
     assert await stage.store.is_ended(CALL)
@@ -186,12 +189,12 @@ async def test_connections_are_opened_ahead_and_hold_no_call_that_is_over(stage:
 async def test_what_is_known_of_the_caller_and_of_the_call_is_told_to_the_talk(stage: Stage) -> None:
     habit = PauseHabit(500, 900, 4)
     await stage.store.call_arrived(CALL, "+821012345678")
-    await stage.store.keep_habit(CALL, habit)
-    assert await stage.store.claim_media_token(CALL, await stage.store.media_token(CALL))
-    await stage.store.call_arrived(CALL, None)
-    await stage.store.add_said(CALL, 0, "공원을 걸었어요", 0, 1)
-    await stage.store.add_heard(CALL, 1, "그다음에는요?")
-    await stage.store.add_said(CALL, 3, "영화를 봤어요", 0, 1)
+    before = stage.store.owned(CALL, await stage.store.claim_media_token(CALL, await stage.store.media_token(CALL)))
+    await before.keep_habit(habit)
+    await before.add_said(0, "공원을 걸었어요", 0, 1)
+    await before.add_heard(1, "그다음에는요?")
+    await before.add_said(3, "영화를 봤어요", 0, 1)
+    await before.keep_stage(encode(Snapshot(turn=3, silences=1)))
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         running = asyncio.create_task(phone.call.run())
@@ -200,7 +203,12 @@ async def test_what_is_known_of_the_caller_and_of_the_call_is_told_to_the_talk(s
         await running
     [journal] = (stage.folder / "journals").iterdir()
     started = [decode_event(record.message) for record in read(journal, KEYS) if "CallStarted" in record.message]
-    assert started == [CallStarted(True, ("공원을 걸었어요", "영화를 봤어요"), 4, (0, 3), habit)]
+    turns = (
+        TurnBefore(0, "공원을 걸었어요", None),
+        TurnBefore(1, None, "그다음에는요?"),
+        TurnBefore(3, "영화를 봤어요", None),
+    )
+    assert started == [CallStarted(True, habit, Before(turns, 4, Snapshot(turn=3, silences=1)))]
 
 
 async def test_each_turn_keeps_when_what_happened_and_the_log_what_it_cost(
@@ -261,7 +269,7 @@ async def test_no_start_closes_the_socket(stage: Stage, monkeypatch: pytest.Monk
 
 
 async def test_a_stream_that_falls_silent_is_ended(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_module, "QUIET_S", 0.1)
+    monkeypatch.setattr(watchdog, "QUIET_S", 0.1)
     phone = await ringing(stage)
     phone.hold_marks = True
     async with asyncio.timeout(5):
@@ -287,7 +295,7 @@ async def test_garbage_costs_a_message_and_then_the_call(stage: Stage, caplog: p
     assert "공원" not in caplog.text
 
 
-async def test_a_recogniser_that_cannot_be_had_is_said_and_the_call_ends(stage: Stage) -> None:
+async def test_where_no_recogniser_can_be_had_the_rest_is_recorded(stage: Stage) -> None:
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         running = asyncio.create_task(phone.call.run())
@@ -295,11 +303,23 @@ async def test_a_recogniser_that_cannot_be_had_is_said_and_the_call_ends(stage: 
         stage.stts[0].emit(SttLost(SttLoss.FULL))
         await running
     assert set(phone.closed) == {NORMAL}
-    assert await stage.store.is_ended(CALL)
+    assert not await stage.store.is_ended(CALL)
+    assert await stage.store.next_step(CALL) == "record"
     assert LINES.stt_full[0] in ((await stage.store.turns(CALL))[0].heard or "")
 
 
-async def test_draining_says_so_and_keeps_the_day(stage: Stage) -> None:
+async def test_a_caller_who_hangs_up_on_a_lost_recogniser_has_ended_the_call(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(1)
+        stage.stts[0].emit(SttLost(SttLoss.FULL))
+        phone.hang_up()
+        await running
+    assert await stage.store.is_ended(CALL)
+
+
+async def test_a_drained_call_is_handed_over_with_all_that_was_said(stage: Stage) -> None:
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         running = asyncio.create_task(phone.call.run())
@@ -307,15 +327,80 @@ async def test_draining_says_so_and_keeps_the_day(stage: Stage) -> None:
         await phone.utter("jia-morning", "공원을 걸었어요")
         await phone.heard(len(LINES.greeting_first) + 2)
         phone.call.drain()
+        await phone.quiet(200)
         await running
+    assert set(phone.closed) == {NORMAL}
+    assert not await stage.store.is_ended(CALL)
+    stage_kept = decode(await stage.store.stage(CALL) or "")
+    assert stage_kept is not None and stage_kept.handed_over and stage_kept.answered
+    await work(stage)
+    assert await stage.store.entries() == []
+    again = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(again.call.run())
+        await again.heard(len(LINES.resumed_listening))
+        await again.utter("jia-lunch", "김치찌개를 먹었어요")
+        await again.heard(len(LINES.resumed_listening) + 2)
+        again.hang_up()
+        await running
+    assert await stage.store.said(CALL) == ["공원을 걸었어요", "김치찌개를 먹었어요"]
+    await work(stage)
+    assert stage.scribe.asked == [("공원을 걸었어요", "김치찌개를 먹었어요")]
     [entry] = await stage.store.entries()
     assert entry.status is Status.UNCONFIRMED
+
+
+async def test_a_caller_who_speaks_through_a_drain_loses_no_word(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        stage.texts.append("공원을 걸었어요")
+        await phone.quiet(300)
+        sound = (FIXTURES / "utterances" / "jia-morning.ulaw").read_bytes()
+        half = len(sound) // 320 * 160
+        await phone.play(sound[:half])
+        phone.call.drain()
+        await phone.play(sound[half:])
+        await phone.quiet(300)
+        await asyncio.sleep(0.01)
+        await phone.quiet(2_000)
+        await running
+    assert await stage.store.said(CALL) == ["공원을 걸었어요"]
+    kept = decode(await stage.store.stage(CALL) or "")
+    assert kept is not None and kept.handed_over
+
+
+async def test_a_drain_that_the_call_clock_does_not_end_is_ended_by_the_wall(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_module, "HANDOVER_S", 0.2)
+    phone = await ringing(stage)
+    phone.hold_marks = True
+    async with asyncio.timeout(10):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(1)
+        phone.call.drain()
+        await running
+    assert not await stage.store.is_ended(CALL)
+
+
+async def test_a_stream_that_was_overtaken_keeps_its_words_and_says_nothing_more(stage: Stage) -> None:
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        assert await stage.store.claim_media_token(CALL, await stage.store.media_token(CALL)) == 2
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await running
+    assert await stage.store.said(CALL) == ["공원을 걸었어요"]
+    assert not await stage.store.is_ended(CALL)
 
 
 async def test_a_database_that_is_away_for_a_moment_loses_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failures = stage.store.add_said, 2
+    real, failures = OwnedCall.add_said, 2
 
     async def add_said(*arguments: Any) -> None:
         nonlocal failures
@@ -324,7 +409,7 @@ async def test_a_database_that_is_away_for_a_moment_loses_nothing(
             raise StoreError("the database is away")
         await real(*arguments)
 
-    monkeypatch.setattr(stage.store, "add_said", add_said)
+    monkeypatch.setattr(OwnedCall, "add_said", add_said)
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         running = asyncio.create_task(phone.call.run())
@@ -333,6 +418,7 @@ async def test_a_database_that_is_away_for_a_moment_loses_nothing(
         await phone.heard(len(LINES.greeting_first) + 2)
         phone.call.gone()
         await running
+    assert failures == 0
     assert await stage.store.said(CALL) == ["공원을 걸었어요"]
 
 

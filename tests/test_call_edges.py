@@ -12,9 +12,10 @@ import pytest
 from bot.call import NORMAL
 from bot.conversation.commands import Status
 from bot.conversation.lines import LINES
+from bot.diary.owned import OwnedCall
 from bot.errors import StoreError
 from bot.journal import BLOCK_RECORDS
-from tests.calls_in_memory import CALL, Phone, Stage, ringing, staged
+from tests.calls_in_memory import CALL, Phone, Stage, ringing, staged, work
 
 GREETING = len(LINES.greeting_first)
 REPLY = 2
@@ -55,13 +56,14 @@ async def asked_to_approve(phone: Phone) -> int:
 async def test_a_call_that_is_resumed_after_forgetting_overwrites_nothing(stage: Stage) -> None:
     store = stage.store
     await store.call_arrived(CALL, None)
+    before = store.owned(CALL, await store.claim_media_token(CALL, await store.media_token(CALL)))
     for turn in range(3):
-        await store.add_said(CALL, turn, "부산에 갔어요", 0, 1)
-    await store.forget_so_far(CALL)
-    await store.add_heard(CALL, 2, "네, 지웠어요.")
-    await store.add_said(CALL, 3, "공원을 걸었어요", 0, 1)
-    await store.add_said(CALL, 4, "친구를 만났어요", 0, 1)
-    assert await store.claim_media_token(CALL, await store.media_token(CALL))
+        await before.add_said(turn, "부산에 갔어요", 0, 1)
+    await before.forget_so_far()
+    await before.add_heard(2, "네, 지웠어요.")
+    await before.add_said(3, "공원을 걸었어요", 0, 1)
+    await before.add_said(4, "친구를 만났어요", 0, 1)
+    await before.add_heard(4, "그러셨군요.")
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         running = asyncio.create_task(phone.call.run())
@@ -76,15 +78,13 @@ async def test_a_call_that_is_resumed_after_forgetting_overwrites_nothing(stage:
     assert await store.said(CALL) == ["공원을 걸었어요", "친구를 만났어요", "김치찌개를 먹었어요", "영화를 봤어요"]
 
 
-async def test_what_the_next_stream_forgets_the_stream_before_does_not_write_again(stage: Stage) -> None:
+async def test_what_the_next_stream_forgets_no_job_writes_again(stage: Stage) -> None:
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         first = asyncio.create_task(phone.call.run())
         await told(phone)
-        stage.scribe.may_write.clear()
         phone.call.gone()
-        while not stage.scribe.asked:
-            await asyncio.sleep(0.01)
+        await first
         again = await ringing(stage)
         second = asyncio.create_task(again.call.run())
         await again.heard(len(LINES.resumed))
@@ -92,11 +92,11 @@ async def test_what_the_next_stream_forgets_the_stream_before_does_not_write_aga
         await again.heard(len(LINES.resumed) + len(LINES.forgotten))
         while await stage.store.said(CALL):
             await asyncio.sleep(0.01)
-        stage.scribe.may_write.set()
-        await first
-        again.call.gone()
+        again.hang_up()
         await second
+    await work(stage)
     assert await stage.store.entries() == []
+    assert stage.scribe.asked == []
 
 
 async def test_a_draft_that_is_being_written_does_not_hold_a_call_that_is_over(stage: Stage) -> None:
@@ -111,6 +111,7 @@ async def test_a_draft_that_is_being_written_does_not_hold_a_call_that_is_over(s
         assert await stage.store.is_ended(CALL)
         stage.scribe.may_write.set()
         await running
+    await work(stage)
     [entry] = await stage.store.entries()
     assert entry.status is Status.UNCONFIRMED
 
@@ -138,6 +139,7 @@ async def test_words_over_the_goodbye_of_an_approved_day_are_in_its_entry(stage:
         await phone.utter("jia-right", "김치찌개를 먹었어요")
         phone.hang_up()
         await running
+    await work(stage)
     assert stage.scribe.asked[-1] == ("공원을 걸었어요", "김치찌개를 먹었어요")
     [entry] = await stage.store.entries()
     assert entry.status is Status.UNCONFIRMED
@@ -146,16 +148,16 @@ async def test_words_over_the_goodbye_of_an_approved_day_are_in_its_entry(stage:
 async def test_that_a_call_is_over_is_told_until_the_database_is_there(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, failures = stage.store.call_ended, 1
+    real, failures = OwnedCall.ended, 1
 
-    async def call_ended(*arguments: Any) -> None:
+    async def ended(*arguments: Any) -> None:
         nonlocal failures
         if failures:
             failures -= 1
             raise StoreError("the database is away")
         await real(*arguments)
 
-    monkeypatch.setattr(stage.store, "call_ended", call_ended)
+    monkeypatch.setattr(OwnedCall, "ended", ended)
     phone = await ringing(stage)
     async with asyncio.timeout(20):
         running = asyncio.create_task(phone.call.run())

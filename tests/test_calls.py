@@ -1,19 +1,20 @@
 """Whole calls over real sockets: the bot in a process of its own, the stand-ins, and recorded callers, many at once.
 
-Every script of fixtures/calls is phoned, and beside them ten callers who each tell of something else; each call must
-come out as if it were alone. The short scripts begin when the ten are through: a stand-in that serves too many at once
-is late, and a late caller hears gaps that are not the bot's. Latencies are not asserted here: they belong to
-`python -m bot bench turns`.
+Every script of fixtures/calls is phoned, with the diary in SQLite and again in PostgreSQL, and beside them ten callers
+who each tell of something else; each call must come out as if it were alone. The short scripts begin when the ten are
+through: a stand-in that serves too many at once is late, and a late caller hears gaps that are not the bot's. Latencies
+are not asserted here: they belong to `python -m bot bench turns`.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot.diary.crypto import make_secret
 from bot.lab import turn_figures
 from bot.lab.report import CallReport
 from bot.lab.script import Say, Step, WaitForBot, script_names
@@ -109,11 +110,18 @@ async def phone(stage: Stage) -> tuple[dict[str, CallReport], dict[tuple[str, st
     return reports, ten
 
 
-async def all_calls(folder: Path) -> Outcome:
-    async with staged(folder) as stage:
+async def written(stage: Stage) -> dict[str, dict[str, Any]]:
+    """The entry of each call in which something was said, once the work after the calls has written them all."""
+    async with asyncio.timeout(60):
+        while len(entries := await stage.bot.entries()) < len(stage.twilio.reports):
+            await asyncio.sleep(0.5)
+    return {entry["call_sid"]: entry for entry in entries}
+
+
+async def all_calls(folder: Path, database_url: str) -> Outcome:
+    async with staged(folder, settings={"DATABASE_URL": database_url, "DIARY_KEY": make_secret()}) as stage:
         reports, ten = await phone(stage)
-        await asyncio.sleep(1)
-        entries = {entry["call_sid"]: entry for entry in await stage.bot.entries()}
+        entries = await written(stage)
         models = stage.openai.report.breaches if stage.openai else []
         outcome = Outcome(
             reports,
@@ -129,8 +137,10 @@ async def all_calls(folder: Path) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
-    yield asyncio.run(all_calls(tmp_path_factory.mktemp("calls")))
+def outcome(
+    tmp_path_factory: pytest.TempPathFactory, database_kind: str, make_database: Callable[..., str]
+) -> Iterator[Outcome]:
+    yield asyncio.run(all_calls(tmp_path_factory.mktemp("calls"), make_database(database_kind)))
 
 
 def entry_of(outcome: Outcome, name: str) -> dict[str, Any]:

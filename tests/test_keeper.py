@@ -1,35 +1,43 @@
-"""The keeper of a call: an entry is kept as it was when the talk said so, however late the database takes it."""
+"""The keeper of a call: all is kept as it was when the talk said so, however late the database takes it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from datetime import date
-from pathlib import Path
+from functools import wraps
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from bot import keeper as keeper_module
 from bot.conversation.commands import (
-    CloseDay,
     ForgetDay,
     ForgetTurn,
+    HandOver,
     HangUp,
     KeepEntry,
     KeepHabit,
     KeepHeard,
     KeepSaid,
+    KeepStage,
     KeepWaterfall,
     Mood,
+    RecordRest,
     ReopenDay,
     Status,
     WriteEntry,
 )
 from bot.conversation.habit import PauseHabit
+from bot.conversation.snapshot import Snapshot, Written, decode
 from bot.conversation.waterfall import Waterfall
 from bot.diary.crypto import Keys, make_secret
 from bot.diary.entries import Entry, Scribe
-from bot.diary.records import EntryRecord
+from bot.diary.owned import OwnedCall
+from bot.diary.records import Arrival, EntryRecord
 from bot.diary.store import Store
+from bot.errors import LeaseLost, StoreError
 from bot.keeper import Keeper
+from tests import virtual_time
 
 CALL = "CA" + "1" * 32
 WALK, PRIZE = "공원을 걸었어요", "상도 받았어요"
@@ -49,23 +57,29 @@ class CountingScribe(Scribe):
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = await Store.open(f"sqlite:///{tmp_path / 'diary.db'}", Keys.parse(make_secret()))
+async def store(database_url: str) -> AsyncIterator[Store]:
+    store = await Store.open(database_url, Keys.parse(make_secret()))
     yield store
     await store.close()
 
 
+async def keeper_of(store: Store, scribe: Scribe, number: str | None = None, **more: Any) -> Keeper:
+    """The keeper of the next stream of the call, which is let in."""
+    await store.call_arrived(CALL, number)
+    stream = await store.claim_media_token(CALL, await store.media_token(CALL))
+    assert stream
+    return Keeper(store.owned(CALL, stream), scribe, await store.call_arrived(CALL, number), **more)
+
+
 @pytest.fixture
 async def keeper(store: Store) -> Keeper:
-    arrival = await store.call_arrived(CALL, None)
-    return Keeper(store, CountingScribe(), CALL, arrival)
+    return await keeper_of(store, CountingScribe())
 
 
 async def entry_after_all(keeper: Keeper, store: Store) -> EntryRecord | None:
     """Commit all that waits, as at the end of a call; give the entry that there is then."""
     keeper.finish()
     await keeper.run()
-    await keeper.write_what_is_left()
     return next(iter(await store.entries()), None)
 
 
@@ -95,34 +109,37 @@ async def test_an_entry_that_was_forgotten_is_not_kept_by_a_later_decision(keepe
     assert await entry_after_all(keeper, store) is None
 
 
-async def test_a_day_that_is_reopened_after_its_approval_is_closed_with_all_of_it(keeper: Keeper, store: Store) -> None:
-    await keeper.draft(WriteEntry(1, (WALK,)))
-    keeper.keep(KeepEntry(Status.APPROVED))
-    keeper.keep(ReopenDay())
-    keeper.keep(CloseDay((WALK, PRIZE)))
-    keeper.keep(HangUp("the caller hung up"))
-    entry = await entry_after_all(keeper, store)
-    assert entry and entry.status is Status.UNCONFIRMED
-    assert entry.title == "2"
-    assert entry.body and "공원" in entry.body and "상" in entry.body
-
-
-async def test_a_day_that_is_reopened_and_not_closed_again_is_unconfirmed(keeper: Keeper, store: Store) -> None:
+async def test_a_day_that_is_reopened_after_its_approval_is_to_be_written_anew(keeper: Keeper, store: Store) -> None:
     await keeper.draft(WriteEntry(1, (WALK,)))
     keeper.keep(KeepEntry(Status.APPROVED))
     keeper.keep(ReopenDay())
     keeper.keep(HangUp("the caller hung up"))
     entry = await entry_after_all(keeper, store)
-    assert entry and (entry.title, entry.status) == ("1", Status.UNCONFIRMED)
+    assert entry and (entry.title, entry.status, entry.provisional) == ("1", Status.UNCONFIRMED, True)
+    assert [job.key for job in await store.outbox.claim(["entry"], 9)] == [f"entry:{CALL}"]
 
 
-@pytest.mark.parametrize("closing", [CloseDay(("뭐라고 하셨어요?",)), KeepEntry(Status.DRAFT)])
-async def test_a_day_with_nothing_for_a_diary_leaves_no_entry(
-    keeper: Keeper, store: Store, closing: CloseDay | KeepEntry
+async def test_a_day_that_nobody_put_into_words_is_left_to_the_work_after_the_call(
+    keeper: Keeper, store: Store
 ) -> None:
+    keeper.keep(KeepSaid(0, WALK, 0, 1))
+    keeper.keep(HangUp("the caller hung up"))
+    assert await entry_after_all(keeper, store) is None
+    assert await store.is_ended(CALL)
+    assert [job.key for job in await store.outbox.claim(["entry"], 9)] == [f"entry:{CALL}"]
+
+
+async def test_an_entry_that_another_process_wrote_can_be_approved_of(keeper: Keeper, store: Store) -> None:
+    keeper.keep(KeepEntry(Status.APPROVED, Written(1, "산책", "공원을 걸었다.", "평온")))
+    entry = await entry_after_all(keeper, store)
+    assert entry and (entry.title, entry.body, entry.mood) == ("산책", "공원을 걸었다.", Mood.CALM)
+    assert entry.status is Status.APPROVED
+
+
+async def test_a_day_with_nothing_for_a_diary_leaves_no_entry(keeper: Keeper, store: Store) -> None:
     written = await keeper.draft(WriteEntry(1, ("뭐라고 하셨어요?",)))
     assert written and written.body == ""
-    keeper.keep(closing)
+    keeper.keep(KeepEntry(Status.DRAFT, Written(1, "", "", "보통")))
     assert await entry_after_all(keeper, store) is None
 
 
@@ -135,13 +152,13 @@ async def test_a_model_that_takes_too_long_leaves_the_caller_s_own_sentences(
             return await super().write(said, corrections, day)
 
     monkeypatch.setattr(keeper_module, "DRAFT_S", 0.05)
-    keeper = Keeper(store, EndlessScribe(None), CALL, await store.call_arrived(CALL, None))
+    keeper = await keeper_of(store, EndlessScribe(None))
     written = await keeper.draft(WriteEntry(1, (WALK,)))
     assert written and written.body == "공원을 걸었다."
 
 
 async def test_what_was_measured_and_learned_is_kept(store: Store) -> None:
-    keeper = Keeper(store, CountingScribe(), CALL, await store.call_arrived(CALL, "+821012345678"))
+    keeper = await keeper_of(store, CountingScribe(), "+821012345678")
     keeper.keep(KeepSaid(0, WALK, 0, 1))
     keeper.keep(KeepWaterfall(0, Waterfall(1, heard_ms=700)))
     keeper.keep(KeepHabit(PauseHabit(450, 820, 7)))
@@ -187,7 +204,7 @@ async def test_a_draft_in_the_making_when_something_is_forgotten_is_void(
             await go_on.wait()
             return await super().write(said, corrections, day)
 
-    keeper = Keeper(store, SlowScribe(None), CALL, await store.call_arrived(CALL, None))
+    keeper = await keeper_of(store, SlowScribe(None))
     draft = asyncio.create_task(keeper.draft(WriteEntry(1, (WALK,))))
     await writing.wait()
     keeper.keep(forget)
@@ -197,21 +214,13 @@ async def test_a_draft_in_the_making_when_something_is_forgotten_is_void(
     assert await entry_after_all(keeper, store) is None
 
 
-async def test_a_forgotten_turn_is_not_put_into_better_words_after_the_call(keeper: Keeper, store: Store) -> None:
-    keeper.keep(CloseDay((WALK, PRIZE)))
-    keeper.keep(ForgetTurn(1))
-    keeper.keep(CloseDay((WALK,)))
-    entry = await entry_after_all(keeper, store)
-    assert entry and entry.body == "공원을 걸었다."
-
-
 @pytest.mark.parametrize("for_good", [True, False])
 async def test_with_a_whole_day_the_other_calls_and_their_journals_go(store: Store, for_good: bool) -> None:
     forgotten: list[str] = []
+    keeper = await keeper_of(store, CountingScribe(), "+821012345678", forget_journals=forgotten.append)
     for call_sid in ("CA0", CALL):
-        arrival = await store.call_arrived(call_sid, "+821012345678")
-        await store.add_said(call_sid, 0, WALK, 0, 1)
-    keeper = Keeper(store, CountingScribe(), CALL, arrival, forgotten.append)
+        await store.call_arrived(call_sid, "+821012345678")
+        await store.owned(call_sid, 1).add_said(0, WALK, 0, 1)
     keeper.keep(ForgetDay(for_good=for_good))
     keeper.keep(KeepSaid(1, PRIZE, 2, 3))
     keeper.finish()
@@ -221,3 +230,230 @@ async def test_with_a_whole_day_the_other_calls_and_their_journals_go(store: Sto
     await keeper.run()
     assert await store.said("CA0") == await store.said(CALL) == []
     assert forgotten == ["CA0"]
+
+
+async def test_the_stage_is_kept_before_the_talk_is_handed_over(keeper: Keeper, store: Store) -> None:
+    keeper.keep(KeepSaid(0, WALK, 0, 1))
+    keeper.keep(KeepStage(Snapshot(turn=0)))
+    keeper.keep(KeepStage(Snapshot(turn=0, handed_over=True)))
+    keeper.keep(HandOver())
+    await entry_after_all(keeper, store)
+    assert decode(await store.stage(CALL) or "") == Snapshot(turn=0, handed_over=True)
+    assert not await store.is_ended(CALL) and await store.next_step(CALL) is None
+    assert await store.outbox.claim(["entry"], 9) == []
+
+
+async def test_the_rest_of_a_call_without_a_recogniser_is_recorded(keeper: Keeper, store: Store) -> None:
+    keeper.keep(KeepSaid(0, WALK, 0, 1))
+    keeper.keep(RecordRest("the recogniser is lost"))
+    await entry_after_all(keeper, store)
+    assert await store.next_step(CALL) == "record"
+    assert not await store.is_ended(CALL)
+
+
+async def test_a_stream_that_was_overtaken_keeps_its_words_and_changes_nothing_else(store: Store) -> None:
+    lost: list[None] = []
+    first = await keeper_of(store, CountingScribe(), on_lost=lambda: lost.append(None))
+    second = await keeper_of(store, CountingScribe())
+    await first.draft(WriteEntry(1, (WALK,)))
+    first.keep(KeepStage(Snapshot(turn=0)))
+    first.keep(KeepSaid(0, WALK, 0, 1))
+    first.keep(KeepEntry(Status.APPROVED))
+    first.keep(KeepHeard(0, "걸으셨군요"))
+    first.keep(HangUp("the stream broke"))
+    assert await entry_after_all(first, store) is None
+    assert lost == [None], "it is told once"
+    assert not await store.is_ended(CALL) and await store.stage(CALL) is None
+    assert [(turn.said, turn.heard) for turn in await store.turns(CALL)] == [(WALK, "걸으셨군요")]
+    second.keep(HangUp("goodbye"))
+    await entry_after_all(second, store)
+    assert await store.is_ended(CALL)
+
+
+# While the database is away
+
+
+class Away(OwnedCall):
+    """A call whose database takes nothing until `back_s` on the clock of the loop, then all of it into `kept`."""
+
+    def __init__(self, back_s: float = 0.0, *, owner: bool = True, hangs: bool = False) -> None:
+        self.call_sid, self.stream = CALL, 1
+        self.kept: list[object] = []
+        self.tries: list[float] = []
+        self._back_s = asyncio.get_running_loop().time() + back_s
+        self._owner = owner
+        self._hangs = hangs
+
+    async def _take(self, *what: object, owners: bool = True) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self.tries.append(now_s)
+        if now_s < self._back_s:
+            if self._hangs:
+                await asyncio.sleep(3_600)
+            raise StoreError("away")
+        if owners and not self._owner:
+            raise LeaseLost("overtaken")
+        self.kept.append(what)
+
+    async def add_said(self, turn: int, text: str, from_ms: int, to_ms: int) -> None:
+        await self._take("said", turn, owners=False)
+
+    async def add_heard(self, turn: int, text: str) -> None:
+        await self._take("heard", turn, text, owners=False)
+
+    async def keep_habit(self, habit: PauseHabit) -> None:
+        await self._take("habit", habit.seen, owners=False)
+
+    async def keep_stage(self, snapshot: str) -> None:
+        found = decode(snapshot)
+        await self._take("stage", found and found.turn)
+
+    async def ended(self, why: str) -> None:
+        await self._take("ended")
+
+    async def handed_over(self) -> None:
+        await self._take("handed over")
+
+    async def renew(self) -> None:
+        await self._take("renewed")
+
+    def written(self) -> list[object]:
+        return [what for what in self.kept if what != ("renewed",)]
+
+
+ARRIVAL = Arrival(True, 1, date(2026, 11, 21))
+
+
+def in_virtual_time(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
+    @wraps(test)
+    def run() -> None:
+        virtual_time.run(test())
+
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+@in_virtual_time
+async def test_nothing_is_lost_while_the_database_is_away_for_long() -> None:
+    for away_s in (20.0, 3_600.0):
+        call = Away(away_s)
+        keeper = Keeper(call, CountingScribe(), ARRIVAL)
+        started = asyncio.get_running_loop().time()
+        for turn in range(3):
+            keeper.keep(KeepSaid(turn, WALK, 0, 1))
+        keeper.keep(HangUp("goodbye"))
+        keeper.finish()
+        await keeper.run()
+        assert call.written() == [("said", 0), ("said", 1), ("said", 2), ("ended",)]
+        assert asyncio.get_running_loop().time() - started < away_s + 5.1
+        waits = [after - before for before, after in pairwise(call.tries)]
+        assert max(waits) <= 5.0
+        assert len(call.tries) < away_s / 2.5 + 20, "it is asked less and less often"
+
+
+@in_virtual_time
+async def test_a_database_that_does_not_answer_is_asked_again() -> None:
+    call = Away(20.0, hangs=True)
+    keeper = Keeper(call, CountingScribe(), ARRIVAL)
+    keeper.keep(KeepSaid(0, WALK, 0, 1))
+    keeper.finish()
+    async with asyncio.timeout(40):
+        await keeper.run()
+    assert call.written() == [("said", 0)]
+
+
+@in_virtual_time
+async def test_what_waits_grows_only_by_what_each_of_it_counts() -> None:
+    call = Away(60.0)
+    keeper = Keeper(call, CountingScribe(), ARRIVAL)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeper.run())
+        keeper.keep(KeepHeard(0, "처음"))
+        await asyncio.sleep(1)
+        for word in range(500):
+            keeper.keep(KeepHeard(0, f"처음 {word}"))
+            keeper.keep(KeepHabit(PauseHabit(1, 2, word)))
+            keeper.keep(KeepStage(Snapshot(turn=word)))
+            await asyncio.sleep(0.01)
+        keeper.keep(KeepSaid(1, WALK, 0, 1))
+        keeper.keep(KeepHeard(1, "둘째"))
+        keeper.finish()
+    assert call.written() == [
+        ("heard", 0, "처음"),
+        ("heard", 0, "처음 499"),
+        ("habit", 499),
+        ("stage", 499),
+        ("said", 1),
+        ("heard", 1, "둘째"),
+    ]
+
+
+@in_virtual_time
+async def test_what_is_kept_twice_in_the_same_words_is_committed_once_more_at_most() -> None:
+    call = Away(3.0)
+    keeper = Keeper(call, CountingScribe(), ARRIVAL)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeper.run())
+        for _ in range(4):
+            keeper.keep(KeepHeard(0, "네"))
+            await asyncio.sleep(0.1)
+        keeper.keep(KeepSaid(0, WALK, 0, 1))
+        keeper.finish()
+    assert call.written() == [("heard", 0, "네"), ("heard", 0, "네"), ("said", 0)]
+
+
+@in_virtual_time
+async def test_a_keeper_that_was_cancelled_goes_on_where_it_was() -> None:
+    call = Away(30.0)
+    keeper = Keeper(call, CountingScribe(), ARRIVAL)
+    keeper.keep(KeepSaid(0, WALK, 0, 1))
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(10):
+                await keeper.run()
+    keeper.keep(KeepSaid(1, PRIZE, 0, 1))
+    keeper.finish()
+    await keeper.run()
+    assert call.written() == [("said", 0), ("said", 1)]
+
+
+# The lease
+
+
+@in_virtual_time
+async def test_the_lease_is_renewed_though_nothing_else_is_kept_and_not_after_the_end() -> None:
+    call = Away()
+    keeper = Keeper(call, CountingScribe(), ARRIVAL)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeper.run())
+        await asyncio.sleep(100)
+        assert call.kept == [("renewed",)] * 6
+        keeper.keep(HandOver())
+        await asyncio.sleep(100)
+        assert call.kept[6:] == [("handed over",)]
+        keeper.finish()
+
+
+@in_virtual_time
+async def test_the_lease_is_renewed_when_the_database_is_back() -> None:
+    call, lost = Away(50.0), []
+    keeper = Keeper(call, CountingScribe(), ARRIVAL, on_lost=lambda: lost.append(None))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeper.run())
+        await asyncio.sleep(70)
+        assert call.kept == [("renewed",)] and lost == []
+        keeper.finish()
+
+
+@in_virtual_time
+async def test_a_lease_that_is_lost_is_told_though_nothing_is_kept() -> None:
+    call, lost = Away(owner=False), []
+    keeper = Keeper(call, CountingScribe(), ARRIVAL, on_lost=lambda: lost.append(None))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keeper.run())
+        await asyncio.sleep(200)
+        assert lost == [None] and len(call.tries) == 1
+        keeper.keep(KeepSaid(0, WALK, 0, 1))
+        keeper.keep(HangUp("the stream broke"))
+        keeper.finish()
+    assert call.written() == [("said", 0)] and lost == [None]

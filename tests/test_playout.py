@@ -153,6 +153,7 @@ async def test_what_was_all_sent_is_cleared_too_since_the_ear_may_be_later_than_
     await asyncio.sleep(0.06)
     wire.playout.stop(1)
     await wire.until("clear")
+    assert wire.kinds()[-1] == "clear"
 
 
 @in_virtual_time

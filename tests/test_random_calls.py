@@ -8,8 +8,9 @@ from bot.conversation.floor import State
 from tests.random_calls import CONTENT, FRAME_MS, World
 from tests.virtual_time import run
 
-CALLS, BLOCK = 1_000, 50
+CALLS, BROKEN_CALLS, BLOCK = 1_000, 400, 50
 LONGEST_S = 25.0
+LONGEST_STREAM_S = 12.0
 
 
 def is_subsequence(words: list[str], of: list[str]) -> bool:
@@ -17,22 +18,32 @@ def is_subsequence(words: list[str], of: list[str]) -> bool:
     return all(word in rest for word in words)
 
 
-def check(seed: int) -> World:
-    world = World(seed)
-    run(world.run(LONGEST_S))
+def check(seed: int, streams: int = 1) -> World:
+    world = World(seed, streams)
+    run(world.run(LONGEST_S if streams == 1 else LONGEST_STREAM_S))
     turns = world.call._talk.turns
     assert turns.state is State.CLOSED
-    assert world.phone.faults == []
-    assert world.phone.most_ahead_ms <= 200 + FRAME_MS
+    assert world.faults == []
+    assert world.most_ahead_ms <= 200 + FRAME_MS
     heard = world.heard_words()
     history = [word for exchange in turns.history if exchange.who == "bot" for word in exchange.text.split()]
     assert is_subsequence(history, heard), "history holds what was not heard"
-    kept = [word for _, text in sorted(world.store.heard.items()) for word in text.split()]
+    kept = [word for text in world.store.heard() for word in text.split()]
     assert is_subsequence(kept, heard), "the diary holds what was not heard"
-    said = {word for text in world.store.all_said for word in text.split()}
-    lost = {word for word in world.recognised if CONTENT.match(word)} - said
-    assert not lost or "ForgetTurn" in world.seen, "what the caller said is not kept"
+    said = [word for text in world.store.said() for word in CONTENT.findall(text)]
+    once = [word for word in said if word not in world.moved]
+    assert len(once) == len(set(once)), "the diary holds something twice"
+    assert set(world.replies.told_twice) <= world.moved, "the model was told something twice"
+    told = [word for exchange in turns.history for word in CONTENT.findall(exchange.text)]
+    assert told == said or not {"ForgetTurn", "ForgetDay"}.isdisjoint(world.seen), "history is not what is kept"
+    lost = {word for word in world.recognised if CONTENT.match(word)} - world.died_with
+    lost -= {word for text in world.store.said() for word in text.split()}
+    assert not lost or not {"ForgetTurn", "ForgetDay"}.isdisjoint(world.seen), "what the caller said is not kept"
     return world
+
+
+def broke_down(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if "broke down" in record.message]
 
 
 @pytest.mark.parametrize("block", range(CALLS // BLOCK))
@@ -40,7 +51,15 @@ def test_history_is_what_was_heard(block: int, caplog: pytest.LogCaptureFixture)
     with caplog.at_level(logging.WARNING):
         for seed in range(block * BLOCK, (block + 1) * BLOCK):
             check(seed)
-    assert not [record.message for record in caplog.records if "broke down" in record.message]
+    assert not broke_down(caplog)
+
+
+@pytest.mark.parametrize("block", range(BROKEN_CALLS // BLOCK))
+def test_a_call_that_breaks_off_goes_on(block: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        for seed in range(block * BLOCK, (block + 1) * BLOCK):
+            check(seed, streams=2 + seed % 3)
+    assert not broke_down(caplog)
 
 
 def test_the_calls_reach_every_corner() -> None:
@@ -48,3 +67,6 @@ def test_the_calls_reach_every_corner() -> None:
     for seed in range(60):
         seen |= check(seed).seen
     assert {"Play", "Prepare", "Pause", "Resume", "Interject", "StopSpeaking", "ForgetTurn", "WriteEntry"} <= seen
+    for seed in range(60):
+        seen |= check(seed, streams=3).seen
+    assert {"KeepStage", "HandOver", "HangUp"} <= seen

@@ -228,7 +228,7 @@ async def heard_to_its_end(caller):
     return audio_bytes
 
 
-async def test_a_drain_lets_the_call_come_to_its_end(tmp_path):
+async def test_a_drain_lets_the_sentence_come_to_its_end_and_sends_on_whoever_asks_meanwhile(tmp_path):
     async with RtzrLab() as lab, serving(tmp_path, RTZR_API_URL=lab.url) as bot:
         async with talking(bot) as caller:
             assert json.loads(await caller.recv())["event"] == "media"
@@ -236,7 +236,8 @@ async def test_a_drain_lets_the_call_come_to_its_end(tmp_path):
             bot.process.send_signal(signal.SIGTERM)
             await bot.draining()
             other = {"CallSid": "CA" + "d4" * 16, "AccountSid": ACCOUNT_SID, "CallStatus": "ringing"}
-            assert ET.fromstring(await bot.get("/twilio/voice", other))[0].tag == "Say"
+            sent_on = ET.fromstring(await bot.get("/twilio/voice", other))
+            assert [verb.tag for verb in sent_on] == ["Pause", "Redirect"]
             assert await heard_to_its_end(caller) > 8000
             assert caller.close_code == 1000
         assert await bot.ended() == 0

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.errors import SettingError
-from bot.settings import load, load_store
+from bot.settings import load, load_store, load_twilio, problems
 
 LEAST = {"RTZR_CLIENT_ID": "id", "RTZR_CLIENT_SECRET": "recogniser-secret"}
 SID = "AC" + "0f" * 16
@@ -29,7 +31,7 @@ def test_the_least_environment():
     assert (least.rtzr.client_id, least.rtzr.api_url) == ("id", "https://openapi.vito.ai")
     assert (least.openai, least.tts) == (None, "espeak")
     assert (least.database_url, least.diary_keys, least.journal_dir) == ("sqlite:///ilgi.db", None, None)
-    assert (least.timezone.key, least.max_call_minutes) == ("Asia/Seoul", 30)
+    assert (least.timezone.key, least.max_call_minutes, least.retention_days) == ("Asia/Seoul", 30, None)
 
 
 def test_everything_set():
@@ -50,12 +52,14 @@ def test_everything_set():
         TIMEZONE="Europe/Paris",
         JOURNAL_DIR="journals",
         MAX_CALL_MINUTES="240",
+        RETENTION_DAYS="365",
     )
     assert full.media_url == "wss://diary.example.com/twilio/media"
     assert full.public_url == "https://diary.example.com"
     assert full.twilio.api_url == "http://127.0.0.1:9"
     assert full.openai is not None and (full.openai.model, full.openai.tts_voice) == ("small", "nova")
     assert (full.tts, full.journal_dir, full.max_call_minutes) == ("espeak", Path("journals"), 240)
+    assert full.retention_days == 365
 
 
 def test_an_empty_value_is_an_absent_one():
@@ -91,6 +95,7 @@ def test_an_empty_value_is_an_absent_one():
         ("TIMEZONE", "Seoul"), ("TIMEZONE", "../etc/passwd"),
         ("JOURNAL_DIR", __file__),
         ("MAX_CALL_MINUTES", "0"), ("MAX_CALL_MINUTES", "241"),
+        ("RETENTION_DAYS", "0"), ("RETENTION_DAYS", "-1"), ("RETENTION_DAYS", "1.5"), ("RETENTION_DAYS", "36501"),
     ],
 )  # fmt: skip
 def test_a_malformed_setting_is_named(name, value):
@@ -191,3 +196,54 @@ def test_the_model_account(changes, expected):
 
 def test_the_diary_alone_needs_no_account():
     assert load_store({"DATABASE_URL": "sqlite:///other.db"}).database_url == "sqlite:///other.db"
+
+
+def test_the_telephone_account_alone():
+    twilio = load_twilio({**TWILIO, "PORT": "x", "TIMEZONE": "nowhere"})
+    assert (twilio.account_sid, twilio.auth_tokens) == (SID, (TOKEN,))
+
+
+def test_every_setting_that_cannot_be_used_is_named_once():
+    environ = {
+        "PORT": "x",
+        "PUBLIC_URL": "diary.example.com",
+        "ALLOW_UNSIGNED": "1",
+        "TWILIO_ACCOUNT_SID": SID,
+        "TWILIO_PHONE_NUMBER": "010",
+        "RTZR_CLIENT_SECRET": "s",
+        "OPENAI_MODEL": "m",
+        "TTS": "polly",
+        "DATABASE_URL": "mysql://h/d",
+        "TIMEZONE": "Seoul",
+        "MAX_CALL_MINUTES": "0",
+        "RETENTION_DAYS": "0",
+    }
+    assert [problem.name for problem in problems(environ)] == [
+        "PORT", "PUBLIC_URL", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "RTZR_CLIENT_ID", "OPENAI_MODEL", "TTS",
+        "DATABASE_URL", "TIMEZONE", "RETENTION_DAYS", "MAX_CALL_MINUTES",
+    ]  # fmt: skip
+
+
+VALUES = st.dictionaries(
+    st.sampled_from(
+        ["PORT", "PUBLIC_URL", "RENDER_EXTERNAL_URL", "ALLOW_UNSIGNED", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN",
+         "TWILIO_PHONE_NUMBER", "TWILIO_API_URL", "RTZR_CLIENT_ID", "RTZR_CLIENT_SECRET", "RTZR_API_URL", "TTS",
+         "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "DATABASE_URL", "DIARY_KEY", "TIMEZONE",
+         "MAX_CALL_MINUTES", "RETENTION_DAYS"]
+    ),
+    st.sampled_from(
+        ["", "1", "0", "x", "openai", SID, TOKEN, "+821012345678", "http://localhost:1", "https://a.example.com",
+         "postgres://u:p@h/d", "sqlite:///a.db", "Asia/Seoul"]
+    ) | st.text(max_size=8),
+)  # fmt: skip
+
+
+@given(VALUES)
+def test_there_are_problems_just_when_nothing_can_be_loaded(environ):
+    found = problems(environ)
+    if not found:
+        load(environ)
+        return
+    with pytest.raises(SettingError) as error:
+        load(environ)
+    assert error.value.name in {problem.name for problem in found}

@@ -1,8 +1,8 @@
 """A second opinion on whether a sound is speech: Silero's model, where it is installed (the extra `silero`).
 
 The model comes as a file in a package, which is never imported, and is run by onnxruntime. There is one session in a
-process, made when it is first asked for (onnxruntime is imported then), and what each call adds is 12 KB, mostly the
-last 480 ms as they were on the line, at 8 kHz. An answer takes about a millisecond, and depends on nothing but them.
+process, made when it is first asked for (onnxruntime is imported then), and what each call adds is 16 KB, mostly the
+last 480 ms as they were heard, at 16 kHz. An answer takes about a millisecond, and depends on nothing but them.
 """
 
 import functools
@@ -74,20 +74,21 @@ class SecondOpinion:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._held: deque[bytes] = deque([bytes(PCM_FRAME_BYTES // 2)] * FRAMES, FRAMES)
+        self._held: deque[bytes] = deque([bytes(PCM_FRAME_BYTES)] * FRAMES, FRAMES)
         self._heard = 0
         self._asked = -FRAMES
         self._answer = 0.0
 
     def hear(self, pcm_16k_20ms: bytes) -> None:
-        """Remember a frame; every other sample of it, for the line carries nothing above 4 kHz."""
-        self._held.append(np.frombuffer(pcm_16k_20ms, "<i2")[::2].tobytes())
+        """Remember a frame."""
+        self._held.append(pcm_16k_20ms)
         self._heard += 1
 
     def ask(self) -> float:
         """Return the likelihood of speech in the newest frames; that there surely is none holds for a frame more."""
         if self._heard - self._asked > 1 or self._answer >= UNLIKELY:
-            sound = np.frombuffer(b"".join(self._held), "<i2").astype(np.float32) / np.float32(32768)
+            # Every other sample is enough: the line carries nothing above 4 kHz.
+            sound = np.frombuffer(b"".join(self._held), "<i2")[::2].astype(np.float32) / np.float32(32768)
             self._asked, self._answer = self._heard, self._model.likelihood(sound)
         return self._answer
 

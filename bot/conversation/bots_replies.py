@@ -38,6 +38,10 @@ class BotsReplies:
         self.prepared: Prepared | None = None
         self.last_said: tuple[str, ...] = ()
         self.paused_at_ms: int | None = None
+        self.is_held = False
+        """The live reply has paused behind a sentence, for the process is going away."""
+        self.owes_answer = False
+        """The model's answer to the last turn is asked for, and nothing of it was heard yet."""
 
     def forget(self, *timers: Timer) -> None:
         for timer in timers:
@@ -71,17 +75,30 @@ class BotsReplies:
 
     def drop_ledger(self) -> None:
         self.ledger = self.paused_at_ms = None
+        self.is_held = False
         self.forget(Timer.MARK, Timer.FILLER, Timer.PROBATION)
 
     def close_ledger(self, ledger: Ledger, now_ms: int) -> None:
         self.drop_ledger()
+        self.owes_answer = False
         if heard := ledger.heard(now_ms):
-            if self.dialogue.notice in heard:
-                self.dialogue.notice = ""
+            self.noted(heard)
             if kept := self.transcript.heard(ledger.turn, heard):
                 self.out.append(kept)
         if ledger.started_ms is not None and not ledger.repeats:
             self.last_said = ledger.sentences or self.last_said
+
+    def hear(self, ledger: Ledger) -> None:
+        """One more piece of a reply was heard: kept at once, for a process may die in the middle of a reply."""
+        if heard := ledger.heard_whole:
+            self.owes_answer = False
+            self.noted(heard)
+            if kept := self.transcript.hearing(ledger.turn, heard):
+                self.out.append(kept)
+
+    def noted(self, heard: str) -> None:
+        if self.dialogue.notice and self.dialogue.notice in heard:
+            self.dialogue.notice = ""
 
     def stop_reply(self, now_ms: int) -> None:
         self.drop_prepared()
@@ -95,7 +112,8 @@ class BotsReplies:
             return False
         self.paused_at_ms = now_ms
         self.due[Timer.PROBATION] = now_ms + PROBATION_MS
-        self.out.append(Pause(self.ledger.reply))
+        if not self.is_held:
+            self.out.append(Pause(self.ledger.reply))
         return True
 
     def resume_reply(self, now_ms: int, *, after_words: bool) -> None:
@@ -104,6 +122,7 @@ class BotsReplies:
         if self.ledger and self.paused_at_ms is not None:
             if Timer.MARK in self.due:
                 self.due[Timer.MARK] += now_ms - self.paused_at_ms
-            self.out.append(Resume(self.ledger.reply))
+            if not self.is_held:
+                self.out.append(Resume(self.ledger.reply))
             self.ledger.false_alarms += not after_words
         self.paused_at_ms = None

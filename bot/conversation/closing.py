@@ -6,12 +6,10 @@ next state. Nothing that was said is dropped on the way out.
 
 from collections.abc import Callable
 
-from bot.conversation.commands import CloseDay, Finalize, HangUp, KeepEntry, KeepHabit, ReopenDay, Status
+from bot.conversation.commands import Finalize, HangUp, KeepEntry, KeepHabit, RecordRest, Status
 from bot.conversation.dialogue import Move
 from bot.conversation.endpointing import FINAL_WAIT_MS, FIRST_FINAL_WAIT_MS, PROBATION_MS, WORDS_GONE_MS
 from bot.conversation.events import (
-    CallerGone,
-    Draining,
     Due,
     Final,
     Interim,
@@ -55,24 +53,11 @@ def time_is_up(floor: Floor, event: Due, now_ms: int) -> State:
 
 
 def stt_lost(floor: Floor, event: SttLost, now_ms: int) -> State:
+    """Nothing more is understood; whoever goes on with the call may have a recogniser again."""
+    if floor.last_reply is not None:
+        floor.due[Timer.HANDOVER] = now_ms
+        return floor.state
     return close_with(floor, lambda: floor.dialogue.stt_lost(event.loss), now_ms)
-
-
-def drain(floor: Floor, event: Draining, now_ms: int) -> State:
-    return close_with(floor, floor.dialogue.draining, now_ms)
-
-
-def drain_at_goodbye(floor: Floor, event: Draining, now_ms: int) -> State:
-    """The goodbye that is being said is the last one."""
-    floor.dialogue.reopenable = False
-    return floor.state
-
-
-def caller_gone(floor: Floor, event: CallerGone, now_ms: int) -> State:
-    if said := keep_what_was_begun(floor, now_ms):
-        floor.settle(said)
-    floor.stop_reply(now_ms)
-    return hung_up(floor, "the caller hung up")
 
 
 def stt_lost_at_goodbye(floor: Floor, event: SttLost, now_ms: int) -> State:
@@ -166,23 +151,23 @@ def hung_up_if_said(floor: Floor, now_ms: int) -> State:
     if floor.goodbye_said_ms is None:
         return State.CLOSING
     waited = now_ms - floor.goodbye_said_ms >= LAST_WORDS_MS
-    if not waited and (floor.talking or floor.utterances.interim_open):
+    if not floor.record and not waited and (floor.talking or floor.utterances.interim_open):
         floor.due.setdefault(Timer.TURN, now_ms + FIRST_FINAL_WAIT_MS)
         return State.CLOSING
-    return hung_up(floor, floor.hang_up or "goodbye")
+    return hung_up(floor, floor.hang_up or "goodbye", record=floor.record)
 
 
-def hung_up(floor: Floor, why: str) -> State:
-    dialogue = floor.dialogue
+def hung_up(floor: Floor, why: str, *, record: bool = False) -> State:
+    """Nothing more is said; `record`: and Twilio records the rest."""
     floor.due.clear()
     floor.drop_prepared()
-    if dialogue.unsettled and dialogue.was_settled:
-        floor.out.append(ReopenDay())
-    if dialogue.unsettled and dialogue.entry_is_current:
-        floor.out.append(KeepEntry(Status.UNCONFIRMED))
-    elif dialogue.unsettled:
-        floor.out.append(CloseDay(tuple(dialogue.said), tuple(dialogue.corrections)))
+    if not record and floor.dialogue.unsettled and floor.dialogue.entry_is_current:
+        floor.out.append(KeepEntry(Status.UNCONFIRMED, floor.dialogue.entry))
+    keep_habit(floor)
+    floor.out.append(RecordRest(why) if record else HangUp(why))
+    return State.CLOSED
+
+
+def keep_habit(floor: Floor) -> None:
     if floor.habit != floor.habit_before:
         floor.out.append(KeepHabit(floor.habit))
-    floor.out.append(HangUp(why))
-    return State.CLOSED

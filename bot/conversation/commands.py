@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Literal
 
 from bot.conversation.habit import PauseHabit
+from bot.conversation.snapshot import Snapshot, Written
 from bot.conversation.waterfall import Waterfall
 
 
@@ -174,17 +175,10 @@ class WriteEntry:
 
 @dataclass(frozen=True, slots=True)
 class KeepEntry:
-    """Commit the entry that was written last, with this status."""
+    """Commit the entry that was written last, maybe by another process, with this status."""
 
     status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class CloseDay:
-    """The call is over and no entry holds all that was said: write one, unconfirmed."""
-
-    said: tuple[str, ...]
-    corrections: tuple[str, ...] = ()
+    entry: Written | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +201,26 @@ class ForgetTurn:
 
 @dataclass(frozen=True, slots=True)
 class ReopenDay:
-    """The caller said more after approving of the day: the entry that was approved is a draft again."""
+    """More was told than the entry holds that is kept: until the next one it is provisional, and not approved."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepStage:
+    """Commit where the talk is, in place of what was kept before: another process may have to go on from there."""
+
+    snapshot: Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Close the stream and not the call: another process goes on with it. The stage was kept before."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRest:
+    """Close the stream and have the rest of the call recorded: no recogniser can be had, as was said to the caller."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +248,11 @@ Command = (
     | KeepHabit
     | WriteEntry
     | KeepEntry
-    | CloseDay
     | ForgetDay
     | ForgetTurn
     | ReopenDay
+    | KeepStage
+    | HandOver
+    | RecordRest
     | HangUp
 )

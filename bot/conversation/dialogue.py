@@ -12,15 +12,18 @@ from bot.conversation.intents import Intent, IntentKind, intent
 from bot.conversation.korean import is_backchannel, is_filler, is_polite
 from bot.conversation.lines import LINES
 from bot.conversation.moves import LISTEN, Move, Stage
+from bot.conversation.snapshot import Snapshot
 from bot.conversation.stages import Stages
-from bot.conversation.told import is_content, is_passing, is_sound, told_in
+from bot.conversation.told import Told, is_content, is_passing, is_sound
 
 __all__ = ["Dialogue", "Move", "Stage"]
 
 PATIENCE_MS = 60_000
 """How long a caller who asked to be waited for is left alone."""
 
-_NOTICE = slice(1, 2)  # where the first greeting says what is written down, and how it is removed
+NOTICE = LINES.greeting_first[1]
+"""What the first greeting says of what is written down, and how it is removed."""
+
 _PACES = (0.8, 0.7)
 _GAINS_DB = (6.0, 10.0)
 _SHORT_SPEECH_WORDS = 3
@@ -40,14 +43,40 @@ class Dialogue(Stages):
     """How the caller wants to be spoken to."""
     _held: bool = False  # the caller broke the read-back off, to be waited for
 
-    def begin(self, *, first_time: bool, said_before: tuple[str, ...]) -> Move:
-        """Greet; after a dropped line, go on where the talk was."""
-        self.told = told_in(said_before)
-        if said_before:
-            return Move(say=LINES.resumed)
+    def begin(self, *, first_time: bool) -> Move:
+        """Greet."""
         if first_time:
-            self.notice = " ".join(LINES.greeting_first[_NOTICE])
+            self.notice = NOTICE
         return Move(say=LINES.greeting_first if first_time else LINES.greeting_again)
+
+    def noted(self) -> Snapshot:
+        """All that another process needs to go on from here."""
+        return self.told.noted_in(
+            Snapshot(
+                stage=self.stage,
+                reopenable=self.reopenable,
+                entry=self.entry,
+                entry_stands=self.entry_stands,
+                draft=self.draft,
+                silences=self.silences,
+                misunderstood=self._misunderstood,
+                held=self._held,
+                discarded=self._discarded,
+                day_discarded=self._day_discarded,
+                why=self._why,
+                notice=self.notice,
+                pace=self.manner.pace,
+                gain_db=self.manner.gain_db,
+            )
+        )
+
+    def go_on_from(self, noted: Snapshot) -> None:
+        """Be where another process was."""
+        self.stage, self.reopenable, self.told = noted.stage, noted.reopenable, Told.of(noted)
+        self.entry, self.entry_stands, self.draft = noted.entry, noted.entry_stands, noted.draft
+        self.silences, self._misunderstood, self._held = noted.silences, noted.misunderstood, noted.held
+        self._discarded, self._day_discarded, self._why = noted.discarded, noted.day_discarded, noted.why
+        self.notice, self.manner = noted.notice, Manner(noted.pace, noted.gain_db)
 
     def turn(self, text: str, *, interrupted: bool) -> Move:
         """The caller has said `text`; `interrupted`: while the bot was speaking."""
@@ -58,7 +87,7 @@ class Dialogue(Stages):
         wish, rest = (found.kind, found.rest) if found else (None, "")
         held, self._held = self._held, False
         if held and self.entry and (wish in _IS_BACK or (wish is None and not is_content(text))):
-            return self._read_back(self.entry)
+            return self.read_back(self.entry)
         if found and (granted := self._grant(found, text, interrupted=interrupted)):
             return granted
         match self.stage:
@@ -178,8 +207,8 @@ class Dialogue(Stages):
 
         A wish that comes first may mean either, so neither is kept.
         """
-        gone = [text] if is_content(found.before) or is_content(found.rest) else []
-        if not is_content(found.before) and (last := self.told.take_back()):
+        gone = [text] if _tells(found.before) or _tells(found.rest) else []
+        if not _tells(found.before) and (last := self.told.take_back()):
             gone.append(last)
         return tuple(gone)
 
@@ -215,6 +244,14 @@ class Dialogue(Stages):
                 return self.discard()
             case _:
                 return self._correct(rest)
+
+
+def _tells(text: str) -> bool:
+    """Whether `text` tells something, maybe with the wish not to keep it."""
+    found = intent(text)
+    if found and found.kind is IntentKind.OFF_RECORD:
+        return _tells(found.before) or _tells(found.rest)
+    return is_content(text)
 
 
 def _wish(text: str) -> IntentKind | None:

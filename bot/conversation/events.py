@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.conversation.habit import UNKNOWN, PauseHabit
+from bot.conversation.snapshot import Snapshot
 
 
 class SttLoss(StrEnum):
@@ -36,21 +37,41 @@ class Timer(StrEnum):
     """What made the bot pause has brought no word."""
     FILLER = "filler"
     """The answer takes so long that the caller should hear that it is coming."""
+    HANDOVER = "handover"
+    """The call has to be handed over now, whoever is speaking."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBefore:
+    """Turn `turn` as it was kept: what was said (None: nothing, as before the first), and what was heard since."""
+
+    turn: int
+    said: str | None = None
+    heard: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was kept of a call before this stream of it: its turns in order, and where the talk was, if that is known.
+
+    `next_turn` is the number of the next turn.
+    """
+
+    turns: tuple[TurnBefore, ...] = ()
+    next_turn: int = 0
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """The media stream has begun.
+    """The media stream has begun. `habit` is what is known of the caller's pauses.
 
-    `said_before` is what the caller said before the call was resumed, in the turns `numbers_before`; `turns_before` is
-    the number of the next turn. `habit` is what is known of the caller's pauses.
+    `before` is there when the call goes on: an earlier stream of it broke, was handed over, or died with its process.
     """
 
     first_time: bool
-    said_before: tuple[str, ...] = ()
-    turns_before: int = 0
-    numbers_before: tuple[int, ...] = ()
     habit: PauseHabit = UNKNOWN
+    before: Before | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +241,7 @@ class CallerGone:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """The process is going away: say so, keep the day, close."""
+    """The process is going away: finish the sentence, and hand the call over."""
 
 
 Event = (

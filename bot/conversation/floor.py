@@ -14,18 +14,21 @@ from bot.conversation.commands import (
     ForgetTurn,
     KeepEntry,
     KeepSaid,
+    KeepStage,
     Play,
+    ReopenDay,
     Reply,
     Say,
     StopSpeaking,
     WriteEntry,
 )
-from bot.conversation.dialogue import Dialogue, Move
+from bot.conversation.dialogue import Dialogue, Move, Stage
 from bot.conversation.endpointing import FILLER_AFTER_MS, learn, turn_wait_ms
 from bot.conversation.events import Timer
 from bot.conversation.habit import PauseHabit
 from bot.conversation.korean import normalise
 from bot.conversation.sentence_ends import ending
+from bot.conversation.snapshot import Snapshot
 from bot.conversation.utterances import Utterances
 from bot.conversation.waterfall import Stopwatch
 
@@ -49,6 +52,7 @@ class State(StrEnum):
     SPEAKING = "speaking"
     PROBATION = "probation"
     CLOSING = "closing"
+    LEAVING = "leaving"
     CLOSED = "closed"
 
 
@@ -62,6 +66,7 @@ class Floor(BotsReplies):
         self.tries = 0
         self.broken_off: tuple[str, ...] = ()
         self.hang_up: str | None = None
+        self.record = False
         self.goodbye_said_ms: int | None = None
         self.reopened_turn: str | None = None
         self.undo: tuple[int, Dialogue, tuple[str, ...]] | None = None
@@ -84,6 +89,11 @@ class Floor(BotsReplies):
         self.habit = PauseHabit()
         self.habit_before = self.habit
         self.final_p95_ms: int | None = None
+        self.spent_ms = 0
+        self.last_reply: int | None = None
+        self.cut_off = False
+        self.left: tuple[str, ...] | None = None
+        self.kept = Snapshot()
 
     # ── the caller's turn ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -172,7 +182,7 @@ class Floor(BotsReplies):
         if move.write:
             said, corrections = tuple(self.dialogue.said), tuple(self.dialogue.corrections)
             self.out.append(WriteEntry(self.dialogue.draft, said, corrections))
-        self.hang_up, self.goodbye_said_ms = move.hang_up, None
+        self.hang_up, self.record, self.goodbye_said_ms = move.hang_up, move.record, None
         sentences = move.say
         if move.go_on:
             sentences = self.broken_off
@@ -182,6 +192,7 @@ class Floor(BotsReplies):
         if move.ask_model:
             self.ask_model(sentences, now_ms)
         elif sentences:
+            self.owes_answer = False
             ledger = self.new_reply(sentences, repeats=move.again or bool(move.patience_ms))
             self.out.append(Say(ledger.reply, sentences))
         else:
@@ -203,7 +214,7 @@ class Floor(BotsReplies):
             if removed := self.transcript.take_off_record(text):
                 self.forget_turn(removed)
         if move.keep:
-            self.out.append(KeepEntry(move.keep))
+            self.out.append(KeepEntry(move.keep, self.dialogue.entry))
 
     def forget_turn(self, removed: ForgetTurn) -> None:
         """Forget before the wish itself is kept: a crash between the two must not bring the turn back."""
@@ -216,6 +227,7 @@ class Floor(BotsReplies):
     def ask_model(self, lead: tuple[str, ...], now_ms: int) -> None:
         """Answer the last thing said, with what was prepared if it answers just that."""
         self.due[Timer.FILLER] = now_ms + FILLER_AFTER_MS
+        self.owes_answer = True
         ready, text = self.prepared, self.transcript.history[-1].text
         if ready and ready.lead == lead and normalise(ready.text) == normalise(text):
             self.prepared, self.ledger = None, ready.ledger
@@ -240,8 +252,45 @@ class Floor(BotsReplies):
             self.dialogue = replace(self.undo[1], draft=self.dialogue.draft)
             self.broken_off = self.undo[2]
             self.reopened_turn = self.transcript.take_back()
+            self.owes_answer = False
             self.drop_ledger()
+            self.keep_stage(now_ms)
             return True
         self.broken_off = ledger.unheard
         self.close_ledger(ledger, now_ms)
         return False
+
+    # ── for who goes on with the call ────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self, now_ms: int, *, handed_over: bool) -> Snapshot:
+        """Where the talk is now."""
+        return replace(
+            self.dialogue.noted(),
+            handed_over=handed_over,
+            turn=self.transcript.turn - (self.reopened_turn is not None),
+            answered=not self.owes_answer,
+            unheard=self.unheard,
+            last_said=self.last_said,
+            patience_ms=self.patience_ms,
+            spent_ms=self.spent_ms + now_ms,
+        )
+
+    @property
+    def unheard(self) -> tuple[str, ...]:
+        """What the next process is to say. The rest of what the caller broke off is not, but for the read-back."""
+        if self.owes_answer or self.record:
+            return ()
+        if self.left is not None:
+            return self.left
+        if self.ledger:
+            return self.ledger.unheard
+        return self.broken_off if self.dialogue.stage is Stage.APPROVAL else ()
+
+    def keep_stage(self, now_ms: int, *, handed_over: bool = False) -> None:
+        """Have where the talk is kept, if it has changed; before it, that an entry fell behind."""
+        if self.dialogue.falls_behind():
+            self.out.insert(0, ReopenDay())
+        snapshot = self.snapshot(now_ms, handed_over=handed_over)
+        if snapshot != self.kept:
+            self.kept = snapshot
+            self.out.append(KeepStage(snapshot))

@@ -101,7 +101,7 @@ class Ledger:
     @property
     def done(self) -> bool:
         """Nothing more will come, and all that was begun was heard."""
-        return self.ended and all(piece.heard or not piece.started for piece in self._pieces.values())
+        return self.ended and self.between_pieces
 
     @property
     def unplayed_ms(self) -> int:
@@ -122,6 +122,26 @@ class Ledger:
     def asks(self) -> bool:
         """Whether it ended with a question."""
         return self.last_index >= 0 and self._pieces[self.last_index].text.endswith("?")
+
+    @property
+    def begun(self) -> bool:
+        """Something of it was sent."""
+        return self.started_ms is not None
+
+    @property
+    def sent_whole(self) -> bool:
+        """All that was begun was sent to its end: the next frame would begin another piece."""
+        return all(piece.sent or not piece.started for piece in self._pieces.values())
+
+    @property
+    def between_pieces(self) -> bool:
+        """All that was begun was heard."""
+        return all(piece.heard or not piece.started for piece in self._pieces.values())
+
+    @property
+    def heard_whole(self) -> str:
+        """The pieces that were heard to their end."""
+        return " ".join(piece.text for _, piece in sorted(self._pieces.items()) if piece.heard)
 
     @property
     def any_heard(self) -> bool:

@@ -17,6 +17,11 @@ class Lines:
     greeting_first: Line
     greeting_again: Line
     resumed: Line
+    resumed_listening: Line
+    resumed_answering: Line
+    resumed_speaking: Line
+    resumed_reading: Line
+    resumed_writing: Line
     writing: Line
     still_writing: Line
     read_back_intro: Line
@@ -30,7 +35,7 @@ class Lines:
     goodbye_silence: Line
     goodbye_unconfirmed: Line
     goodbye_time: Line
-    goodbye_draining: Line
+    goodbye_resumed: Line
     goodbye_plain: Line
     forgotten: Line
     nothing_to_forget: Line

@@ -151,6 +151,7 @@ def wait_over(floor: Floor, event: Due, now_ms: int) -> State:
 def key(floor: Floor, event: KeyPressed, now_ms: int) -> State:
     if not floor.dialogue.knows_key(event.digit):
         return floor.state
+    floor.patience_ms = 0
     floor.stop_reply(now_ms)
     said = keep_what_was_begun(floor, now_ms)
     floor.forget(Timer.TURN, Timer.FINAL, Timer.PREPARE)

@@ -1,19 +1,11 @@
 """Where a diary call is, and what the bot may do next. Knows no words."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from bot.conversation.commands import ForgetDay, Manner, Status
+from bot.conversation.snapshot import Stage
 
-
-class Stage(StrEnum):
-    """Where the talk is."""
-
-    TALK = "talk"
-    WRITING = "writing"
-    APPROVAL = "approval"
-    CORRECTION = "correction"
-    GOODBYE = "goodbye"
+__all__ = ["LISTEN", "Move", "Stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +30,8 @@ class Move:
     """The caller asked to be waited for: listen so long before the next prompt."""
     hang_up: str | None = None
     """Say it as the last thing, then hang up, for this reason."""
+    record: bool = False
+    """Do not hang up then, but have the rest of the call recorded."""
 
 
 LISTEN = Move()

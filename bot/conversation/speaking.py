@@ -7,6 +7,7 @@ from bot.conversation.closing import hung_up_if_said
 from bot.conversation.commands import Interject, KeepWaterfall
 from bot.conversation.events import (
     AudioSent,
+    Before,
     CallStarted,
     Due,
     EntryWritten,
@@ -23,6 +24,7 @@ from bot.conversation.floor import Floor, State
 from bot.conversation.heard import Ledger
 from bot.conversation.lines import LINES
 from bot.conversation.probation import caller_has_the_floor
+from bot.conversation.resuming import resume
 
 ANSWER_MS = 1_000
 """A 네 that let the bot go on is the answer to its question, when that was at its end so soon after."""
@@ -32,12 +34,12 @@ MARK_GRACE_MS = 2_000
 
 
 def call_started(floor: Floor, event: CallStarted, now_ms: int) -> State:
-    floor.due[Timer.CALL] = now_ms + floor.max_call_ms
+    """Greet, or go on where the talk was."""
     floor.habit = floor.habit_before = event.habit
-    floor.transcript.resume(event.said_before, event.numbers_before, event.turns_before)
-    move = floor.dialogue.begin(first_time=event.first_time, said_before=event.said_before)
-    floor.carry_out(move, now_ms)
-    return State.GREETING
+    before = event.before or Before()
+    state = resume(floor, before, now_ms, first_time=event.first_time)
+    floor.due[Timer.CALL] = now_ms + floor.max_call_ms
+    return state
 
 
 def first_token(floor: Floor, event: FirstToken, now_ms: int) -> State:
@@ -102,6 +104,7 @@ def sentence_sent(floor: Floor, event: SentenceSent, now_ms: int) -> State:
 def mark_echoed(floor: Floor, event: MarkEchoed, now_ms: int) -> State:
     if ledger := floor.live(event.reply):
         ledger.echoed(event.index)
+        floor.hear(ledger)
         return spoken_if_done(floor, ledger, now_ms)
     return floor.state
 
@@ -118,6 +121,7 @@ def mark_overdue(floor: Floor, event: Due, now_ms: int) -> State:
     """A mark that never comes must not keep the bot waiting: what was sent long ago was heard."""
     if floor.ledger and floor.ledger.ended:
         floor.ledger.echoed(max(0, floor.ledger.last_index))
+        floor.hear(floor.ledger)
         return spoken_if_done(floor, floor.ledger, now_ms)
     return floor.state
 

@@ -11,6 +11,7 @@ from bot.conversation.events import EntryWritten, SttLoss
 from bot.conversation.korean import split_sentences
 from bot.conversation.lines import LINES, Line
 from bot.conversation.moves import Move, Stage
+from bot.conversation.snapshot import Written
 from bot.conversation.texts import table
 from bot.conversation.told import Told
 
@@ -25,7 +26,9 @@ class Stages:
     reopenable: bool = False
     """Whether words can still cancel the goodbye."""
     told: Told = field(default_factory=Told)
-    entry: EntryWritten | None = None
+    entry: Written | None = None
+    entry_stands: bool = False
+    """An entry was kept, and nothing has been told since that it does not hold."""
     draft: int = 0
     silences: int = 0
     """How many prompts the caller has left unanswered."""
@@ -54,11 +57,6 @@ class Stages:
         return self.told.unsettled
 
     @property
-    def was_settled(self) -> bool:
-        """The caller approved of the day before saying more."""
-        return self.told.was_settled
-
-    @property
     def entry_is_current(self) -> bool:
         """The entry that was written last holds all that was said."""
         return self.entry is not None and self.entry.draft == self.draft and self.told.is_drafted
@@ -72,8 +70,15 @@ class Stages:
         """The entry is there; None: it is not the one that was asked for last."""
         if entry.draft != self.draft or self.stage is not Stage.WRITING:
             return None
-        self.entry = entry
+        self.entry = Written(entry.draft, entry.title, entry.body, entry.mood)
+        self.entry_stands = bool(entry.body)
         return Move(keep=Status.DRAFT)
+
+    def falls_behind(self) -> bool:
+        """Whether something has just been told that the entry that was kept does not hold."""
+        behind = self.entry_stands and not self.entry_is_current
+        self.entry_stands = self.entry_stands and not behind
+        return behind
 
     def spoken(self) -> Move | None:
         """The bot has said what it had to say; None: it listens now."""
@@ -82,7 +87,7 @@ class Stages:
                 return self._goodbye(LINES.goodbye_nothing, "nothing said", reopenable=True)
             self.stage = Stage.APPROVAL
             self._misunderstood = 0
-            return self._read_back(self.entry)
+            return self.read_back(self.entry)
         return None
 
     def silence(self) -> Move:
@@ -104,17 +109,14 @@ class Stages:
         """The call is as long as a call may be."""
         return self._goodbye(LINES.goodbye_time, "time is up")
 
-    def draining(self) -> Move:
-        """The process is going away."""
-        return self._goodbye(LINES.goodbye_draining, "draining")
-
     def stt_lost(self, loss: SttLoss) -> Move:
-        """The caller cannot be understood any more."""
+        """The caller cannot be understood any more: what is said from now on is recorded, and written down later."""
+        self.reopenable = False
         if loss is SttLoss.FULL:
             line = LINES.stt_full if self.said else LINES.stt_full_nothing
         else:
             line = LINES.stt_lost if self.said else LINES.stt_lost_nothing
-        return self._goodbye(line, f"recogniser {loss}")
+        return Move(say=line, hang_up=f"recogniser {loss}", record=True)
 
     def discard(self, *, whole_day: bool = False) -> Move:
         """The caller wants nothing to be kept of this call, or of the whole day, at whatever stage."""
@@ -130,13 +132,13 @@ class Stages:
 
     def _forget(self) -> None:
         self.told.clear()
-        self.entry = None
+        self.entry, self.entry_stands = None, False
 
     def _off_record(self, gone: tuple[str, ...]) -> Move:
         """What the texts `gone` told is kept nowhere; an entry that may hold it is written anew."""
         if not gone:
             return Move(say=LINES.off_record_nothing)
-        self.entry = None
+        self.entry, self.entry_stands = None, False
         self.told.unsettle()
         if self.stage in (Stage.TALK, Stage.GOODBYE):
             self.stage = Stage.TALK
@@ -148,6 +150,8 @@ class Stages:
 
     def _off_record_at_goodbye(self, gone: tuple[str, ...]) -> Move:
         """As `_off_record`; what was only now said was not noted, so an entry without it stands."""
+        if not self.told.is_drafted:
+            self.entry = None
         goodbye = self._goodbye(LINES.goodbye_off_record, "off the record", reopenable=self.reopenable)
         return replace(goodbye, off_record=gone)
 
@@ -165,7 +169,12 @@ class Stages:
         self.told.drafted()
         return Move(write=True, say=LINES.writing)
 
-    def _read_back(self, entry: EntryWritten) -> Move:
+    def write_again(self) -> Move:
+        """The entry that was asked for has not come, or is void: ask for it once more."""
+        return self._write()
+
+    def read_back(self, entry: Written) -> Move:
+        """Read the entry to the caller, and ask for a decision."""
         intro = LINES.corrected_intro if self.corrections else LINES.read_back_intro
         title = _TITLE.format(title=entry.title)
         return Move(say=(*intro, title, *split_sentences(entry.body), *LINES.ask_approval))

@@ -6,26 +6,21 @@ same breath or later.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from bot.conversation.intents import IntentKind, intent
 from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise
+from bot.conversation.snapshot import Part, Snapshot
 from bot.conversation.texts import table
 
 _SOUNDS = frozenset(table("dialogue")["sounds"])
 _PASSING = frozenset(table("dialogue")["passing"])
 
 
-class _Part(NamedTuple):
-    text: str
-    corrects: bool
-
-
 @dataclass(slots=True)
 class Told:
     """What was told and corrected, in order, and how much of it an entry holds and the caller has approved of."""
 
-    _parts: list[_Part] = field(default_factory=list)
+    _parts: list[Part] = field(default_factory=list)
     _changes: int = 0
     _drafted: int = 0
     _settled: int = 0
@@ -42,12 +37,12 @@ class Told:
 
     def add(self, text: str) -> None:
         """The caller told this."""
-        self._parts.append(_Part(text, corrects=False))
+        self._parts.append(Part(text))
         self._changes += 1
 
     def correct(self, text: str) -> None:
         """The caller corrected the entry like this."""
-        self._parts.append(_Part(text, corrects=True))
+        self._parts.append(Part(text, corrects=True))
         self._changes += 1
 
     def take_back(self) -> str:
@@ -81,14 +76,34 @@ class Told:
         return bool(self.said) and self._settled != self._changes
 
     @property
-    def was_settled(self) -> bool:
-        """The caller approved of the day, maybe before saying more."""
-        return self._settled > 0
-
-    @property
     def is_drafted(self) -> bool:
         """The entry that was asked for last is of all this."""
         return self._drafted == self._changes
+
+    def noted_in(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with all this in it."""
+        return replace(
+            snapshot,
+            parts=tuple(self._parts),
+            changes=self._changes,
+            drafted=self._drafted,
+            settled=self._settled,
+        )
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Told":
+        """What was told when the snapshot was taken."""
+        return cls(list(snapshot.parts), snapshot.changes, snapshot.drafted, snapshot.settled)
+
+    def keep_only(self, said: Iterable[str]) -> bool:
+        """Drop what is not part of a turn in `said`: it was forgotten. True: something was dropped."""
+        turns = [normalise(text) for text in said]
+        left = [part for part in self._parts if any(normalise(part.text) in turn for turn in turns)]
+        if len(left) == len(self._parts):
+            return False
+        self._parts = left
+        self.unsettle()
+        return True
 
     def copy(self) -> "Told":
         """A copy that later changes leave alone."""

@@ -1,8 +1,7 @@
 """What was said and heard in this call: the model's history, and what is kept of each turn. Knows no time."""
 
-from collections.abc import Sequence
-
 from bot.conversation.commands import Exchange, ForgetTurn, KeepHeard, KeepSaid
+from bot.conversation.events import Before
 
 
 class Transcript:
@@ -11,22 +10,32 @@ class Transcript:
     def __init__(self) -> None:
         self.history: list[Exchange] = []
         self.turn = -1
-        self._said: dict[int, str] = {}
-        self._before = -2
+        self._said: list[tuple[int, str]] = []
         self._heard_turn = -1
         self._heard = ""
+        self._kept = ""
 
-    def resume(self, said: Sequence[str], numbers: Sequence[int], turns_before: int) -> None:
-        """Go on after what was said, in the turns `numbers`, on the streams of this call before."""
-        self.turn = max(turns_before, len(said)) - 1
-        self._before = self.turn if said else -2
-        self.history = [Exchange("caller", text) for text in said]
-        self._said = dict(zip(numbers, said, strict=False))
+    def resume(self, before: Before, last_turn: int) -> None:
+        """Go on after what was said and heard on the streams of this call before, and after turn `last_turn`."""
+        self.turn = self._heard_turn = max(before.next_turn - 1, last_turn)
+        for turn in before.turns:
+            if turn.said:
+                self._said.append((turn.turn, turn.said))
+                self.history.append(Exchange("caller", turn.said))
+            if turn.heard:
+                self.history.append(Exchange("bot", turn.heard))
+
+    @property
+    def all_said(self) -> list[str]:
+        """What the caller has said, one turn each."""
+        return [text for _, text in self._said]
 
     def said(self, text: str, from_ms: int, to_ms: int, *, same_turn: bool) -> KeepSaid:
         """The caller has said `text`; `same_turn`: in place of what was taken back."""
+        if same_turn and self._said and self._said[-1][0] == self.turn:
+            self._said.pop()
         self.turn += not same_turn
-        self._said[self.turn] = text
+        self._said.append((self.turn, text))
         self.history.append(Exchange("caller", text))
         return KeepSaid(self.turn, text, from_ms, to_ms)
 
@@ -34,32 +43,45 @@ class Transcript:
         """The caller's turn goes on: its text is no exchange yet."""
         return self.history.pop().text
 
+    def hearing(self, turn: int, words: str) -> KeepHeard | None:
+        """The caller has heard `words` of what is still being said since turn `turn`; None: that is kept already."""
+        self._listens_since(turn)
+        return self._keep(f"{self._heard} {words}".strip())
+
     def heard(self, turn: int, words: str) -> KeepHeard | None:
-        """The caller has heard `words` since turn `turn`; None: what was heard then, on another stream, stays kept."""
+        """The caller has heard `words` since turn `turn`, and no more will come of that; else as `hearing`."""
+        self._listens_since(turn)
         self.history.append(Exchange("bot", words))
-        if turn == self._before:
-            return None
-        if turn != self._heard_turn:
-            self._heard_turn, self._heard = turn, ""
         self._heard = f"{self._heard} {words}".strip()
-        return KeepHeard(turn, self._heard)
+        return self._keep(self._heard)
+
+    def _listens_since(self, turn: int) -> None:
+        if turn != self._heard_turn:
+            self._heard_turn, self._heard, self._kept = turn, "", ""
+
+    def _keep(self, text: str) -> KeepHeard | None:
+        if text == self._kept:
+            return None
+        self._kept = text
+        return KeepHeard(self._heard_turn, text)
 
     def take_off_record(self, text: str) -> ForgetTurn | None:
         """Remove the last turn that holds `text`, and what the bot answered to it."""
-        turn = next((turn for turn, said in reversed(self._said.items()) if text in said), None)
-        if turn is None:
+        at = next((at for at in reversed(range(len(self._said))) if text in self._said[at][1]), None)
+        if at is None:
             return None
-        exchange = Exchange("caller", self._said.pop(turn))
+        turn, said = self._said.pop(at)
+        exchange = Exchange("caller", said)
         if exchange in self.history:
-            at = len(self.history) - 1 - self.history[::-1].index(exchange)
-            until = next((i for i in range(at + 1, len(self.history)) if self.history[i].who == "caller"), None)
-            del self.history[at:until]
+            begin = len(self.history) - 1 - self.history[::-1].index(exchange)
+            until = next((i for i in range(begin + 1, len(self.history)) if self.history[i].who == "caller"), None)
+            del self.history[begin:until]
         if turn == self._heard_turn:
-            self._heard = ""
+            self._heard = self._kept = ""
         return ForgetTurn(turn)
 
     def forget(self) -> None:
         """Remove everything."""
         self.history.clear()
         self._said.clear()
-        self._heard = ""
+        self._heard = self._kept = ""

@@ -17,6 +17,7 @@ row does not name is a bug of ours and raises `LocalProtocolError`.
     SPEAKING      the caller hears the reply
     PROBATION     a voice over the bot has made it pause: is it a caller who wants to speak?
     CLOSING       the goodbye is on its way or being heard
+    LEAVING       the call is handed over; words that come late are kept
     CLOSED        nothing happens any more
 
 A turn ends when three things are known: the VAD's STOP, the wait that `endpointing.py` gives for how its text ends, and
@@ -39,7 +40,7 @@ stopped; history holds of the bot only what was heard; CLOSED absorbs.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bot.conversation import closing, listening, preparing, probation, speaking
+from bot.conversation import closing, handover, listening, preparing, probation, speaking
 from bot.conversation.commands import Command, Exchange
 from bot.conversation.dialogue import Dialogue
 from bot.conversation.events import (
@@ -66,6 +67,7 @@ from bot.conversation.events import (
     SpeechStopped,
     SttLost,
     SttPace,
+    Tick,
     Timer,
 )
 from bot.conversation.floor import Floor, State
@@ -84,13 +86,13 @@ def _row(action: Callable[..., State], *leads_to: State) -> Row:
     return Row(action, frozenset(leads_to))
 
 
-_G, _L, _E, _T, _S, _P, _B, _X = State
+_G, _L, _E, _T, _S, _P, _B, _H, _X = State
 _OPEN = (_G, _L, _E, _T, _S, _P, _B)
 _ASK = (_L, _T, _B)
 """What may follow a turn that is over: nothing was said, an answer, a goodbye."""
 
 TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
-    (_G, CallStarted): _row(speaking.call_started, _G),
+    (_G, CallStarted): _row(speaking.call_started, _G, _T, _B),
     (_L, SpeechStarted): _row(listening.speech_started, _L),
     (_L, SpeechResumed): _row(listening.speech_resumed, _L),
     (_L, SpeechPaused): _row(listening.speech_paused, _E),
@@ -122,7 +124,6 @@ TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_P, Timer.PROBATION): _row(probation.no_words, _P, _G, _T, _S),
     (_P, Timer.FILLER): _row(probation.filler_waits, _P),
     (_P, KeyPressed): _row(listening.key, _P, *_ASK),
-    (_B, Draining): _row(closing.drain_at_goodbye, _B),
     (_B, SttLost): _row(closing.stt_lost_at_goodbye, _B, _X),
     (_B, SpeechStarted): _row(closing.voice_at_goodbye, _B),
     (_B, SpeechResumed): _row(closing.voice_at_goodbye, _B),
@@ -132,6 +133,9 @@ TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_B, Timer.PROBATION): _row(closing.voice_said_nothing, _B, _L, _E, _X),
     (_B, Timer.TURN): _row(closing.waited_at_goodbye, _B, _E, _X),
     (_B, KeyPressed): _row(closing.key_at_goodbye, _B),
+    (_H, Interim): _row(handover.late_text, _H),
+    (_H, Final): _row(handover.late_text, _H),
+    (_H, CallerGone): _row(handover.gone_after_hand_over, _X),
 }
 for _state in (_G, _T, _S):
     TABLE[_state, SpeechStarted] = _row(probation.voice_came, _P, _state)
@@ -157,10 +161,11 @@ for _state in (_T, _S, _P):
 for _state in _OPEN:
     TABLE[_state, SttPace] = _row(listening.pace_known, _state)
     TABLE[_state, Timer.CALL] = _row(closing.time_is_up, _state, _B)
-    TABLE[_state, CallerGone] = _row(closing.caller_gone, _X)
+    TABLE[_state, CallerGone] = _row(handover.caller_gone, _X)
+    TABLE[_state, Draining] = _row(handover.drain, _state)
+    TABLE[_state, Timer.HANDOVER] = _row(handover.hand_over, _H)
 for _state in (_G, _L, _E, _T, _S, _P):
-    TABLE[_state, SttLost] = _row(closing.stt_lost, _B)
-    TABLE[_state, Draining] = _row(closing.drain, _B)
+    TABLE[_state, SttLost] = _row(closing.stt_lost, _state, _B)
 
 
 class Turns:
@@ -191,10 +196,17 @@ class Turns:
 
     def step(self, event: Event, now_ms: int) -> list[Command]:
         """Take `event` at `now_ms` of the call clock; give what is to be done, in order."""
+        floor, is_quiet = self._floor, isinstance(event, Tick)
         for due in self._deadlines_passed(now_ms):
             self._take(due, now_ms)
+            is_quiet = False
         self._take(event, now_ms)
-        out, self._floor.out = self._floor.out, []
+        if handover.is_at_rest(floor):
+            self._take(Due(Timer.HANDOVER), now_ms)
+        handover.hold_back(floor)
+        if not is_quiet and floor.state not in (State.LEAVING, State.CLOSED):
+            floor.keep_stage(now_ms)
+        out, floor.out = floor.out, []
         return out
 
     def _deadlines_passed(self, now_ms: int) -> Iterator[Due]:

@@ -15,6 +15,8 @@ from bot.diary.records import Arrival, phone_number
 from bot.diary.schema import callers, calls
 
 TOKEN_LIFE = timedelta(minutes=10)
+LEASE = timedelta(seconds=60)
+"""So long a call surely has a living owner after each word of it."""
 
 
 async def call_arrived(
@@ -34,7 +36,7 @@ async def call_arrived(
             }
             await database.upsert(connection, calls, {"call_sid": call_sid}, values, only_new=list(values))
             call = await queries.known_call(connection, call_sid)
-        return Arrival(await queries.is_first(connection, call), call.stream, call.day)
+        return Arrival(await queries.is_first(connection, call), call.owner or call.stream, call.day)
 
 
 async def _caller_id(database: Database, connection: AsyncConnection, keys: Keys, number: str, now: datetime) -> int:
@@ -58,17 +60,23 @@ async def media_token(database: Database, keys: Keys, call_sid: str, now: dateti
     return keys.media_token(call_sid, stream)
 
 
-async def claim_media_token(database: Database, keys: Keys, call_sid: str, token: str, now: datetime) -> bool:
-    """Use a token up: True exactly once for each, whichever process asks."""
+async def claim_media_token(database: Database, keys: Keys, call_sid: str, token: str, now: datetime) -> int:
+    """Use a token up: the number of its stream, which owns the call from now on; 0 when it lets none in.
+
+    It does so exactly once for each, whichever process asks, and of a call that ended for none.
+    """
     async with database.read() as connection:
         stream = await connection.scalar(select(calls.c.stream).where(calls.c.call_sid == call_sid))
     if stream is None or not keys.is_media_token(call_sid, stream, token):
-        return False
+        return 0
     claim = update(calls).where(
         calls.c.call_sid == call_sid,
         calls.c.stream == stream,
         calls.c.token_used_at.is_(None),
         calls.c.token_expires_at > now,
+        calls.c.ended_at.is_(None),
     )
+    values = {"token_used_at": now, "owner": stream, "lease_until": now + LEASE, "next_step": None}
     async with database.write() as connection:
-        return (await connection.execute(claim.values(token_used_at=now))).rowcount == 1
+        let_in = (await connection.execute(claim.values(values))).rowcount == 1
+    return int(stream) if let_in else 0

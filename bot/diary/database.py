@@ -5,16 +5,21 @@ not know tables or keys.
 
 SQLite has one writer at a time. `write` takes the database's lock at its first statement (BEGIN IMMEDIATE), so that no
 transaction fails half way; writers of one process wait for each other in order, writers of two wait up to 10 s.
+
+PostgreSQL is a server that may be away, or there and silent: every wait for it ends within 10 s in a StoreError, and
+the first use after its return works. `write` is READ COMMITTED (rows that a decision rests on are locked), `read` is
+REPEATABLE READ and may not lock.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
-from sqlalchemy import URL, Connection, Table, event, make_url, text
+from sqlalchemy import URL, Connection, ExceptionContext, Table, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -23,7 +28,12 @@ from bot.errors import SettingError, StoreError
 
 BUSY_TIMEOUT_MS = 10_000
 SCRUB_TIMEOUT_MS = 500
+CONNECT_S = 5.0  # to have a connection of PostgreSQL that answers, from the pool or new
+STATEMENT_S = 5.0
+FAREWELL_S = 1.0
+IDLE_S = 15.0  # then PostgreSQL frees what a process that is frozen in a transaction holds
 _POSTGRESQL_QUERY = frozenset({"sslmode", "ssl"})
+_SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 SCHEMA_LOCK = 0x696C6769  # any number, the same in every process
 
 
@@ -46,9 +56,13 @@ def parse_url(database_url: str) -> URL:
             raise SettingError("DATABASE_URL", "has a port that is none")
         if url.query.keys() - _POSTGRESQL_QUERY:
             raise SettingError("DATABASE_URL", "may have nothing but sslmode=… after its ?")
-        sslmode = url.query.get("sslmode")
-        url = url.difference_update_query(["sslmode"]).set(drivername="postgresql+asyncpg")
-        return url if sslmode is None else url.update_query_dict({"ssl": sslmode})
+        sslmode = url.query.get("sslmode", url.query.get("ssl"))
+        url = url.difference_update_query(_POSTGRESQL_QUERY).set(drivername="postgresql+asyncpg")
+        if sslmode is None:
+            return url
+        if not isinstance(sslmode, str) or sslmode not in _SSL_MODES:
+            raise SettingError("DATABASE_URL", f"has an sslmode that is none of {', '.join(sorted(_SSL_MODES))}")
+        return url.update_query_dict({"ssl": sslmode})
     raise SettingError("DATABASE_URL", "is neither sqlite:///FILE nor postgres://…")
 
 
@@ -66,17 +80,28 @@ def sqlite_file(database_url: str) -> Path | None:
 class Database:
     """The engine of one database, for one event loop."""
 
-    def __init__(self, database_url: str) -> None:
-        """Take DATABASE_URL; opens nothing yet. SettingError, or StoreError when the driver is not installed."""
+    def __init__(self, database_url: str, *, statement_s: float = STATEMENT_S) -> None:
+        """Take DATABASE_URL; opens nothing yet. SettingError, or StoreError when the driver is not installed.
+
+        `statement_s` is how long PostgreSQL may take for one statement.
+        """
         url = parse_url(database_url)
         self.file = sqlite_file(database_url)
         self._turn = asyncio.Lock()
+        self._idle: WeakSet[Any] = WeakSet()  # the driver's connections in PostgreSQL's pool
         try:
-            self._engine = _sqlite_engine(url) if self.file else _postgresql_engine(url)
+            self._engine = _sqlite_engine(url) if self.file else _postgresql_engine(url, statement_s, self._idle)
         except ModuleNotFoundError as error:
             raise StoreError(f"PostgreSQL needs the package {error.name}") from error
-        self._writer = self._engine.execution_options(ilgi_begin="BEGIN IMMEDIATE")
-        self._bare = self._engine.execution_options(ilgi_begin="")
+        if self.file:
+            self._connect_s = None
+            self._reader = self._engine
+            self._writer = self._engine.execution_options(ilgi_begin="BEGIN IMMEDIATE")
+            self._bare = self._engine.execution_options(ilgi_begin="")
+        else:
+            self._connect_s = CONNECT_S
+            self._writer = self._bare = self._engine
+            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     async def prepare(self) -> None:
         """Make the SQLite file (mode 0600) with its write-ahead log; nothing to do elsewhere. StoreError on failure."""
@@ -102,7 +127,7 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One transaction that only reads, on one state of the database; StoreError when the database fails."""
         with _translated():
-            async with self._engine.begin() as connection:
+            async with self._begun(self._reader) as connection:
                 yield connection
 
     @asynccontextmanager
@@ -110,8 +135,16 @@ class Database:
         """One transaction that writes, committed at the end of the block, undone by an exception in it."""
         turn: AbstractAsyncContextManager[None] = self._turn if self.file else nullcontext()
         with _translated():
-            async with turn, self._writer.begin() as connection:
+            async with turn, self._begun(self._writer) as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def _begun(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(self._connect_s):
+                connection = await stack.enter_async_context(engine.connect())
+            await stack.enter_async_context(connection.begin())
+            yield connection
 
     async def upsert(
         self,
@@ -149,7 +182,9 @@ class Database:
                     await connection.execute(text(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"))
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection that nobody uses; the others are closed when they are given back."""
+        # The pool would wait for a silent server, for one connection after the other.
+        await asyncio.gather(*(driver.close(timeout=FAREWELL_S) for driver in self._idle), return_exceptions=True)
         await self._engine.dispose()
 
 
@@ -176,9 +211,50 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
     return engine
 
 
-def _postgresql_engine(url: URL) -> AsyncEngine:
+def _postgresql_engine(url: URL, statement_s: float, idle: WeakSet[Any]) -> AsyncEngine:
     # Six processes fit into the 20 connections of a small hosted database.
-    return create_async_engine(url, pool_size=2, max_overflow=1, pool_pre_ping=True, hide_parameters=True)
+    engine = create_async_engine(
+        url,
+        connect_args={"timeout": CONNECT_S, "command_timeout": statement_s},
+        pool_size=2,
+        max_overflow=1,
+        pool_timeout=CONNECT_S,
+        pool_pre_ping=True,
+        hide_parameters=True,
+    )
+    # Sent as a statement: a connection pooler in front of the server refuses them among the startup parameters.
+    # The server gives a statement up a little before we do, so that the connection stays good.
+    settings = {
+        "application_name": "ilgi",
+        "statement_timeout": int(statement_s * 900),
+        "idle_in_transaction_session_timeout": int(IDLE_S * 1000),
+        "client_connection_check_interval": 1000,
+    }
+    statements = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
+
+    def set_up(connection: Any, _record: object) -> None:
+        connection.run_async(lambda driver: driver.execute(statements))
+
+    def end_what_is_silent(context: ExceptionContext) -> None:
+        # The driver has told its own time limit: nobody answers, and there is no use in asking for a rollback.
+        if isinstance(context.original_exception, TimeoutError):
+            context.is_disconnect = True
+            if context.connection is not None:
+                driver: Any = context.connection.connection.driver_connection
+                driver.terminate()
+
+    def given(connection: Any, _record: object, _proxy: object) -> None:
+        idle.discard(connection.driver_connection)
+
+    def given_back(connection: Any, _record: object) -> None:
+        if connection is not None:
+            idle.add(connection.driver_connection)
+
+    event.listen(engine.sync_engine, "connect", set_up)
+    event.listen(engine.sync_engine, "checkout", given)
+    event.listen(engine.sync_engine, "checkin", given_back)
+    event.listen(engine.sync_engine, "handle_error", end_what_is_silent)
+    return engine
 
 
 @contextmanager

@@ -45,14 +45,18 @@ class Scribe:
 
     async def write(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
         """The day as an entry; never fails. An entry with an empty body means that nothing was said for a diary."""
+        try:
+            return await self.compose(said, corrections, day)
+        except ModelError as error:
+            logger.warning("entry without the model: %s", type(error).__name__)
+            return plain_entry(list(said), list(corrections), day)
+
+    async def compose(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
+        """As `write`, for those who can try again: ModelError when there is a model, and it fails."""
         plain = plain_entry(list(said), list(corrections), day)
         if self._model is None or not plain.body:
             return plain
-        try:
-            return await self._by_model(self._model, list(said), list(corrections), day, plain)
-        except ModelError as error:
-            logger.warning("entry without the model: %s", type(error).__name__)
-            return plain
+        return await self._by_model(self._model, list(said), list(corrections), day, plain)
 
     async def _by_model(
         self, model: Completes, said: list[str], corrections: list[str], day: date, plain: Entry

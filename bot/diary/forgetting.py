@@ -19,13 +19,20 @@ _NO_TURN = {"said_sealed": None, "heard_sealed": None, "from_ms": None, "to_ms":
 _NO_ENTRY = {"title_sealed": None, "body_sealed": None, "mood": None, "status": Status.DISCARDED.value}
 
 
-async def forget_turn(database: Database, call_sid: str, turn: int, now: datetime) -> None:
-    """Remove one turn, and the entry of its call, which may hold it; only the turn's number stays taken."""
+async def forget_turn(database: Database, call_sid: str, stream: int, turn: int, now: datetime) -> None:
+    """Remove one turn, of every stream, and the entry and the stage of its call, which may hold it.
+
+    Only the turn's number stays taken.
+    """
     async with database.write() as connection:
-        if not await queries.is_forgotten(connection, call_sid, turn):
-            key = {"call_sid": call_sid, "turn": turn}
-            await database.upsert(connection, turns, key, {**_NO_TURN, "forgotten_at": now, "at": now})
+        call = await queries.known_call(connection, call_sid)
+        if not await queries.is_forgotten(connection, call, stream, turn):
+            gone = {**_NO_TURN, "forgotten_at": now, "at": now}
+            await database.upsert(connection, turns, {"call_sid": call_sid, "stream": stream, "turn": turn}, gone)
+            of_others = update(turns).where(turns.c.call_sid == call_sid, turns.c.turn == turn)
+            await connection.execute(of_others.values(gone))
             await connection.execute(delete(entries).where(entries.c.call_sid == call_sid))
+            await _forget_stages(connection, [call_sid])
     await database.scrub()
 
 
@@ -41,13 +48,19 @@ async def forget_day(database: Database, call_sid: str, now: datetime, *, whole_
     return others
 
 
-async def forget_so_far(database: Database, call_sid: str, now: datetime, *, whole_day: bool) -> list[str]:
-    """Remove all text of a call, and keep what comes after it. With `whole_day`, see `_forget_others`."""
+async def forget_so_far(database: Database, call_sid: str, stream: int, now: datetime, *, whole_day: bool) -> list[str]:
+    """Remove all text of a call up to its stream `stream`, and keep what comes after it, also on that stream.
+
+    With `whole_day`, see `_forget_others`.
+    """
     async with database.write() as connection:
         others = await _forget_others(connection, call_sid, now) if whole_day else []
-        await queries.known_call(connection, call_sid)
-        for table in (entries, turns):
-            await connection.execute(delete(table).where(table.c.call_sid == call_sid))
+        call = await queries.known_call(connection, call_sid)
+        await connection.execute(delete(entries).where(entries.c.call_sid == call_sid))
+        await connection.execute(delete(turns).where(turns.c.call_sid == call_sid, turns.c.stream <= stream))
+        before = max(stream, call.forgotten_before or 0)
+        await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(forgotten_before=before))
+        await _forget_stages(connection, [call_sid])
     await database.scrub()
     return others
 
@@ -56,6 +69,7 @@ async def delete_call(database: Database, call_sid: str, now: datetime) -> bool:
     """Remove the entry of a call and what was said in it; False when there was neither."""
     async with database.write() as connection:
         removed = 0
+        await queries.call(connection, call_sid)
         for table in (entries, turns):
             removed += (await connection.execute(delete(table).where(table.c.call_sid == call_sid))).rowcount
         if removed:
@@ -78,3 +92,8 @@ async def _forget_for_good(connection: AsyncConnection, call_sids: Sequence[str]
     await connection.execute(delete(turns).where(turns.c.call_sid.in_(call_sids)))
     await connection.execute(discarded)
     await connection.execute(update(calls).where(calls.c.call_sid.in_(call_sids)).values(forgotten_at=now))
+    await _forget_stages(connection, call_sids)
+
+
+async def _forget_stages(connection: AsyncConnection, call_sids: Sequence[str]) -> None:
+    await connection.execute(update(calls).where(calls.c.call_sid.in_(call_sids)).values(stage_sealed=None))

@@ -101,7 +101,8 @@ def _fields(record: EntryRecord, turns: Turns) -> dict[str, Any]:
 
 def _measured(turn: TurnRecord) -> dict[str, Any]:
     waterfall = asdict(turn.waterfall) if turn.waterfall else None
-    return {"turn": turn.turn, "from_ms": turn.from_ms, "to_ms": turn.to_ms, "waterfall": waterfall}
+    times = {"from_ms": turn.from_ms, "to_ms": turn.to_ms, "waterfall": waterfall}
+    return {"turn": turn.turn, "stream": turn.stream, **times}
 
 
 def _was_said(turn: TurnRecord) -> bool:
@@ -118,7 +119,9 @@ def _page(record: EntryRecord, turns: Turns) -> str:
 
 
 def _line(turn: TurnRecord) -> str:
-    line = f"turn {turn.turn}, {turn.from_ms}-{turn.to_ms} ms"
+    stream = f" on stream {turn.stream}" if turn.stream > 1 else ""
+    when = "recorded" if turn.from_ms is None else f"{turn.from_ms}-{turn.to_ms} ms"
+    line = f"turn {turn.turn}{stream}, {when}"
     if turn.waterfall is None:
         return line
     times = asdict(turn.waterfall).items()

@@ -23,12 +23,14 @@ from bot.diary.database import Database
 from bot.errors import IlgiError, StoreError
 from bot.settings import DEFAULT_DATABASE_URL
 
+STATEMENT_S = 600.0  # a migration may wait for another process that migrates, and rewrite a table
+
 logger = logging.getLogger(__name__)
 
 
 async def upgrade(database_url: str) -> None:
     """Run every migration that is missing, in one transaction; StoreError or SettingError when that cannot be."""
-    database = Database(database_url)
+    database = Database(database_url, statement_s=STATEMENT_S)
     try:
         await database.prepare()
         await upgrade_in(database)

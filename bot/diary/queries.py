@@ -6,12 +6,11 @@ They know tables alone: no keys, no clock, and nothing of what the columns hold.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Exists, Row, Select, and_, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.conversation.commands import Status
-from bot.diary.schema import callers, calls, entries, turns
-from bot.errors import StoreError
+from bot.diary.schema import callers, calls, entries, jobs, turns
+from bot.errors import LeaseLost
 
 
 async def call(connection: AsyncConnection, call_sid: str) -> Row[Any] | None:
@@ -21,19 +20,21 @@ async def call(connection: AsyncConnection, call_sid: str) -> Row[Any] | None:
 
 
 async def known_call(connection: AsyncConnection, call_sid: str) -> Row[Any]:
-    """As `call`; StoreError for a call that never arrived."""
+    """As `call`; LeaseLost for a call that never arrived, or was removed."""
     row = await call(connection, call_sid)
     if row is None:
-        raise StoreError(f"call {call_sid} is not in the diary")
+        raise LeaseLost(f"call {call_sid} is not in the diary")
     return row
 
 
-async def is_forgotten(connection: AsyncConnection, call_sid: str, turn: int) -> bool:
-    """Tell whether nothing of a turn is kept any more, or of its whole call; it stays so. Else as `known_call`."""
-    if (await known_call(connection, call_sid)).forgotten_at is not None:
+async def is_forgotten(connection: AsyncConnection, row: Row[Any], stream: int, turn: int) -> bool:
+    """Tell whether nothing is kept any more of call `row`, of its stream, or of the turn on whichever stream."""
+    if row.forgotten_at is not None or stream < (row.forgotten_before or 0):
         return True
-    query = select(turns.c.forgotten_at).where(turns.c.call_sid == call_sid, turns.c.turn == turn)
-    return await connection.scalar(query) is not None
+    query = select(turns.c.id).where(
+        turns.c.call_sid == row.call_sid, turns.c.turn == turn, turns.c.forgotten_at.is_not(None)
+    )
+    return (await connection.scalars(query.limit(1))).first() is not None
 
 
 def calls_of_the_same_day(call_sid: str) -> Select[str]:
@@ -66,30 +67,42 @@ async def is_first(connection: AsyncConnection, row: Row[Any]) -> bool:
     return (await connection.scalars(talked_before.limit(1))).first() is None
 
 
-def calls_without_entry(then: datetime) -> Select[str]:
-    """The sids of calls with something said and no entry that have ended, or where nothing happened since `then`."""
+def lapsed(*, lease_before: datetime, recorded_before: datetime, quiet_since: datetime) -> Select[str]:
+    """The sids of calls with something said that nobody ended, and where nobody is any more; oldest first.
+
+    Their lease ended before `lease_before`, or while Twilio recorded before `recorded_before`; or they never had one,
+    and nothing happened since `quiet_since`.
+    """
+    recorded = calls.c.next_step.is_not(None)
+    gone = or_(
+        and_(~recorded, calls.c.lease_until < lease_before),
+        and_(recorded, calls.c.lease_until < recorded_before),
+        and_(calls.c.lease_until.is_(None), _quiet(quiet_since)),
+    )
+    query = select(calls.c.call_sid).where(calls.c.ended_at.is_(None), _something_said(), gone)
+    return query.order_by(calls.c.arrived_at, calls.c.call_sid)
+
+
+def ended_without_work() -> Select[str]:
+    """The sids of ended calls with something said whose entry is missing or provisional, and nobody writes it."""
+    job = select(jobs.c.state).where(jobs.c.key == literal("entry:") + calls.c.call_sid)
+    no_entry = ~exists().where(entries.c.call_sid == calls.c.call_sid)
+    provisional = exists().where(entries.c.call_sid == calls.c.call_sid, entries.c.provisional)
     query = select(calls.c.call_sid).where(
+        calls.c.ended_at.is_not(None),
         calls.c.forgotten_at.is_(None),
         _something_said(),
-        ~exists().where(entries.c.call_sid == calls.c.call_sid),
-        or_(calls.c.ended_at.is_not(None), _abandoned(then)),
+        or_(and_(no_entry, ~job.exists()), and_(provisional, ~job.where(jobs.c.state != "done").exists())),
     )
     return query.order_by(calls.c.arrived_at, calls.c.call_sid)
 
 
-def abandoned_drafts(then: datetime) -> Select[str]:
-    """The sids of calls whose entry is a draft, that nobody ended, and where nothing happened since `then`."""
-    query = select(calls.c.call_sid).join(entries, entries.c.call_sid == calls.c.call_sid)
-    query = query.where(entries.c.status == Status.DRAFT.value, calls.c.ended_at.is_(None), _abandoned(then))
-    return query.order_by(calls.c.arrived_at, calls.c.call_sid)
-
-
-def _abandoned(then: datetime) -> ColumnElement[bool]:
+def _quiet(since: datetime) -> ColumnElement[bool]:
     last_turn_at = select(func.max(turns.c.at)).where(turns.c.call_sid == calls.c.call_sid).scalar_subquery()
     return and_(
-        calls.c.arrived_at < then,
-        last_turn_at < then,
-        or_(calls.c.token_used_at.is_(None), calls.c.token_used_at < then),
+        calls.c.arrived_at < since,
+        last_turn_at < since,
+        or_(calls.c.token_used_at.is_(None), calls.c.token_used_at < since),
     )
 
 

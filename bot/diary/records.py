@@ -20,7 +20,10 @@ _WITHHELD = {"+266696687", "+7378742833", "+2562533", "+8656696", "+86282452253"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A call that came in: whether its caller never talked before, the number of its media stream, from 1, its day."""
+    """A call that came in: whether its caller never talked before, the number of its media stream, from 1, its day.
+
+    The stream is the one that was let in last; before the first is, the one that is awaited.
+    """
 
     first_time: bool
     stream: int
@@ -29,9 +32,10 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class TurnRecord:
-    """One turn of a talk: -1 is the greeting; times are on the call clock of its stream.
+    """One turn of a talk: -1 is the greeting; times are on the call clock of its media stream.
 
-    A turn that is off the record keeps its number, and nothing else.
+    A turn that is off the record keeps its number, and nothing else. A stream that was overtaken may have a turn of the
+    same number as the one after it.
     """
 
     turn: int
@@ -40,11 +44,15 @@ class TurnRecord:
     from_ms: int | None
     to_ms: int | None
     waterfall: Waterfall | None = None
+    stream: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class EntryRecord:
-    """One entry; without caller for an anonymous call, without title, body and mood once it is discarded."""
+    """One entry; without caller for an anonymous call, without title, body and mood once it is discarded.
+
+    `provisional`: better words for it are still awaited, or more was said since it was written.
+    """
 
     call_sid: str
     caller: str | None
@@ -53,6 +61,7 @@ class EntryRecord:
     body: str | None
     mood: Mood | None
     status: Status
+    provisional: bool = False
 
 
 def said_in(turns: Iterable[TurnRecord]) -> list[str]:

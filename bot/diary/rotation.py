@@ -8,12 +8,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Table, delete, select, update
+from sqlalchemy import Column, ColumnElement, Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.diary.crypto import KEY_ID_BYTES, Keys
 from bot.diary.database import Database
-from bot.diary.schema import SEALED, callers, diary_keys
+from bot.diary.schema import SEALED, callers, calls, diary_keys
 from bot.errors import WrongKey
 
 BATCH_ROWS = 100
@@ -38,9 +38,15 @@ async def check_keys(database: Database, keys: Keys, clock: Callable[[], datetim
         _must_have(keys, set((await connection.scalars(select(diary_keys.c.key_id))).all()))
 
 
-async def number_key(connection: AsyncConnection) -> bytes:
+async def number_key(connection: AsyncConnection, *, to_write: bool = True) -> bytes:
     """The id of the key that numbers are hashed with; it stays so until the transaction of `connection` ends."""
-    query = select(diary_keys.c.key_id).where(diary_keys.c.hashes_numbers).with_for_update(read=True)
+    query = select(diary_keys.c.key_id).where(diary_keys.c.hashes_numbers)
+    if to_write:
+        query = query.with_for_update(read=True)
+        # Where this has waited for a rotation, its row is gone, and only a second look sees the row of the new key.
+        found = (await connection.scalars(query)).one_or_none()
+        if found is not None:
+            return bytes(found)
     return bytes((await connection.scalars(query)).one())
 
 
@@ -59,7 +65,7 @@ async def rotate(database: Database, keys: Keys) -> int:
     async with database.write() as connection:
         # The look-ups of `number_key` in other processes wait here, so no number is hashed with the old key afterwards.
         await connection.execute(select(diary_keys).with_for_update())
-        rows = (await connection.execute(select(callers.c.id, callers.c.number_sealed))).all()
+        rows = (await connection.execute(select(callers.c.id, callers.c.number_sealed).order_by(callers.c.id))).all()
         for row in rows:
             new_hash = keys.number_hash(keys.decrypt(row.number_sealed), keys.newest_id)
             await connection.execute(update(callers).where(callers.c.id == row.id).values(number_hash=new_hash))
@@ -73,13 +79,15 @@ async def _reseal(
     database: Database, keys: Keys, table: Table, order: Column[Any], columns: tuple[Column[Any], ...]
 ) -> int:
     changed = 0
-    query = select(order, *columns).order_by(order).limit(BATCH_ROWS).with_for_update()
+    next_ones = select(order).order_by(order).limit(BATCH_ROWS)
     last: Any = None
     while True:
         async with database.write() as connection:
-            batch = query if last is None else query.where(order > last)
-            rows = (await connection.execute(batch)).all()
-            for place, *blobs in rows:
+            batch = next_ones if last is None else next_ones.where(order > last)
+            places = (await connection.scalars(batch)).all()
+            await _lock_calls(connection, table, order.in_(places))
+            query = select(order, *columns).where(order.in_(places)).order_by(order).with_for_update()
+            for place, *blobs in (await connection.execute(query)).all():
                 old = {
                     column.name: blob
                     for column, blob in zip(columns, blobs, strict=True)
@@ -89,9 +97,17 @@ async def _reseal(
                     new = {name: keys.encrypt(keys.decrypt(blob)) for name, blob in old.items()}
                     await connection.execute(update(table).where(order == place).values(new))
                     changed += len(old)
-        if len(rows) < BATCH_ROWS:
+        if len(places) < BATCH_ROWS:
             return changed
-        last = rows[-1][0]
+        last = places[-1]
+
+
+async def _lock_calls(connection: AsyncConnection, table: Table, which: ColumnElement[bool]) -> None:
+    """Lock the calls that rows of `table` belong to, as everybody does who writes such rows, and in the same order."""
+    if "call_sid" in table.c:
+        sids = select(table.c.call_sid).where(which).scalar_subquery()
+        query = select(calls.c.call_sid).where(calls.c.call_sid.in_(sids)).order_by(calls.c.call_sid)
+        await connection.execute(query.with_for_update(of=calls))
 
 
 def _must_have(keys: Keys, used: set[bytes]) -> None:

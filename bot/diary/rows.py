@@ -6,23 +6,31 @@ A row that cannot be read is a StoreError (WrongKey when only the key is wrong) 
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Row
+from sqlalchemy import Row, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Mood, Status
 from bot.conversation.habit import UNKNOWN, PauseHabit
 from bot.conversation.waterfall import Waterfall
 from bot.diary.crypto import Keys
 from bot.diary.records import EntryRecord, TurnRecord
+from bot.diary.schema import turns
 from bot.errors import StoreError, WrongKey
 
 _Numbers = TypeVar("_Numbers", Waterfall, PauseHabit)
 
 
+async def turns_of(connection: AsyncConnection, keys: Keys, call_sid: str) -> list[TurnRecord]:
+    """The turns of a call, stream by stream."""
+    query = select(turns).where(turns.c.call_sid == call_sid).order_by(turns.c.stream, turns.c.turn)
+    return [turn_record(row, keys) for row in (await connection.execute(query)).all()]
+
+
 def turn_record(row: Row[Any], keys: Keys) -> TurnRecord:
     """A row of `turns`."""
-    said, heard = (_open(sealed, row.call_sid, keys) for sealed in (row.said_sealed, row.heard_sealed))
+    said, heard = (opened(sealed, row.call_sid, keys) for sealed in (row.said_sealed, row.heard_sealed))
     waterfall = None if row.waterfall is None else _read(row.waterfall, Waterfall, row.call_sid)
-    return TurnRecord(row.turn, said, heard, row.from_ms, row.to_ms, waterfall)
+    return TurnRecord(row.turn, said, heard, row.from_ms, row.to_ms, waterfall, row.stream)
 
 
 def entry_record(row: Row[Any], keys: Keys) -> EntryRecord:
@@ -33,9 +41,9 @@ def entry_record(row: Row[Any], keys: Keys) -> EntryRecord:
     except ValueError as error:
         raise StoreError(f"call {row.call_sid}: its entry is damaged") from error
     caller, title, body = (
-        _open(sealed, row.call_sid, keys) for sealed in (row.number_sealed, row.title_sealed, row.body_sealed)
+        opened(sealed, row.call_sid, keys) for sealed in (row.number_sealed, row.title_sealed, row.body_sealed)
     )
-    return EntryRecord(row.call_sid, caller, row.day, title, body, mood, status)
+    return EntryRecord(row.call_sid, caller, row.day, title, body, mood, status, row.provisional)
 
 
 def habit_of(text: str | None, call_sid: str) -> PauseHabit:
@@ -55,7 +63,8 @@ def _read(text: str, kind: type[_Numbers], call_sid: str) -> _Numbers:
         raise StoreError(f"call {call_sid}: its {kind.__name__} is damaged") from error
 
 
-def _open(sealed: bytes | None, call_sid: str, keys: Keys) -> str | None:
+def opened(sealed: bytes | None, call_sid: str, keys: Keys) -> str | None:
+    """What a sealed column of a call says."""
     try:
         return None if sealed is None else keys.decrypt(sealed)
     except WrongKey as error:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
@@ -78,9 +80,14 @@ calls = Table(
     Column("ended_at", UtcTime, nullable=True),
     Column("why", String(64), nullable=True, comment="How the call ended."),
     Column("forgotten_at", UtcTime, nullable=True, comment="From then on no text of this call is kept."),
+    Column("forgotten_before", Integer, nullable=True, comment="No text of a media stream before this one is kept."),
     Column("stream", Integer, nullable=False, comment="The media stream that the token is for, from 1."),
     Column("token_expires_at", UtcTime, nullable=False),
     Column("token_used_at", UtcTime, nullable=True),
+    Column("owner", Integer, nullable=True, comment="The media stream that was let in last: the talk is its."),
+    Column("lease_until", UtcTime, nullable=True, comment="So long its process surely lives; told again and again."),
+    Column("next_step", String(16), nullable=True, comment="What follows the stream; none: the talk is taken up."),
+    Column("stage_sealed", LargeBinary, nullable=True, comment="JSON: where the talk is, for the next stream."),
 )
 
 turns = Table(
@@ -88,7 +95,8 @@ turns = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("call_sid", ForeignKey("calls.call_sid", ondelete="CASCADE"), nullable=False),
-    Column("turn", Integer, nullable=False, comment="From 0; -1 is the greeting."),
+    Column("stream", Integer, nullable=False, server_default="1", comment="The media stream it was said on."),
+    Column("turn", Integer, nullable=False, comment="From 0, on through all streams of a call; -1 is the greeting."),
     Column("said_sealed", LargeBinary, nullable=True),
     Column("heard_sealed", LargeBinary, nullable=True),
     Column("from_ms", Integer, nullable=True, comment="On the call clock."),
@@ -96,7 +104,7 @@ turns = Table(
     Column("at", UtcTime, nullable=False, comment="The last write."),
     Column("waterfall", Text, nullable=True, comment="JSON: times, and nothing said."),
     Column("forgotten_at", UtcTime, nullable=True, comment="From then on nothing of it is kept."),
-    UniqueConstraint("call_sid", "turn"),
+    UniqueConstraint("call_sid", "stream", "turn"),
 )
 
 entries = Table(
@@ -109,10 +117,49 @@ entries = Table(
     Column("mood", String(16), nullable=True),
     Column("status", String(16), nullable=False),
     Column("written_at", UtcTime, nullable=False),
+    Column(
+        "provisional", Boolean, nullable=False, server_default=false(), comment="Better words for it are still awaited."
+    ),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("key", String(160), nullable=False, unique=True, comment="What makes it the same job: once done, done."),
+    Column("args", Text, nullable=False, comment="JSON: ids, and nothing said."),
+    Column("state", String(8), nullable=False, comment="ready, run, done or dead."),
+    Column("run_at", UtcTime, nullable=False, comment="When it is due; while it runs, the end of its lease."),
+    Column("attempt", Integer, nullable=False),
+    Column("token", Integer, nullable=False, comment="Goes up with every claim: an owner with an older one is none."),
+    Column("error", String(200), nullable=True, comment="How the last try ended, without a word that was said."),
+    Column("made_at", UtcTime, nullable=False),
+    comment="What is still to be done, written in the transaction that made it necessary.",
+)
+
+Index(
+    "ix_jobs_run_at",
+    jobs.c.run_at,
+    sqlite_where=jobs.c.state.in_(["ready", "run"]),
+    postgresql_where=jobs.c.state.in_(["ready", "run"]),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("kind", String(32), nullable=False, comment="Of the job that is made."),
+    Column("args", Text, nullable=False, comment="JSON, as of the job."),
+    Column("hhmm", String(5), nullable=False, comment="By the clock of `tz`."),
+    Column("tz", String(64), nullable=False),
+    Column("grace_s", Integer, nullable=False, comment="What is later than this is left out."),
+    Column("next_at", UtcTime, nullable=False, index=True),
 )
 
 SEALED = (
     (callers, callers.c.id, (callers.c.number_sealed,)),
+    (calls, calls.c.call_sid, (calls.c.stage_sealed,)),
     (turns, turns.c.id, (turns.c.said_sealed, turns.c.heard_sealed)),
     (entries, entries.c.call_sid, (entries.c.title_sealed, entries.c.body_sealed)),
 )

@@ -41,6 +41,9 @@ class LiveCalls:
         self._run = run
         self._live: dict[asyncio.Task[None], LiveCall] = {}
         self._admitted: set[LiveCall] = set()
+        self._streaming: set[LiveCall] = set()
+        self._no_stream = asyncio.Event()
+        self._no_stream.set()
         self.draining = False
 
     def __len__(self) -> int:
@@ -50,13 +53,32 @@ class LiveCalls:
         """Begin a call and own it."""
         task = self._tasks.create_task(self._run(call))
         self._live[task] = call
+        self._streaming.add(call)
+        self._no_stream.clear()
         task.add_done_callback(self._over)
         if self.draining:
             call.drain()
         return task
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        self._admitted.discard(self._live.pop(task))
+        call = self._live.pop(task)
+        self._admitted.discard(call)
+        self.left(call)
+
+    def left(self, call: LiveCall) -> None:
+        """The socket of a call is closed; it may still be saving."""
+        self._streaming.discard(call)
+        if not self._streaming:
+            self._no_stream.set()
+
+    async def streams_over(self, timeout_s: float) -> bool:
+        """Wait until no socket is open; False when the time was over first."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._no_stream.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def end(self, call_sid: str) -> None:
         """Tell every live call of this CallSid that its socket is over."""

@@ -7,22 +7,28 @@ TwiML; the talk itself is in the media socket, which is handed to a call. It mus
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 from quart import Blueprint, Response, request, websocket
 
 from bot.doors.asgi import BAD_FRAME, LARGEST_MESSAGE_BYTES, NOT_UTF8, TOO_BIG, MediaSocket
 from bot.doors.live import SETTLE_S, LiveCalls, NewCall
-from bot.doors.signature import SIGNATURE_HEADER, Form, Signatures, parse_form
+from bot.doors.patience import Patience
+from bot.doors.signature import Form
+from bot.doors.signed import SignedRequests
 from bot.doors.twiml import CONTENT_TYPE, Documents
 from bot.errors import StoreError
 from bot.settings import MEDIA_PATH, Settings
 
 log = logging.getLogger(__name__)
 
-MOST_RESUMES = 3
+MOST_RESUMES = 8
+MOST_WAITS = 6
+"""So often a caller is asked to wait for the diary: about half a minute."""
 BROKEN = 1011
 _FAULTS = {
     TOO_BIG: f"a message over {LARGEST_MESSAGE_BYTES} bytes",
@@ -30,7 +36,7 @@ _FAULTS = {
     BAD_FRAME: "not the frames of a WebSocket",
 }
 _FINAL = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
-_CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
+_RECORDING_SID = re.compile(r"RE[0-9a-fA-F]{32}")
 
 
 class DoorStore(Protocol):
@@ -40,6 +46,8 @@ class DoorStore(Protocol):
     async def media_token(self, call_sid: str) -> str: ...
     async def call_ended(self, call_sid: str, why: str) -> None: ...
     async def is_ended(self, call_sid: str) -> bool: ...
+    async def next_step(self, call_sid: str) -> str | None: ...
+    async def recording_made(self, call_sid: str, recording_sid: str, why: str) -> None: ...
     async def is_up(self) -> bool: ...
 
 
@@ -47,13 +55,14 @@ class DoorStore(Protocol):
 class Running:
     """What the door works with while the process serves.
 
-    `call_ended` is told of a CallSid whose call is over at Twilio and is not live here.
+    `work_came` is called when something was written that durable work follows from.
     """
 
     store: DoorStore
     live: LiveCalls
     new_call: NewCall
-    call_ended: Callable[[str], None]
+    work_came: Callable[[], None]
+    patience: Patience
 
 
 def caller_number(form: Form) -> str | None:
@@ -62,13 +71,19 @@ def caller_number(form: Form) -> str | None:
     return form.get("To" if outbound else "From")
 
 
+def _recording_sid(form: Form) -> str:
+    """The recording that a request is about; empty when nothing was recorded."""
+    found = _RECORDING_SID.search(form.get("RecordingSid", "") or form.get("RecordingUrl", ""))
+    return found[0] if found and form.get("RecordingDuration", "") != "0" else ""
+
+
 class PhoneDoor:
     """The routes under /twilio; `start` must be called before the first request."""
 
     def __init__(self, settings: Settings, documents: Documents) -> None:
         self._settings = settings
         self._documents = documents
-        self._signatures = Signatures(settings.public_url, settings.media_url, settings.twilio.auth_tokens)
+        self._signed = SignedRequests(settings)
         self._running: Running | None = None
 
     def start(self, running: Running) -> None:
@@ -89,6 +104,8 @@ class PhoneDoor:
         routes.post("/twilio/after")(self.after)
         routes.post("/twilio/status")(self.status)
         routes.post("/twilio/stream-status")(self.stream_status)
+        routes.post("/twilio/recorded")(self.recorded)
+        routes.post("/twilio/recording-status")(self.recording_status)
         routes.websocket(MEDIA_PATH)(self.media)
         return routes
 
@@ -98,26 +115,25 @@ class PhoneDoor:
         A repeated request gets the same document until its stream is there, and then one for another stream: Twilio
         may not have seen the first. The talk goes on where it is, until that other stream is let in.
         """
-        form, refusal = await self._form()
+        form, refusal = await self._signed.form()
         if form is None:
             return refusal
         call_sid = form["CallSid"]
         if self.running.live.draining:
-            return self._document("busy")
+            return self._document("again", url=self._url("voice"))
         try:
             await self.running.store.call_arrived(call_sid, caller_number(form))
             return await self._connect(call_sid, resumed=0)
         except StoreError:
-            log.error("call %s: cannot be taken, the store failed", call_sid)
-            return self._document("fallback")
+            return self._wait_for_the_diary(call_sid, "voice")
 
     async def after(self) -> Response:
-        """The stream is over: end it here too, hang up after a goodbye, take up a talk whose socket broke."""
-        form, refusal = await self._form()
+        """The stream is over: end it here too, then do what its talk decided, or take it up again."""
+        form, refusal = await self._signed.form()
         if form is None:
             return refusal
         call_sid, running = form["CallSid"], self.running
-        resumed = max(0, request.args.get("resumed", default=0, type=int))
+        resumed = self._counted("resumed")
         try:
             if form.get("CallStatus", "") in _FINAL:
                 await self._ended(call_sid, form["CallStatus"])
@@ -126,34 +142,54 @@ class PhoneDoor:
             running.live.end(call_sid)
             await running.live.settled(call_sid, SETTLE_S)
             if await running.store.is_ended(call_sid):
+                running.work_came()
                 return self._document("hangup")
+            if await running.store.next_step(call_sid) == "record":
+                return self._record()
             if running.live.draining:
-                return self._document("wait", after_url=self._after_url(resumed))
+                return self._document("again", url=self._url("after", resumed=resumed))
             if resumed >= MOST_RESUMES:
                 log.warning("call %s: its stream broke %d times, given up", call_sid, resumed + 1)
                 await self._ended(call_sid, "stream-lost")
                 return self._document("lost")
-            log.info("call %s: its stream broke, taken up again", call_sid)
+            log.info("call %s: taken up again", call_sid)
             return await self._connect(call_sid, resumed + 1)
         except StoreError:
-            log.error("call %s: cannot be taken up, the store failed", call_sid)
-            return self._document("fallback")
+            return self._wait_for_the_diary(call_sid, "after", resumed=resumed)
+
+    async def recorded(self) -> Response:
+        """The caller has left the rest of the day as a recording."""
+        form, refusal = await self._signed.form()
+        if form is None:
+            return refusal
+        call_sid, recording_sid = form["CallSid"], _recording_sid(form) or request.args.get("recording", "")
+        try:
+            await self._note_recording(call_sid, recording_sid)
+        except StoreError:
+            return self._wait_for_the_diary(call_sid, "recorded", recording=recording_sid)
+        return self._document("recorded")
+
+    async def recording_status(self) -> Response:
+        """A recording can be fetched: told besides `recorded`, and maybe before it."""
+        form, refusal = await self._signed.form()
+        if form is None:
+            return refusal
+        if form.get("RecordingStatus") == "completed":
+            await self._note(form["CallSid"], partial(self._note_recording, form["CallSid"], _recording_sid(form)))
+        return Response(status=204)
 
     async def status(self) -> Response:
         """The call itself is over, or on its way."""
-        form, refusal = await self._form()
+        form, refusal = await self._signed.form()
         if form is None:
             return refusal
         if form.get("CallStatus", "") in _FINAL:
-            try:
-                await self._ended(form["CallSid"], form["CallStatus"])
-            except StoreError:
-                log.error("call %s: its end is not recorded, the store failed", form["CallSid"])
+            await self._note(form["CallSid"], partial(self._ended, form["CallSid"], form["CallStatus"]))
         return Response(status=204)
 
     async def stream_status(self) -> Response:
         """What became of a stream, for the log: the code of an error, never its text."""
-        form, refusal = await self._form()
+        form, refusal = await self._signed.form()
         if form is None:
             return refusal
         if form.get("StreamEvent") == "stream-error":
@@ -163,11 +199,7 @@ class PhoneDoor:
 
     async def media(self) -> Response | None:
         """The media stream of one call; answers the handshake with 403 when it is not signed."""
-        tokens = self._settings.twilio.auth_tokens
-        signature = websocket.headers.get(SIGNATURE_HEADER)
-        signed = bool(tokens) and self._signatures.media(websocket.query_string, signature)
-        if not signed and not self._unsigned_allowed:
-            log.warning("media handshake refused: %s", "not signed by Twilio" if tokens else "no auth token is set")
+        if not self._signed.is_media():
             return Response(status=403)
         if self.running.live.draining:
             return Response(status=503)
@@ -182,57 +214,58 @@ class PhoneDoor:
             await socket.close(BROKEN)
         finally:
             call.gone()
+            self.running.live.left(call)
             if why := _FAULTS.get(socket.close_code or 0):
                 log.warning("call %s: the media socket was closed: %s", call.call_sid or "unknown", why)
         return None
 
-    @property
-    def _unsigned_allowed(self) -> bool:
-        return self._settings.twilio.allow_unsigned and not self._settings.twilio.auth_tokens
-
-    async def _form(self) -> tuple[Form | None, Response]:
-        """The signed fields of this request, or None and what to answer: 403, or 400 without a CallSid."""
-        body = await request.get_data(cache=True, as_text=False, parse_form_data=False)
-        form = parse_form(request.headers.get("Content-Type"), body)
-        why = self._refused(form)
-        if form is None or why:
-            log.warning("%s refused: %s", request.path, why)
-            return None, Response(status=403)
-        if not _CALL_SID.fullmatch(form.get("CallSid", "")):
-            log.warning("%s refused: no CallSid", request.path)
-            return None, Response(status=400)
-        return form, Response(status=204)
-
-    def _refused(self, form: Form | None) -> str:
-        """Why this request is refused; empty when it is not."""
-        twilio = self._settings.twilio
-        if form is None:
-            return "not a form"
-        if not twilio.auth_tokens:
-            return "" if twilio.allow_unsigned else "no auth token is set"
-        signature = request.headers.get(SIGNATURE_HEADER)
-        if not self._signatures.webhook(request.path, request.query_string, form, signature):
-            return "not signed by Twilio for PUBLIC_URL"
-        return "" if form.get("AccountSid") == twilio.account_sid else "another AccountSid"
-
     async def _ended(self, call_sid: str, why: str) -> None:
         await self.running.store.call_ended(call_sid, why)
-        if not self.running.live.holds(call_sid):
-            self.running.call_ended(call_sid)
+        self.running.work_came()
+
+    async def _note_recording(self, call_sid: str, recording_sid: str) -> None:
+        """Note a recording that is to be written down; without one the call is simply over."""
+        if not recording_sid:
+            await self._ended(call_sid, "nothing recorded")
+            return
+        await self.running.store.recording_made(call_sid, recording_sid, "recorded")
+        self.running.work_came()
+
+    async def _note(self, call_sid: str, write: Callable[[], Awaitable[None]]) -> None:
+        """Write it, now or as soon as the store takes it: nobody tells us again."""
+        try:
+            await write()
+        except StoreError:
+            self.running.patience.keep_trying(f"call {call_sid}", write)
 
     async def _connect(self, call_sid: str, resumed: int) -> Response:
         token = await self.running.store.media_token(call_sid)
         return self._document(
             "connect",
-            after_url=self._after_url(resumed),
+            after_url=self._url("after", resumed=resumed),
             media_url=self._settings.media_url,
-            stream_status_url=f"{self._settings.public_url}/twilio/stream-status",
+            stream_status_url=self._url("stream-status"),
             token=token,
         )
 
-    def _after_url(self, resumed: int) -> str:
-        """How often the talk was taken up travels in the signed URL, so that any process knows it."""
-        return f"{self._settings.public_url}/twilio/after" + (f"?resumed={resumed}" if resumed else "")
+    def _record(self) -> Response:
+        return self._document("record", recorded_url=self._url("recorded"), status_url=self._url("recording-status"))
+
+    def _wait_for_the_diary(self, call_sid: str, path: str, **query: int | str) -> Response:
+        """The store failed: the caller waits a little, and Twilio asks the same again."""
+        waited = self._counted("waited") + 1
+        log.error("call %s: the store failed, %d of %d", call_sid, waited, MOST_WAITS)
+        if waited > MOST_WAITS:
+            return self._document("fallback")
+        return self._document("wait", url=self._url(path, **query, waited=waited))
+
+    def _counted(self, name: str) -> int:
+        return max(0, request.args.get(name, default=0, type=int))
+
+    def _url(self, path: str, **query: int | str) -> str:
+        """An address of ours; what is in its query travels signed, so that any process knows it."""
+        known = urlencode({name: value for name, value in query.items() if value})
+        return f"{self._settings.public_url}/twilio/{path}" + (f"?{known}" if known else "")
 
     def _document(self, name: str, **values: str) -> Response:
         return Response(self._documents.fill(name, **values), content_type=CONTENT_TYPE)

@@ -24,7 +24,9 @@ from bot.lab.script import (
     Say,
     ScriptError,
     Send,
+    Silent,
     Step,
+    Tell,
     Wait,
     WaitForBot,
 )
@@ -79,6 +81,11 @@ class DisturbanceEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class SaidAgain:
+    """The caller has to tell something once more: it did not arrive, or nobody answered."""
+
+
+@dataclass(frozen=True, slots=True)
 class GaveUpWaiting:
     """The bot was waited for in vain."""
 
@@ -86,6 +93,7 @@ class GaveUpWaiting:
 Act = (
     SaidFrame
     | Press
+    | Silent
     | Send
     | Drop
     | HangUp
@@ -94,6 +102,7 @@ Act = (
     | TurnEnded
     | DisturbanceBegan
     | DisturbanceEnded
+    | SaidAgain
     | GaveUpWaiting
 )
 
@@ -104,12 +113,14 @@ class Ear:
 
     `quiet_ms`: since the last audible frame, with nothing left to play. `speaking_ms`: since the first audible frame of
     this stretch of the bot's speech; 0 when it is quiet. `heard`: the bot has answered since the caller last spoke: it
-    was audible, and not with the rest of what it was saying before.
+    was audible, and not with the rest of what it was saying before. `on_tape`: what is said now is only recorded, so
+    nobody answers.
     """
 
     quiet_ms: int = 0
     speaking_ms: int = 0
     heard: bool = False
+    on_tape: bool = False
     _fresh: bool = True
 
     def listen(self, audible: bool, idle: bool) -> None:
@@ -127,8 +138,14 @@ class Ear:
 
     def speak(self) -> None:
         """The caller speaks 20 ms, or does as much: an answer is what is heard after the bot has been idle."""
-        self.heard = False
+        self.heard = self.on_tape
         self._fresh = False
+        if self.on_tape:
+            self.quiet_ms = 0
+
+    def line_broke(self) -> None:
+        """The bot went away in the middle of the call: it is waited for anew."""
+        self.heard, self._fresh, self.quiet_ms, self.speaking_ms = False, True, 0, 0
 
 
 @dataclass
@@ -138,6 +155,8 @@ class Caller:
     steps: Sequence[Step]
     patience_ms: int = 30_000
     fixtures: Path = FIXTURES
+    leaves: Callable[[], bool] = lambda: False
+    """Asked all the time: once it says so, the caller hangs up, whatever the script says."""
     ear: Ear = field(default_factory=Ear)
     _noise: bytes = field(default=b"", init=False)
     _noise_at: int = field(default=0, init=False)
@@ -146,6 +165,7 @@ class Caller:
     _luck: Random = field(default_factory=lambda: Random(0), init=False)
     _frames: int = field(default=0, init=False)
     _next_step: int = field(default=0, init=False)
+    _breaks: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         known = utterances.load(self.fixtures)
@@ -158,8 +178,22 @@ class Caller:
             return step.digit
         return None
 
+    def line_broke(self) -> None:
+        """The stream is over and the call is not: wait for the bot, and say again what it cannot have heard."""
+        self._breaks += 1
+        self.ear.line_broke()
+
     def acts(self) -> Generator[Act, None, None]:
         """What the caller does: everything between two frames takes no time. Ends with hanging up."""
+        for act in self._whole_script():
+            if self.leaves():
+                break
+            yield act
+        else:
+            return
+        yield HangUp()
+
+    def _whole_script(self) -> Generator[Act, None, None]:
         while self._next_step < len(self.steps):
             step = self.steps[self._next_step]
             self._next_step += 1
@@ -171,6 +205,8 @@ class Caller:
         match step:
             case Say(parts):
                 yield from self._say(parts)
+            case Tell():
+                yield from self._tell(step)
             case BargeIn(parts, after_ms, timeout_ms):
                 yield from self._until(lambda: self.ear.speaking_ms >= after_ms, timeout_ms)
                 yield from self._say(parts)
@@ -194,7 +230,7 @@ class Caller:
             case Press() | Drop():
                 self.ear.speak()
                 yield step
-            case Send() | HangUp():
+            case Send() | HangUp() | Silent():
                 yield step
 
     def _until(self, condition: Callable[[], bool], timeout_ms: int) -> Generator[Act, None, bool]:
@@ -216,12 +252,39 @@ class Caller:
         for _ in range(0, ms, FRAME_MS):
             yield self._frame(SILENT_FRAME)
 
-    def _say(self, parts: tuple[str | int, ...]) -> Generator[Act, None, None]:
+    def _tell(self, step: Tell) -> Generator[Act, None, None]:
+        ear = self.ear
+
+        def may_speak() -> bool:
+            interrupts = step.over_ms is not None and ear.speaking_ms >= step.over_ms
+            return ear.heard and (interrupts or ear.quiet_ms >= step.quiet_ms)
+
+        for once_more in range(step.times):
+            yield from self._until(may_speak, step.timeout_ms)
+            if once_more:
+                yield SaidAgain()
+            broke = self._breaks_from_now()
+            yield from self._say(step.parts, ends_with_line=True)
+            yield from self._until(lambda broke=broke: ear.heard or broke(), step.timeout_ms)  # type: ignore[misc]
+            if ear.heard and not broke():
+                return
+
+    def _breaks_from_now(self) -> Callable[[], bool]:
+        """Tells whether the line has broken since."""
+        breaks = self._breaks
+        return lambda: self._breaks != breaks
+
+    def _say(self, parts: tuple[str | int, ...], *, ends_with_line: bool = False) -> Generator[Act, None, None]:
+        """Speak; `ends_with_line`: and stop in the middle when the line breaks."""
+        broke = self._breaks_from_now()
         yield TurnBegan(self._text(parts), parts)
         for part in parts:
             if isinstance(part, int):
                 yield PauseBegan()
             for frame in self._frames_of(part):
+                if ends_with_line and broke():
+                    yield TurnEnded()
+                    return
                 if isinstance(part, str):
                     self.ear.speak()
                 yield self._frame(frame)
@@ -271,7 +334,7 @@ def _frames(sound: bytes) -> list[bytes]:
 
 
 def _names(steps: Sequence[Step], known: Mapping[str, Utterance]) -> set[str]:
-    parts = [part for step in steps if isinstance(step, Say | BargeIn | Murmur) for part in step.parts]
+    parts = [part for step in steps if isinstance(step, Say | Tell | BargeIn | Murmur) for part in step.parts]
     names = {part for part in parts if isinstance(part, str)}
     if missing := sorted(names - set(known)):
         raise ScriptError(f"no such utterance: {', '.join(missing)}")

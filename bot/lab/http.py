@@ -26,6 +26,7 @@ class Request:
     path: str
     headers: dict[str, str]
     body: bytes
+    query: str = ""
 
 
 class Connection:
@@ -63,8 +64,8 @@ class Connection:
         if head is None:
             return None
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-        path = head.target.decode("latin-1").partition("?")[0]
-        return Request(head.method.decode(), path, headers, bytes(body))
+        path, _, query = head.target.decode("latin-1").partition("?")
+        return Request(head.method.decode(), path, headers, bytes(body), query)
 
     async def begin(self, status: int, content_type: str, headers: dict[str, str] | None = None) -> None:
         """Send the head of an answer whose length is not known."""
@@ -81,8 +82,11 @@ class Connection:
 
     async def answer(self, status: int, value: object) -> None:
         """Send a whole answer as JSON."""
-        body = json.dumps(value, ensure_ascii=False).encode()
-        fields = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+        await self.answer_bytes(status, "application/json", json.dumps(value, ensure_ascii=False).encode())
+
+    async def answer_bytes(self, status: int, content_type: str, body: bytes) -> None:
+        """Send a whole answer."""
+        fields = [("Content-Type", content_type), ("Content-Length", str(len(body)))]
         await self._send(h11.Response(status_code=status, headers=fields))
         await self.send(body)
         await self.end()

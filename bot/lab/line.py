@@ -18,13 +18,13 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from bot.audio.frames import FRAME_MS
+from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_SILENCE
 from bot.lab import messages
 from bot.lab.caller import Act, Ear, SaidFrame
 from bot.lab.inspection import Clear, Inspector, Label, Sound
-from bot.lab.playback import Playback
+from bot.lab.playback import Playback, Tick
 from bot.lab.report import CallReport
-from bot.lab.script import Drop, HangUp, Press, Send
+from bot.lab.script import Drop, HangUp, Press, Send, Silent
 from bot.lab.witness import Witness
 
 FIRST_TIMESTAMP_MS = 155
@@ -32,6 +32,8 @@ JITTER_MS = 2
 BEFORE_START_S = 0.02
 STUCK_S = 5.0
 """How long an app may leave its socket unread, once all buffers are full."""
+NOTHING = Tick(MULAW_SILENCE * MULAW_FRAME_BYTES, False, ())
+"""What a silent carrier brings to the caller's ear."""
 CLEAN_CLOSES = frozenset({1000, 1001, 1008, 1012})
 
 Record = Callable[[dict[str, Any]], None]
@@ -77,7 +79,17 @@ class Line:
         self._chunk = 0
         self._witness = Witness(report, ear)
         self._started_s = 0.0
+        self._silent_until_s = 0.0
         self._over = False
+
+    def go_silent(self, seconds: float) -> None:
+        """Carry nothing for so long, either way, on a socket that stays open; what comes meanwhile is lost."""
+        self._report.note("carrier silent", f"{seconds:g} s")
+        self._silent_until_s = asyncio.get_running_loop().time() + seconds
+
+    @property
+    def _is_silent(self) -> bool:
+        return asyncio.get_running_loop().time() < self._silent_until_s
 
     async def run(self) -> StreamEnd:
         """Stream until one of the two sides ends it."""
@@ -114,14 +126,14 @@ class Line:
                 for at, mulaw in arriving:
                     await self._send_frame(mulaw, at)
                 arriving.clear()
-            tick = self._playback.tick()
+            tick = NOTHING if self._is_silent else self._playback.tick()
             await self._echo(tick.echoed)
             self._witness.hear(tick, idle=self._playback.is_idle)
             said = await self._next_frame()
             if isinstance(said, StreamEnd):
                 return said
             held = said.held
-            if said.mulaw is not None:
+            if said.mulaw is not None and not self._is_silent:
                 arriving.append((frame, said.mulaw))
             self._witness.say(said, tick)
             frame += 1
@@ -143,6 +155,8 @@ class Line:
                 case Press(digit):
                     self._report.note("pressed", digit)
                     await self._send_numbered(messages.dtmf(digit, stream_sid=self._sids["stream_sid"]))
+                case Silent(ms):
+                    self.go_silent(ms / 1000)
                 case Send(message):
                     await self._send(message)
                 case Drop(how):
@@ -167,6 +181,8 @@ class Line:
 
     async def _take(self, message: str | bytes) -> None:
         self._keep("out", message)
+        if self._is_silent:
+            return
         match self._inspector.read(message):
             case Sound(mulaw):
                 self._playback.media(mulaw)
@@ -188,7 +204,7 @@ class Line:
         self._report.note("app closed", str(code))
         if code not in CLEAN_CLOSES:
             self._report.breach(f"the app closed the socket with {code}")
-        if unheard_ms := self._playback.audible_ms_left():
+        if not self._is_silent and (unheard_ms := self._playback.audible_ms_left()):
             self._report.breach(f"cut off: the app closed the socket with {unheard_ms} ms of speech unheard")
         return StreamEnd.BROKEN if close is None else StreamEnd.APP_CLOSED
 

@@ -142,6 +142,13 @@ class OpenAiLab:
         if self.faults.never_first_token:
             await asyncio.Event().wait()
         await asyncio.sleep(self.profile.first_token_ms / 1000)
+        if self.faults.garbage_chat is not None:
+            await connection.begin(200, "text/event-stream" if asked.get("stream") is True else "application/json")
+            await connection.send(self.faults.garbage_chat.encode())
+            await connection.end()
+            return
+        if self.faults.empty_chat:
+            text = ""
         if asked.get("stream") is True:
             await self._chat_stream(connection, asked, text, chat)
             return
@@ -223,11 +230,14 @@ class OpenAiLab:
         sound = await asyncio.to_thread(speech, text, speed)
         if form == "wav":
             sound = wav(sound)
+        if self.faults.never_first_byte:
+            await asyncio.Event().wait()
         await asyncio.sleep(self.profile.first_byte_ms / 1000)
         if self.faults.cut_speech_after_bytes == 0:
             connection.cut()
             return
-        await connection.begin(200, "audio/pcm" if form == "pcm" else "audio/wav")
+        sound = sound if self.faults.speech_body is None else self.faults.speech_body
+        await connection.begin(200, self.faults.speech_type or ("audio/pcm" if form == "pcm" else "audio/wav"))
         async for piece in self._paced(sound):
             await connection.send(piece)
         if self.faults.cut_speech_after_bytes is not None and self.faults.cut_speech_after_bytes < len(sound):

@@ -28,6 +28,16 @@ class Faults:
     """Send so many tokens and then nothing."""
     cut_after_tokens: int | None = None
     """Send so many tokens and break the connection."""
+    empty_chat: bool = False
+    """Answer every chat with no words."""
+    garbage_chat: str | None = None
+    """Answer every chat with this body as it is, as a page or a broken proxy does."""
+    never_first_byte: bool = False
+    """Take the request for speech and send nothing."""
+    speech_type: str | None = None
+    """Say that speech is of this content type."""
+    speech_body: bytes | None = None
+    """Send this instead of speech."""
     stall_speech_after_bytes: int | None = None
     """Send so many bytes of speech and then nothing."""
     cut_speech_after_bytes: int | None = None

@@ -1,7 +1,8 @@
 """One call through the Twilio stand-in: the voice webhook, the verbs it answers, streams, and the status callbacks.
 
 Must not know how frames are paced or played. A stream's `action` is requested when the app closed or broke the socket
-and, unless told so, not when the caller hung up (Twilio does not say). Source: Twilio's pages on TwiML and <Connect>.
+and, unless told so, not when the caller hung up (Twilio does not say). Source: Twilio's pages on TwiML, <Connect> and
+<Record>.
 """
 
 import asyncio
@@ -17,11 +18,13 @@ from websockets.exceptions import WebSocketException
 
 from bot.lab.caller import Caller
 from bot.lab.line import Line, Record, StreamEnd
+from bot.lab.recordings import Recorded, Recordings, recording_form
 from bot.lab.report import CallReport
+from bot.lab.tape import HUNG_UP, Tape
 from bot.lab.twiml import TwimlFault, Verb, faults, parse
 from bot.lab.wire import Answer, Wire, voice_parameters
 
-MOST_DOCUMENTS = 20
+MOST_DOCUMENTS = 100
 SAY_S_PER_LETTER = 0.12
 GATHER_TIMEOUT_S = 5.0
 TWIML_TYPES = ("text/xml", "application/xml", "text/html")
@@ -52,13 +55,24 @@ class PhoneCall:
     """One incoming call, from ringing to the last callback."""
 
     def __init__(
-        self, wire: Wire, habits: Habits, caller: Caller, report: CallReport, record: Record | None = None
+        self,
+        wire: Wire,
+        habits: Habits,
+        caller: Caller,
+        report: CallReport,
+        record: Record | None = None,
+        *,
+        lines: set[Line] | None = None,
+        recordings: Recordings | None = None,
     ) -> None:
+        """`lines` holds the stream while it lasts; `recordings` gets what `<Record>` records."""
         self._wire = wire
         self._habits = habits
         self._caller = caller
         self._report = report
         self._record = record
+        self._lines = set() if lines is None else lines
+        self._recordings = recordings or Recordings()
         self._acts = caller.acts()
         self._status = "ringing"
         self._callbacks: asyncio.TaskGroup | None = None
@@ -75,6 +89,7 @@ class PhoneCall:
                 document = None if verbs is None else await self._execute(verbs, document.url)
             else:
                 self._report.breach(f"TwiML: more than {MOST_DOCUMENTS} documents in one call")
+            self._report.sounds.ended(self._report.clock_ms())
             if self._habits.status_path is not None:
                 duration_s = round(asyncio.get_running_loop().time() - began)
                 await self._callback(self._wire.url(self._habits.status_path), self._completed(duration_s))
@@ -99,6 +114,9 @@ class PhoneCall:
         path = urlsplit(document.url).path
         try:
             answer = await self._wire.request(document.url, self._params(dict(document.extra)), method=document.method)
+        except httpx2.TooManyRedirects:
+            self._report.breach(f"11215: {path} redirects too often")
+            return None, "11215"
         except httpx2.TimeoutException:
             self._report.breach(f"11205: {path} took longer than Twilio waits")
             return None, "11205"
@@ -127,6 +145,7 @@ class PhoneCall:
 
     async def _execute(self, verbs: tuple[Verb, ...], url: str) -> _Document | None:
         """Run verbs until one leads elsewhere, or the call is over (None)."""
+        self._report.sounds.answered(self._report.clock_ms())
         for verb in verbs:
             match verb.name:
                 case "Say" | "Play" | "Pause":
@@ -134,6 +153,8 @@ class PhoneCall:
                 case "Gather":
                     if (document := await self._gather(verb, url)) is not None:
                         return document
+                case "Record":
+                    return await self._tape(verb, url)
                 case "Redirect":
                     return _Document(urljoin(url, verb.text), verb.attributes.get("method", "POST"))
                 case "Hangup" | "Reject":
@@ -149,6 +170,8 @@ class PhoneCall:
                     if end is StreamEnd.HUNG_UP:
                         await self._hung_up(then)
                         return None
+                    self._report.sounds.broke(self._report.clock_ms())
+                    self._caller.line_broke()
                     if then is not None:
                         return then
         self._report.ended_by = "app"
@@ -165,7 +188,50 @@ class PhoneCall:
         seconds = len(verb.text) * SAY_S_PER_LETTER
         if verb.name == "Pause":
             seconds = float(verb.attributes.get("length", "1"))
-        await asyncio.sleep(seconds * self._habits.verb_pace)
+        seconds *= self._habits.verb_pace
+        if verb.name != "Pause":
+            self._report.sounds.bot(self._report.clock_ms(), round(seconds * 1000))
+        await asyncio.sleep(seconds)
+
+    async def _tape(self, verb: Verb, url: str) -> _Document | None:
+        """`<Record>`: its action is always asked for, also when the caller hung up; that answer is not run any more."""
+        taped = await Tape(verb, self._caller, self._acts, self._report).run()
+        recorded = self._recordings.keep(self._report.call_sid, taped.mulaw)
+        self._report.note("recorded", f"{recorded.duration_s} s")
+        extra = {
+            "RecordingUrl": self._recordings.url_of(recorded, self._habits.account_sid),
+            "RecordingSid": recorded.sid,
+            "RecordingDuration": str(recorded.duration_s),
+            "Digits": taped.digits,
+        }
+        self._recording_event(verb, recorded, extra, url)
+        action = _Document(
+            urljoin(url, verb.attributes.get("action", url)),
+            verb.attributes.get("method", "POST"),
+            tuple(extra.items()),
+        )
+        if taped.digits != HUNG_UP:
+            return action
+        self._report.ended_by = "caller"
+        self._status = "completed"
+        await self._fetch_once(action)
+        return None
+
+    def _recording_event(self, verb: Verb, recorded: Recorded, extra: Mapping[str, str], url: str) -> None:
+        """Tell the recording's own callback, once the file is there."""
+        callback = verb.attributes.get("recordingStatusCallback")
+        event = "completed" if recorded.duration_s else "absent"
+        if not callback or self._callbacks is None:
+            return
+        if event not in verb.attributes.get("recordingStatusCallbackEvent", "completed").split():
+            return
+        params = recording_form(recorded, extra["RecordingUrl"], self._habits.account_sid, event)
+        method = verb.attributes.get("recordingStatusCallbackMethod", "POST")
+        self._callbacks.create_task(self._when_ready(urljoin(url, callback), params, method))
+
+    async def _when_ready(self, url: str, params: Mapping[str, str], method: str) -> None:
+        await asyncio.sleep(self._recordings.ready_after_s)
+        await self._callback(url, params, method)
 
     async def _gather(self, verb: Verb, url: str) -> _Document | None:
         key = self._caller.next_key()
@@ -200,9 +266,11 @@ class PhoneCall:
             echo_marks=self._habits.echo_marks,
             record=self._record,
         )
+        self._lines.add(line)
         try:
             return await line.run()
         finally:
+            self._lines.discard(line)
             ws.transport.abort()
             self._stream_event(stream, stream_sid, "stream-stopped")
 

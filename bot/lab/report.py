@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_HZ
+from bot.lab.silences import Sounds
 
 
 @dataclass(slots=True)
@@ -128,9 +129,11 @@ class Recording:
 class CallReport:
     """One call, from dialling to hanging up.
 
-    `greeting_ms`: from sending the first `start` to the first audible frame. `ended_by`: "caller" hung up, "app" ended
-    the stream and the call, "failed" for a call that Twilio gave up. `most_ahead_ms`: the most sound that ever waited.
-    `late_ms`: by how much the worst 20 ms step of this stand-in was late; latencies are known no better than that.
+    `said_again`: how often a line was told once more because it had not arrived. `sounds`: who was to be heard when, by
+    the wall. `greeting_ms`: from sending the first `start` to the first audible frame. `ended_by`: "caller" hung up,
+    "app" ended the stream and the call, "failed" for a call that Twilio gave up. `most_ahead_ms`: the most sound that
+    ever waited. `late_ms`: by how much the worst 20 ms step of this stand-in was late; latencies are known no better
+    than that.
     """
 
     call_sid: str
@@ -148,12 +151,14 @@ class CallReport:
     stream_sids: list[str] = field(default_factory=list)
     close_codes: list[int] = field(default_factory=list)
     unanswered_waits: int = 0
+    said_again: int = 0
     most_ahead_ms: int = 0
     late_ms: int = 0
     webhooks: list[tuple[str, int, int]] = field(default_factory=list)
     """(path, HTTP status, ms) of every webhook."""
     log: list[LogLine] = field(default_factory=list, repr=False)
     recording: Recording = field(default_factory=Recording, repr=False)
+    sounds: Sounds = field(default_factory=Sounds, repr=False)
     on_event: Callable[[LogLine], None] | None = field(default=None, repr=False)
     clock_ms: Callable[[], int] = field(default=lambda: 0, repr=False)
 

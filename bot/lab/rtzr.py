@@ -24,6 +24,7 @@ from websockets.http11 import Request
 from bot.lab.matching import FIXTURES, Library
 from bot.lab.rtzr_behaviour import Faults, Profile, Report, error_body, wrong_parameters
 from bot.lab.rtzr_connection import Connection, House
+from bot.lab.rtzr_files import FILES_PATH, Files
 
 CLIENT_ID = "lab-id"
 CLIENT_SECRET = "lab-secret"
@@ -47,6 +48,7 @@ class RtzrLab:
         self.client_id = client_id
         self.client_secret = client_secret
         self._house = House(Library.load(fixtures), profile or Profile(), faults or Faults())
+        self.files = Files(self._house)
         self.tokens: dict[str, float] = {}  # token -> when it expires, epoch seconds
         self._server: asyncio.Server | None = None
         self._talks: set[asyncio.Task[None]] = set()
@@ -117,17 +119,20 @@ class RtzrLab:
             self.tokens[token] = 0.0
         return 200, {"access_token": token, "expire_at": int(expire_at)}
 
+    def knows(self, authorization: str, what: str) -> bool:
+        """Whether there is a token that is good now."""
+        scheme, _, token = authorization.partition(" ")
+        expires = self.tokens.get(token) if scheme.lower() == "bearer" else None
+        if expires is None:
+            self.report.other_breaches.append(f"{what}: no token, or one that was never given")
+        return expires is not None and expires >= time.time()
+
     def _refusal(self, request: Request, parameters: dict[str, str]) -> int | None:
         """Return the status with which a handshake is refused, if it is."""
         if self.faults.handshakes > 0:
             self.faults.handshakes -= 1
             return self.faults.handshake_status
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        expires = self.tokens.get(token) if scheme.lower() == "bearer" else None
-        if expires is None:
-            self.report.other_breaches.append("handshake: no token, or one that was never given")
-            return 401
-        if expires < time.time():
+        if not self.knows(request.headers.get("Authorization", ""), "handshake"):
             return 401
         if wrong := wrong_parameters(parameters):
             self.report.other_breaches += [f"handshake: {each}" for each in wrong]
@@ -142,7 +147,9 @@ class RtzrLab:
         self._talks.add(talk)
         try:
             head = await reader.readuntil(b"\r\n\r\n")
-            if head.startswith(b"POST "):
+            if self.faults.unanswered:
+                await asyncio.Event().wait()
+            if head.startswith((b"POST ", b"GET " + FILES_PATH.encode() + b"/")):
                 await _answer(self, head, reader, writer)
             else:
                 await Connection(self._house, self._refusal, reader, writer).run(head)
@@ -157,15 +164,22 @@ class RtzrLab:
 
 
 async def _answer(lab: RtzrLab, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer one POST."""
+    """Answer one request that is no handshake."""
     lines = head.decode("latin-1").split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
     body = await reader.readexactly(int(headers.get("content-length") or 0))
-    if lines[0].split(" ")[1] == AUTHENTICATE_PATH:
-        form = parse_qs(body.decode("utf-8", "replace"))
-        status, answer = lab.authenticate(form, headers.get("content-type", ""))
+    method, path = lines[0].split(" ")[:2]
+    content_type = headers.get("content-type", "")
+    if path == AUTHENTICATE_PATH:
+        status, answer = lab.authenticate(parse_qs(body.decode("utf-8", "replace")), content_type)
+    elif (method, path) != ("POST", FILES_PATH) and not path.startswith(FILES_PATH + "/"):
+        status, answer = 404, error_body(404)
+    elif not lab.knows(headers.get("authorization", ""), "transcribe"):
+        status, answer = 401, error_body(401)
+    elif method == "POST":
+        status, answer = await lab.files.post(content_type, body)
     else:
-        status, answer = 404, {"code": "H0004", "msg": "not found"}
+        status, answer = lab.files.get(path.removeprefix(FILES_PATH + "/"))
     payload = json.dumps(answer).encode()
     writer.write(
         f"HTTP/1.1 {status} Status\r\nContent-Type: application/json\r\n"

@@ -5,6 +5,7 @@ Knows no sockets and no audio.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 REQUIRED = ("sample_rate", "encoding")
 BOOLEANS = ("use_itn", "use_disfluency_filter", "use_profanity_filter", "use_punctuation")
@@ -25,6 +26,10 @@ ERRORS = {
     400: ("H0001", "invalid parameter"),
     401: ("H0002", "authentication failed"),
     429: ("A0001", "usage exceeded"),
+    403: ("H0003", "permission denied"),
+    404: ("H0004", "not found"),
+    410: ("H0007", "result expired"),
+    413: ("H0005", "file too large"),
     500: ("E500", "internal server error"),
 }
 
@@ -36,14 +41,42 @@ class Profile:
     open_ms: float = 80.0  # until the handshake is answered
     final_ms: float = 170.0  # from the end of an utterance to its final
     idle_close_s: float = 60.0  # without audio
+    file_ms: float = 500.0  # to transcribe a file,
+    file_speed: float = 40.0  # … and its length divided by this
+    poll_s: float = 5.0  # a file's result may not be asked for again sooner
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close a connection when it has sent `after_ms` of audio; code None: the connection just breaks."""
+    """Close a connection when all this has happened on it; code None: the connection just breaks.
 
-    after_ms: float
+    It has sent `after_ms` of audio and so many Finalizes, the last of which gets no answer, and got so many finals.
+    """
+
+    after_ms: float = 0.0
     code: int | None = 1000
+    after_finalizes: int = 0
+    after_finals: int = 0
+
+
+class Freeze(StrEnum):
+    """How a connection stops working while it stays open."""
+
+    SILENT = "silent"
+    """It is half-open: what comes is taken by the system and read by nobody; nothing goes out, no pong either."""
+    DEAF = "deaf"
+    """It answers pings, and recognises nothing any more."""
+    BLOCKED = "blocked"
+    """As SILENT, and its receive window fills."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeAt:
+    """Freeze a connection when it has sent `after_ms` of audio, or, with `after_finalizes`, so many Finalizes."""
+
+    after_ms: float = 0.0
+    how: Freeze = Freeze.SILENT
+    after_finalizes: int = 0
 
 
 @dataclass(slots=True)
@@ -63,6 +96,21 @@ class Faults:
     slow_finals: int = 0
     slow_final_ms: float = 2000.0
     channels: int | None = None  # open at once; one more is answered with 429
+    channel_lingers_s: float = 0.0  # a channel counts for so long after its connection
+    freezes: list[FreezeAt | None] = field(default_factory=list)  # one for each connection to come
+    unanswered: bool = False  # a request or handshake that comes while it is set is never answered
+    file_posts: int = 0  # so many uploads are answered with `file_status`
+    file_gets: int = 0  # so many questions for a result are
+    file_status: int = 500
+    failed_files: int = 0  # so many transcriptions fail
+    file_channels: int | None = None  # files that are transcribed at once; one more is answered with 429
+    frozen: Freeze | None = None
+    waves: int = 0
+
+    def freeze_now(self, how: Freeze = Freeze.SILENT) -> None:
+        """Freeze every connection that is open now, for good; those to come are sound."""
+        self.frozen = how
+        self.waves += 1
 
 
 @dataclass(slots=True)
@@ -79,6 +127,18 @@ class ConnectionReport:
     utterances: list[str] = field(default_factory=list)  # the texts of its finals; empty: not understood
     breaches: list[str] = field(default_factory=list)
     open: bool = True
+    frozen: Freeze | None = None
+
+
+@dataclass(slots=True)
+class FileReport:
+    """One file that was to be transcribed."""
+
+    number: int
+    config: dict[str, object]
+    audio_s: float = 0.0
+    polls: int = 0
+    utterances: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -89,6 +149,7 @@ class Report:
     authentications: int = 0
     refused: list[int] = field(default_factory=list)  # the status of each handshake that was refused
     channels_open: int = 0
+    files: list[FileReport] = field(default_factory=list)
     other_breaches: list[str] = field(default_factory=list)
 
     @property
@@ -122,10 +183,10 @@ class Report:
         return [*self.other_breaches, *of_connections]
 
 
-def error_body(status: int) -> dict[str, object]:
-    """Return the body that the service sends with `status`."""
-    code, message = ERRORS.get(status, (f"E{status}", "error"))
-    return {"code": code, "msg": message}
+def error_body(status: int, code: str | None = None) -> dict[str, object]:
+    """Return the body that the service sends with `status`; `code` is there where a status has several."""
+    usual, message = ERRORS.get(status, (f"E{status}", "error"))
+    return {"code": code or usual, "msg": message}
 
 
 def wrong_parameters(parameters: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ heard is the `Ear`'s; who may connect is the server's.
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,17 @@ from websockets.server import ServerProtocol
 
 from bot.lab.hearing import Ear, Heard
 from bot.lab.matching import Library
-from bot.lab.rtzr_behaviour import ConnectionReport, Faults, Profile, Report, error_body, unknown_parameters
+from bot.lab.rtzr_behaviour import (
+    Close,
+    ConnectionReport,
+    Faults,
+    Freeze,
+    FreezeAt,
+    Profile,
+    Report,
+    error_body,
+    unknown_parameters,
+)
 
 STREAMING_PATH = "/v1/transcribe:streaming"
 PARTIAL_BEFORE_FINAL_S = 0.005
@@ -57,8 +68,10 @@ class Connection:
         self._last_due = 0.0
         self._message = bytearray()
         self._is_text = False
-        self._close_at_ms = -1.0
-        self._close_code: int | None = None
+        self._close_at: Close | None = None
+        self._freeze_at: FreezeAt | None = None
+        self._frozen: Freeze | None = None
+        self._wave = house.faults.waves
         self._idle: asyncio.Timeout | None = None
 
     async def run(self, head: bytes) -> None:
@@ -86,15 +99,26 @@ class Connection:
             if accepted:
                 await self._recognise(parameters)
         finally:
-            report.channels_open -= accepted
+            if accepted:
+                self._give_channel_back(report)
+
+    def _give_channel_back(self, report: Report) -> None:
+        def back() -> None:
+            report.channels_open -= 1
+
+        if lingers_s := self._house.faults.channel_lingers_s:
+            asyncio.get_running_loop().call_later(lingers_s, back)
+        else:
+            back()
 
     async def _recognise(self, parameters: dict[str, str]) -> None:
         self._report = ConnectionReport(len(self._house.report.connections) + 1, parameters)
         self._report.breaches += [f"unknown parameter {name}" for name in unknown_parameters(parameters)]
         self._house.report.connections.append(self._report)
         if self._house.faults.closes:
-            close = self._house.faults.closes.pop(0)
-            self._close_at_ms, self._close_code = close.after_ms, close.code
+            self._close_at = self._house.faults.closes.pop(0)
+        if self._house.faults.freezes:
+            self._freeze_at = self._house.faults.freezes.pop(0)
         self._ear = Ear(
             self._house.library,
             sample_rate_hz=int(parameters["sample_rate"]),
@@ -116,6 +140,8 @@ class Connection:
             async with asyncio.timeout(self._house.profile.idle_close_s) as self._idle:
                 await self._read_on()
         except TimeoutError:
+            if self._frozen:
+                return await self._read_on()
             self._close(1000)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSING_S):
@@ -125,10 +151,31 @@ class Connection:
         with suppress(ConnectionError):
             while data := await self._reader.read(65_536):
                 self._take(data)
+                if self._frozen is Freeze.BLOCKED:
+                    await self._block()
                 if self._protocol.state is State.CLOSED:
                     return
 
+    def _freeze_if_due(self) -> None:
+        if self._wave != self._house.faults.waves:
+            self._wave = self._house.faults.waves
+            self._freeze(self._house.faults.frozen)
+        at = self._freeze_at
+        if at and self._ear.audio_ms >= at.after_ms and self._report.finalizes >= at.after_finalizes:
+            self._freeze_at = None
+            self._freeze(at.how)
+
+    def _freeze(self, how: Freeze | None) -> None:
+        self._frozen = self._report.frozen = self._frozen or how
+
+    async def _block(self) -> None:
+        """Read nothing any more."""
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.Event().wait()
+
     def _take(self, data: bytes) -> None:
+        self._freeze_if_due()
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -141,6 +188,9 @@ class Connection:
         self._flush()
 
     def _audio(self, audio: bytes) -> None:
+        self._freeze_if_due()
+        if self._frozen:
+            return
         if self._report.eos:
             self._breach("audio after EOS")
             return
@@ -153,11 +203,20 @@ class Connection:
         for heard in self._ear.push(audio):
             self._tell(heard)
         self._report.audio_s = self._ear.audio_ms / 1000
-        if 0 <= self._close_at_ms <= self._ear.audio_ms:
-            self._close_at_ms = -1.0
-            self._queue(self._close_code)
+        self._close_if_due()
+
+    def _close_if_due(self) -> None:
+        at, seen = self._close_at, self._report
+        if at is None or self._ear.audio_ms < at.after_ms:
+            return
+        if seen.finalizes >= at.after_finalizes and seen.finals >= at.after_finals:
+            self._close_at = None
+            self._queue(at.code)
 
     def _text(self, message: bytes) -> None:
+        self._freeze_if_due()
+        if self._frozen:
+            return
         text = message.decode("utf-8", "replace")
         if self._report.eos:
             self._breach("EOS twice" if text == "EOS" else f"text after EOS: {text[:40]!r}")
@@ -168,6 +227,7 @@ class Connection:
             self._queue(1000)
         elif _is_finalize(text):
             self._report.finalizes += 1
+            self._close_if_due()
             self._end_utterance()
         else:
             self._breach(f"an unknown text frame: {text[:40]!r}")
@@ -200,6 +260,7 @@ class Connection:
         if heard.words:
             self._queue(_message(heard, final=False), delay_ms / 1000 - PARTIAL_BEFORE_FINAL_S)
         self._queue(_message(heard, final=True), delay_ms / 1000)
+        self._close_if_due()
 
     def _queue(self, what: str | int | None, delay_s: float = 0.0) -> None:
         """Send in `delay_s`, and never before what was queued earlier."""
@@ -211,6 +272,9 @@ class Connection:
             due, what = await self._outgoing.get()
             if (wait := due - self._now()) > 0:
                 await asyncio.sleep(wait)
+            self._freeze_if_due()
+            if self._frozen:
+                continue
             if isinstance(what, str):
                 if self._protocol.state is State.OPEN:
                     self._protocol.send_text(what.encode())
@@ -229,6 +293,8 @@ class Connection:
 
     def _flush(self) -> None:
         for data in self._protocol.data_to_send():
+            if self._frozen in (Freeze.SILENT, Freeze.BLOCKED):
+                continue
             if data:
                 self._writer.write(data)
             elif self._writer.can_write_eof() and not self._writer.is_closing():

@@ -3,6 +3,7 @@
 A script is a list of steps; as JSON, a list of objects:
 
     {"say": ["jia-um", 900, "jia-lunch"]}                          utterances by name, pauses in ms between them
+    {"tell": ["jia-lunch"], "times": 3}                            wait for the bot, say it; again when it was lost
     {"wait_for_bot": {"quiet_ms": 800, "timeout_ms": 20000}}       until the bot has said something and is done
     {"wait_ms": 500}
     {"press": "1"}
@@ -12,6 +13,7 @@ A script is a list of steps; as JSON, a list of objects:
     {"noise": "street", "snr_db": 10}                              from here on; {"noise": null} ends it
     {"network": {"loss": 0.01, "hold_ms": 400}}                    from here on: frames lost, frames arriving in bunches
     {"gap_ms": 10000}                                              no message of Twilio's arrives for so long
+    {"silent_ms": 10000}                                           nothing is carried for so long, either way
     {"send": "not json"}                                           this text, as it is, on the media socket
     {"drop": "reset"}                                              the socket goes, or "close"; the caller stays
     {"hang_up": "stop"}                                            "stop" then close; "close" without stop; "reset"
@@ -40,6 +42,21 @@ class Say:
     """Speak utterances (by name), with pauses in ms between them."""
 
     parts: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Wait until the bot is done, speak, and wait until it begins to answer, as somebody who wants to be understood.
+
+    What the line broke under before an answer began, or what got no answer, is said again: `times` in all. With
+    `over_ms` the bot is not heard out, but interrupted when it has spoken for so long.
+    """
+
+    parts: tuple[str | int, ...]
+    times: int = 3
+    over_ms: int | None = None
+    quiet_ms: int = 800
+    timeout_ms: int = BOT_TIMEOUT_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +138,13 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """For `ms` the stream that is open carries nothing, either way, and does not close: Twilio's 31924 looks so."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """A message on the media socket as it is: text, or bytes in a binary frame."""
 
@@ -141,7 +165,23 @@ class HangUp:
     how: Literal["stop", "close", "reset"] = "stop"
 
 
-Step = Say | BargeIn | Murmur | Burst | WaitForBot | Wait | Press | Noise | Network | Gap | Send | Drop | HangUp
+Step = (
+    Say
+    | Tell
+    | BargeIn
+    | Murmur
+    | Burst
+    | WaitForBot
+    | Wait
+    | Press
+    | Noise
+    | Network
+    | Gap
+    | Silent
+    | Send
+    | Drop
+    | HangUp
+)
 
 
 def script_names(fixtures: Path = FIXTURES) -> list[str]:
@@ -169,6 +209,8 @@ def _step(row: Mapping[str, Any]) -> Step:
     match row:
         case {"say": [*parts], **rest} if not rest:
             return Say(tuple(parts))
+        case {"tell": [*parts], **rest} if set(rest) <= {"times", "over_ms", "quiet_ms", "timeout_ms"}:
+            return Tell(tuple(parts), **rest)
         case {"barge_in": [*parts], **rest} if set(rest) <= {"after_ms", "timeout_ms"}:
             return BargeIn(tuple(parts), **rest)
         case {"murmur": [*parts], **rest} if set(rest) <= {"after_ms", "timeout_ms"}:
@@ -187,6 +229,8 @@ def _step(row: Mapping[str, Any]) -> Step:
             return Network(**options)
         case {"gap_ms": int(ms), **rest} if not rest:
             return Gap(ms)
+        case {"silent_ms": int(ms), **rest} if not rest:
+            return Silent(ms)
         case {"send": str(message), **rest} if not rest:
             return Send(message)
         case {"drop": "close" | "reset" as how, **rest} if not rest:

@@ -11,19 +11,23 @@ import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bot.lab.openai import KEY as OPENAI_KEY
 from bot.lab.openai import OpenAiLab
+from bot.lab.rtzr import CLIENT_ID as RTZR_ID
+from bot.lab.rtzr import CLIENT_SECRET as RTZR_SECRET
 from bot.lab.rtzr import RtzrLab
 from bot.lab.twilio import ACCOUNT_SID, BOT_NUMBER, TwilioLab
+from bot.lab.twilio_rest import TwilioRest
 
 AUTH_TOKEN = "stage-auth-token"
 START_S = 60.0
 STOP_S = 40.0
-_LISTENING = re.compile(r"listening on .* port \d+ as (\S+)")
+_LISTENING = re.compile(r"listening on .* port (\d+) as (\S+)")
 
 
 class BotDied(Exception):
@@ -32,11 +36,12 @@ class BotDied(Exception):
 
 @dataclass(slots=True)
 class Bot:
-    """A running `python -m bot serve`; `log` is what it wrote to stderr so far."""
+    """A running `python -m bot serve`; `log` is what it wrote to stderr so far, `url` what it believes to be called."""
 
     process: asyncio.subprocess.Process
     environ: dict[str, str]
     url: str = ""
+    port: int = 0
     log: list[str] = field(default_factory=list)
 
     async def listens(self) -> None:
@@ -45,7 +50,7 @@ class Bot:
         async for line in self.process.stderr:
             self.log.append(line.decode().rstrip())
             if found := _LISTENING.search(self.log[-1]):
-                self.url = found[1]
+                self.port, self.url = int(found[1]), found[2]
                 return
         raise BotDied("\n".join(self.log))
 
@@ -56,11 +61,29 @@ class Bot:
             self.log.append(line.decode().rstrip())
             if on_line:
                 on_line(self.log[-1])
+        assert self.process.stdin
+        self.process.stdin.close()
+        with suppress(ConnectionError):
+            await self.process.stdin.wait_closed()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self.process.returncode is None
+
+    def send(self, how: signal.Signals) -> None:
+        """Send it a signal, if it is there."""
+        if self.is_running:
+            self.process.send_signal(how)
+
+    def warp(self, line: str) -> None:
+        """Give a `bot.lab.warped` its next order."""
+        assert self.process.stdin
+        self.process.stdin.write(line.encode() + b"\n")
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it with a signal; returns its exit status. It is killed when it does not end within `STOP_S`."""
-        if self.process.returncode is None:
-            self.process.send_signal(how)
+        self.send(how)
         try:
             async with asyncio.timeout(STOP_S):
                 return await self.process.wait()
@@ -90,6 +113,7 @@ class Stage:
     twilio: TwilioLab
     rtzr: RtzrLab
     openai: OpenAiLab | None
+    rest: TwilioRest
 
 
 @asynccontextmanager
@@ -107,45 +131,58 @@ async def staged(
     async with AsyncExitStack() as stack:
         recogniser = await stack.enter_async_context(rtzr or RtzrLab())
         models = None if offline else await stack.enter_async_context(openai or OpenAiLab())
-        environ = _environ(folder, recogniser, models) | dict(settings or {})
-        bot = await _started(environ)
+        rest = await stack.enter_async_context(TwilioRest(ACCOUNT_SID, AUTH_TOKEN))
+        outside = environ_of(recogniser.url, models.url if models else None, rest.url)
+        bot = await start_bot(outside | {"DATABASE_URL": f"sqlite:///{folder / 'ilgi.db'}"} | dict(settings or {}))
         following = asyncio.create_task(bot.follow(on_line))
         try:
-            async with TwilioLab(bot.url, auth_token=AUTH_TOKEN, **habits) as twilio:
-                yield Stage(bot, twilio, recogniser, models)
+            async with TwilioLab(bot.url, auth_token=AUTH_TOKEN, recordings=rest.recordings, **habits) as twilio:
+                yield Stage(bot, twilio, recogniser, models, rest)
             await bot.stop()
         finally:
             await bot.stop(signal.SIGKILL)
             await following
 
 
-def _environ(folder: Path, rtzr: RtzrLab, openai: OpenAiLab | None) -> dict[str, str]:
-    """The settings of the bot, and of this process only what Python needs."""
+def environ_of(rtzr_url: str, openai_url: str | None, twilio_url: str) -> dict[str, str]:
+    """The settings of a bot among stand-ins, but for its database, and of this process only what Python needs."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "PYTHONPATH") if name in os.environ}
     environ = kept | {
         "PORT": "0",
         "TWILIO_ACCOUNT_SID": ACCOUNT_SID,
         "TWILIO_AUTH_TOKEN": AUTH_TOKEN,
         "TWILIO_PHONE_NUMBER": BOT_NUMBER,
-        "RTZR_CLIENT_ID": rtzr.client_id,
-        "RTZR_CLIENT_SECRET": rtzr.client_secret,
-        "RTZR_API_URL": rtzr.url,
-        "DATABASE_URL": f"sqlite:///{folder / 'ilgi.db'}",
+        "TWILIO_API_URL": twilio_url,
+        "RTZR_CLIENT_ID": RTZR_ID,
+        "RTZR_CLIENT_SECRET": RTZR_SECRET,
+        "RTZR_API_URL": rtzr_url,
     }
-    if openai:
-        environ |= {"OPENAI_API_KEY": openai.key, "OPENAI_BASE_URL": openai.url, "OPENAI_MODEL": "lab", "TTS": "openai"}
+    if openai_url:
+        environ |= {"OPENAI_API_KEY": OPENAI_KEY, "OPENAI_BASE_URL": openai_url, "OPENAI_MODEL": "lab", "TTS": "openai"}
     return environ
 
 
-async def _started(environ: dict[str, str]) -> Bot:
+async def start_bot(environ: dict[str, str], module: str = "bot") -> Bot:
+    """Start `python -m MODULE serve` and wait until it listens; BotDied when it does not."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", "serve", env=environ, stderr=asyncio.subprocess.PIPE, limit=1 << 20
+        sys.executable,
+        "-m",
+        module,
+        "serve",
+        env=environ,
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=1 << 20,
     )
     bot = Bot(process, environ)
     try:
         async with asyncio.timeout(START_S):
             await bot.listens()
-    except TimeoutError:
-        process.kill()
-        raise BotDied("\n".join(["it did not begin to listen", *bot.log])) from None
+    except BaseException as error:
+        if bot.is_running:
+            process.kill()
+        await process.communicate()
+        if isinstance(error, TimeoutError):
+            raise BotDied("\n".join(["it did not begin to listen", *bot.log])) from None
+        raise
     return bot

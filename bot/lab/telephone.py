@@ -12,12 +12,12 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bot.environ import is_loopback
 from bot.lab.demo import show
 from bot.lab.report import CallReport
 from bot.lab.script import ScriptError, script_names
 from bot.lab.twilio import ACCOUNT_SID, CALLER_NUMBER, TwilioLab
 from bot.lab.waterfalls import kept_waterfalls
-from bot.settings import is_loopback
 
 
 async def call(arguments: argparse.Namespace) -> CallReport:

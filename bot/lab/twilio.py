@@ -21,8 +21,9 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection
 
 from bot.lab.caller import Caller
-from bot.lab.line import Record
+from bot.lab.line import Line, Record
 from bot.lab.phonecall import Habits, PhoneCall
+from bot.lab.recordings import Recordings
 from bot.lab.report import CallReport, LogLine
 from bot.lab.script import Step, load_script, script
 from bot.lab.utterances import FIXTURES
@@ -54,10 +55,13 @@ class TwilioLab:
         record: Record | None = None,
         on_event: Callable[[LogLine], None] | None = None,
         fixtures: Path = FIXTURES,
+        recordings: Recordings | None = None,
         **habits: Any,
     ) -> None:
         self.reports: list[CallReport] = []
         """A report of every call made, in the order of dialling."""
+        self.recordings = recordings or Recordings()
+        """What was recorded in any call; of a `TwilioRest`, so that it can be fetched."""
         self._bot_url = bot_url
         self._auth_token = auth_token
         self._public_url = public_url
@@ -67,6 +71,7 @@ class TwilioLab:
         self._fixtures = fixtures
         self._wire = self._new_wire()
         self._sockets: list[ClientConnection] = []
+        self._lines: set[Line] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -92,13 +97,15 @@ class TwilioLab:
         patience_ms: int = 30_000,
         record: Record | None = None,
         on_event: Callable[[LogLine], None] | None = None,
+        leaves: Callable[[], bool] = lambda: False,
     ) -> CallReport:
         """Phone the bot and play a script (a name of `fixtures/calls`, a path, or steps); returns when all is over.
 
-        When the script is through, the caller waits `patience_ms` for the bot to end the call, then hangs up.
+        When the script is through, the caller waits `patience_ms` for the bot to end the call, then hangs up; and at
+        once when `leaves` says so.
         """
         played = load_script(steps, self._fixtures) if isinstance(steps, str) else script(steps)
-        caller = Caller(played, patience_ms=patience_ms, fixtures=self._fixtures)
+        caller = Caller(played, patience_ms=patience_ms, fixtures=self._fixtures, leaves=leaves)
         report = CallReport(call_sid or new_call_sid(), number, on_event=on_event or self._on_event)
         loop = asyncio.get_running_loop()
         began_s = loop.time()
@@ -106,10 +113,25 @@ class TwilioLab:
         self.reports.append(report)
         wire = self._new_wire()
         try:
-            await PhoneCall(wire, self._habits, caller, report, record or self._record).run()
+            call = PhoneCall(
+                wire,
+                self._habits,
+                caller,
+                report,
+                record or self._record,
+                lines=self._lines,
+                recordings=self.recordings,
+            )
+            await call.run()
         finally:
             await wire.close()
         return report
+
+    def go_silent(self, seconds: float) -> int:
+        """Have every stream that is open now carry nothing for so long, without closing; returns how many."""
+        for line in self._lines:
+            line.go_silent(seconds)
+        return len(self._lines)
 
     async def request(
         self,

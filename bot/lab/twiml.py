@@ -1,6 +1,7 @@
 """TwiML as Twilio reads it: a document into verbs, and everything in it that Twilio would stumble over.
 
-Must not know how verbs are carried out. Source: Twilio's pages "TwiML for Programmable Voice", "<Connect>", "<Stream>".
+Must not know how verbs are carried out. Source: Twilio's pages "TwiML for Programmable Voice", "<Connect>", "<Stream>",
+"<Record>".
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,22 @@ _ATTRIBUTES: dict[str, frozenset[str]] = {
     "Gather": frozenset(
         {"action", "method", "input", "timeout", "numDigits", "finishOnKey", "language", "actionOnEmptyResult"}
     ),
+    "Record": frozenset(
+        {
+            "action",
+            "method",
+            "timeout",
+            "finishOnKey",
+            "maxLength",
+            "playBeep",
+            "trim",
+            "recordingStatusCallback",
+            "recordingStatusCallbackMethod",
+            "recordingStatusCallbackEvent",
+            "transcribe",
+            "transcribeCallback",
+        }
+    ),
     "Redirect": frozenset({"method"}),
     "Connect": frozenset({"action", "method"}),
     "Stream": frozenset({"url", "name", "track", "statusCallback", "statusCallbackMethod"}),
@@ -23,7 +40,7 @@ _ATTRIBUTES: dict[str, frozenset[str]] = {
     "Reject": frozenset({"reason"}),
 }
 _CHILDREN: dict[str, frozenset[str]] = {
-    "Response": frozenset({"Say", "Play", "Pause", "Gather", "Redirect", "Connect", "Hangup", "Reject"}),
+    "Response": frozenset({"Say", "Play", "Pause", "Gather", "Record", "Redirect", "Connect", "Hangup", "Reject"}),
     "Say": _SPEECH_MARKUP,
     "Gather": frozenset({"Say", "Play", "Pause"}),
     "Connect": frozenset({"Stream"}),
@@ -66,8 +83,29 @@ def faults(verbs: tuple[Verb, ...], *, secure: bool) -> list[str]:
     for index, verb in enumerate(verbs):
         if verb.name == "Connect":
             found += _connect_faults(verb, last=index == len(verbs) - 1, secure=secure)
+        if verb.name == "Record":
+            found += _record_faults(verb)
         if verb.name == "Redirect" and not verb.text:
             found.append("TwiML: <Redirect> leads nowhere")
+    return found
+
+
+def _record_faults(record: Verb) -> list[str]:
+    given, found = record.attributes, []
+    if not given.get("action"):
+        found.append("TwiML: <Record> without action asks for its own document again, for ever")
+    for name in ("timeout", "maxLength"):
+        value = given.get(name, "1")
+        if not value.isdecimal() or int(value) < 1:
+            found.append(f"TwiML: {name} of <Record> is no positive number of seconds")
+    if given.get("playBeep", "true") not in ("true", "false"):
+        found.append("TwiML: playBeep of <Record> is neither true nor false")
+    if given.get("trim", "trim-silence") not in ("trim-silence", "do-not-trim"):
+        found.append("TwiML: trim of <Record> is neither trim-silence nor do-not-trim")
+    if not set(given.get("finishOnKey", "")) <= set("0123456789*#"):
+        found.append("TwiML: finishOnKey of <Record> has more than keys")
+    if not set(given.get("recordingStatusCallbackEvent", "").split()) <= {"in-progress", "completed", "absent"}:
+        found.append("TwiML: recordingStatusCallbackEvent of <Record> names an unknown event")
     return found
 
 

@@ -4,6 +4,7 @@ Must not know calls. URLs are the app's public ones, and are signed so; what is 
 Source: Twilio's page "Webhooks security"; the handshake signs the ws(s) form of the URL, without parameters.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -20,6 +21,8 @@ from websockets.datastructures import Headers
 
 WEBHOOK_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
+CONNECT_TRIES = 2
+MOST_REDIRECTS = 10
 MEDIA_USER_AGENT = "Twilio.TmeWs/1.0"
 WEBHOOK_USER_AGENT = "TwilioProxy/1.1"
 LONGEST_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -55,7 +58,9 @@ class Wire:
         self._public = urlsplit(self.public_url)
         self._auth_token = auth_token
         timeout = httpx2.Timeout(WEBHOOK_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False)
+        # A connection for each request: in front of several processes each goes wherever the router sends it.
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        self._http = httpx2.AsyncClient(timeout=timeout, limits=limits, trust_env=False)
 
     async def close(self) -> None:
         """Forget cookies and close connections."""
@@ -78,7 +83,33 @@ class Wire:
     async def request(
         self, url: str, params: Mapping[str, str], *, method: str = "POST", headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """A webhook, signed; `headers` come on top, and one with the value "" is left out. Raises httpx2.HTTPError."""
+        """A webhook, signed; `headers` come on top, and one with the value "" is left out. Raises httpx2.HTTPError.
+
+        As Twilio asks: a connection that fails is tried once more, at most 10 redirects are followed, and all of it
+        takes 15 s at most.
+        """
+        came_s = time.monotonic()
+        token = str(uuid4())
+        try:
+            async with asyncio.timeout(WEBHOOK_TIMEOUT_S):
+                response = await self._ask(url, params, method, headers or {}, token)
+                redirects = 0
+                while response.next_request is not None:
+                    redirects += 1
+                    if redirects > MOST_REDIRECTS:
+                        raise httpx2.TooManyRedirects(f"over {MOST_REDIRECTS} redirects", request=response.request)
+                    moved = urljoin(str(response.request.url), response.headers["location"])
+                    method = method if response.status_code in (307, 308) else "GET"
+                    response = await self._ask(self._as_public(moved), params, method, headers or {}, token)
+        except TimeoutError:
+            raise httpx2.ReadTimeout(f"no answer within {WEBHOOK_TIMEOUT_S:g} s") from None
+        took_ms = round((time.monotonic() - came_s) * 1000)
+        return Answer(response.status_code, response.headers.get("content-type", ""), response.content, took_ms)
+
+    async def _ask(
+        self, url: str, params: Mapping[str, str], method: str, headers: Mapping[str, str], token: str
+    ) -> httpx2.Response:
+        """One request of a webhook; a connection that fails is tried again."""
         url = self.url(url).split("#")[0]
         if method == "GET":
             url = url + ("&" if "?" in url else "?") + urlencode(params)
@@ -89,19 +120,22 @@ class Wire:
             "User-Agent": WEBHOOK_USER_AGENT,
             "Accept": "*/*",
             "X-Twilio-Signature": signed,
-            "I-Twilio-Idempotency-Token": str(uuid4()),
+            "I-Twilio-Idempotency-Token": token,
             **self._proxy_headers(),
-            **(headers or {}),
+            **headers,
         }
         body: bytes | None = None
         if method != "GET":
             sent["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
             body = urlencode(params).encode()
         sent = {name: value for name, value in sent.items() if value}
-        began = time.monotonic()
-        response = await self._http.request(method, self._real(url), content=body, headers=sent)
-        took_ms = round((time.monotonic() - began) * 1000)
-        return Answer(response.status_code, response.headers.get("content-type", ""), response.content, took_ms)
+        for last in (False,) * (CONNECT_TRIES - 1) + (True,):
+            try:
+                return await self._http.request(method, self._real(url), content=body, headers=sent)
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
+                if last:
+                    raise
+        raise AssertionError("unreachable")
 
     async def dial(self, url: str, *, headers: Mapping[str, str] | None = None) -> ClientConnection:
         """A media handshake with Twilio's headers and no others, signed over `url`.
@@ -134,6 +168,13 @@ class Wire:
         if self._public.netloc == self._bot.netloc and self._public.scheme == self._bot.scheme:
             return {}
         return {"X-Forwarded-Proto": self._public.scheme, "X-Forwarded-For": "203.0.113.7"}
+
+    def _as_public(self, url: str) -> str:
+        """The public form of a URL at which the bot was found."""
+        parts = urlsplit(url)
+        if (parts.scheme, parts.netloc) != (self._bot.scheme, self._bot.netloc):
+            return url
+        return urlunsplit((self._public.scheme, self._public.netloc, parts.path, parts.query, ""))
 
     def _real(self, url: str) -> str:
         """Where to find what `url` names: the public URL's host is the bot's; any other host is what it is."""

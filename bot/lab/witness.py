@@ -13,6 +13,7 @@ from bot.lab.caller import (
     Ear,
     GaveUpWaiting,
     PauseBegan,
+    SaidAgain,
     SaidFrame,
     TurnBegan,
     TurnEnded,
@@ -48,6 +49,8 @@ class Witness:
         self._note_aside(tick)
         audible = is_reply and is_audible(tick.frame)
         self._ear.listen(audible, idle)
+        if tick.was_sent and is_audible(tick.frame):
+            self._report.sounds.bot(self._report.clock_ms(), FRAME_MS)
         if audible and self._report.greeting_ms is None:
             self._report.greeting_ms = self._heard_ms
             self._report.note("greeting", f"{self._heard_ms} ms")
@@ -60,6 +63,7 @@ class Witness:
         self._heard_ms += FRAME_MS
         if frame.voiced:
             self._last_voiced_ms = self._heard_ms
+            self._report.sounds.caller(self._report.clock_ms(), FRAME_MS)
         replying = tick.was_sent and not tick.is_aside
         self._report.recording.add(frame.mulaw or SILENT_FRAME, tick.frame, replying=replying)
 
@@ -76,6 +80,7 @@ class Witness:
                 self._pauses_begun += 1
             case TurnEnded():
                 self._talking = False
+                self._report.sounds.turn_ended()
                 if self._turn is not None:
                     self._turn.said_end_ms = self._last_voiced_ms
             case DisturbanceBegan(what):
@@ -84,6 +89,9 @@ class Witness:
                 self._report.note("disturbed", what)
             case DisturbanceEnded():
                 self._report.disturbances[-1].end_ms = self._last_voiced_ms
+            case SaidAgain():
+                self._report.said_again += 1
+                self._report.note("said again")
             case GaveUpWaiting():
                 self._report.unanswered_waits += 1
                 self._report.note("waited in vain")

@@ -8,20 +8,35 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Protocol
 
-import httpx2
-from openai import AsyncOpenAI, OpenAIError, omit
+from openai import AsyncOpenAI, omit
 
 from bot.conversation.texts import table
 from bot.errors import VoiceError
 from bot.services import espeak
-from bot.services.openai_client import Warmth, connect, reason
+from bot.services.openai_client import FAILURES, Warmth, connect, reason
 from bot.services.shaping import levelled
 from bot.settings import OpenAiSettings
 
-FIRST_BYTE_S = 2.5
+FIRST_BYTE_S = 1.5
 STALL_S = 2.0
 PIECE_MS = 200
 ESPEAK_VARIANT = "f3"
+NO_SOUND = ("text/", "image/", "video/", "multipart/", "application/json", "application/xml")
+OTHER_SOUND = ("mpeg", "mp3", "mp4", "wav", "wave", "ogg", "opus", "webm", "flac", "aac", "aacp")
+OTHER_BEGINNINGS = (
+    b"RIFF",
+    b"ID3",
+    b"OggS",
+    b"fLaC",
+    b"\xff\xfb",
+    b"\xff\xf3",
+    b"\xff\xf2",
+    b'{"',
+    b"<!",
+    b"<h",
+    b"<?",
+)
+"""Of files and pages: as the first sample of a voice, which begins quietly, they would be a bang."""
 
 
 class Engine(Protocol):
@@ -81,6 +96,8 @@ class OpenAiVoice:
                     piece = await anext(pieces, None)
                 if piece is None:
                     raise VoiceError("empty")
+                if piece.startswith(OTHER_BEGINNINGS):
+                    raise VoiceError("not PCM, whatever it is called")
                 late = "stalled"
                 while piece is not None:
                     yield piece
@@ -88,7 +105,7 @@ class OpenAiVoice:
                         piece = await anext(pieces, None)
         except TimeoutError as error:
             raise VoiceError(late) from error
-        except (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except FAILURES as error:
             raise VoiceError(reason(error)) from error
 
     async def close(self) -> None:
@@ -105,7 +122,7 @@ def _instructions(pace: float) -> str:
 def _require_pcm(content_type: str) -> None:
     """VoiceError for an answer that would be noise on the telephone: servers exist that know only MP3 or WAV."""
     kind = content_type.partition(";")[0].strip().lower()
-    if kind.startswith(("text/", "application/json")) or kind.endswith(("mpeg", "mp3", "wav", "ogg", "flac", "aac")):
+    if kind.startswith(NO_SOUND) or kind.endswith(OTHER_SOUND):
         raise VoiceError("not PCM")
 
 

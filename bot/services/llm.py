@@ -5,7 +5,8 @@ It must not know what the words are for. Failures are `ModelError`s whose text h
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Literal, TypedDict, cast
 
@@ -13,14 +14,15 @@ from openai import AsyncOpenAI, AsyncStream, BadRequestError, omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
 from bot.errors import ModelError
+from bot.services.breaker import Breaker
 from bot.services.openai_client import FAILURES, Warmth, connect, reason
 from bot.services.token_usage import Bill
 from bot.settings import OpenAiSettings
 
 log = logging.getLogger(__name__)
 
-FIRST_TOKEN_S = 3.0
-STALL_S = 5.0
+FIRST_TOKEN_S = 2.0
+STALL_S = 2.0
 REPLY_TOKENS = 300
 WHOLE_TOKENS = 2000
 TEMPERATURE = 0.7
@@ -36,11 +38,21 @@ class Message(TypedDict):
 
 
 class ChatModel:
-    """One chat model. Nothing is tried twice, except once without the options that a server does not know."""
+    """One chat model. Nothing is tried twice, except once without the options that a server does not know.
+
+    Whoever streams asks `breaker` for leave, since only they know what of an answer is enough; `complete` does so
+    itself. `clock`, the breaker's, counts seconds.
+    """
 
     def __init__(
-        self, settings: OpenAiSettings, *, first_token_s: float = FIRST_TOKEN_S, stall_s: float = STALL_S
+        self,
+        settings: OpenAiSettings,
+        *,
+        first_token_s: float = FIRST_TOKEN_S,
+        stall_s: float = STALL_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.breaker = Breaker("model", clock=clock)
         self._client: AsyncOpenAI = connect(settings)
         self._warmth = Warmth(self._client)
         self._model = settings.model
@@ -88,18 +100,19 @@ class ChatModel:
             raise ModelError(f"cut ({finish})")
 
     async def complete(self, messages: Sequence[Mapping[str, object]], *, json: bool = False, timeout_s: float) -> str:
-        """Return the whole answer; with `json` the server is asked for a JSON object, if it knows how. ModelError."""
+        """Return the whole answer; with `json` the server is asked for a JSON object, if it knows how.
+
+        ModelError, at once while the model rests. An answer that is not there in time says nothing of the model: a long
+        one is longer in the making than any that is spoken.
+        """
+        if (asking := self.breaker.request()) is None:
+            raise ModelError("resting")
         try:
-            with self._warmth.request():
+            with asking, self._warmth.request():
                 async with asyncio.timeout(timeout_s):
-                    try:
-                        answer = await self._whole(messages, json=json, options=True)
-                    except BadRequestError:
-                        answer = await self._whole(messages, json=False, options=False)
+                    answer = await self._whole_with_options_or_without(messages, json=json)
         except TimeoutError as error:
             raise ModelError("no answer in time") from error
-        except FAILURES as error:
-            raise ModelError(reason(error)) from error
         choice = _first(answer)
         text = _Thoughts().without(_text_of(getattr(choice, "message", None), "content"))
         if not text.strip() or _text_of(choice, "finish_reason") in ("length", "content_filter"):
@@ -137,6 +150,17 @@ class ChatModel:
             max_tokens=REPLY_TOKENS if options else omit,
             temperature=TEMPERATURE if options else omit,
         )
+
+    async def _whole_with_options_or_without(
+        self, messages: Sequence[Mapping[str, object]], *, json: bool
+    ) -> ChatCompletion:
+        try:
+            try:
+                return await self._whole(messages, json=json, options=True)
+            except BadRequestError:
+                return await self._whole(messages, json=False, options=False)
+        except FAILURES as error:
+            raise ModelError(reason(error)) from error
 
     async def _whole(self, messages: Sequence[Mapping[str, object]], *, json: bool, options: bool) -> ChatCompletion:
         return await self._client.chat.completions.create(

@@ -26,8 +26,8 @@ FRESH_S = 45.0
 WARM_S = 3.0
 AGAIN_S = 10.0
 
-FAILURES = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError)
-"""What a request can fail with; ValueError: what came is not JSON."""
+FAILURES = (OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError)
+"""What a request can fail with; ValueError, RecursionError: what came is not JSON, or is nested without an end."""
 
 
 def connect(settings: OpenAiSettings) -> AsyncOpenAI:

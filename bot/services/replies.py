@@ -6,7 +6,7 @@ spoken, or how the model is reached.
 
 import asyncio
 import logging
-import time
+import re
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Literal, Protocol
@@ -15,17 +15,24 @@ from bot.conversation.commands import Exchange
 from bot.conversation.korean import SentenceSplitter, split_sentences
 from bot.conversation.splitting import ending_mark
 from bot.errors import ModelError
-from bot.services.cooldown import CoolDown
 from bot.services.llm import ChatModel, Message
 from bot.services.token_usage import Bill, TokenUsage
 
 log = logging.getLogger(__name__)
 
-FIRST_PIECE_S = 4.0
+FIRST_PIECE_S = 2.2
+"""Within this a first piece must be whole. A caller who was heard 370 ms after their last word is then answered before
+3 s are over, by the built-in reply in a voice that needs 400 ms to begin."""
+
+NEXT_PIECE_S = 1.5
+LETTER_S = 0.1
+"""A later piece may take this, and for each letter of the piece before it this: it is being heard meanwhile."""
+
 SENTENCES = 2
 LETTERS = 200
 EXCHANGES = 40
 CONTEXT_LETTERS = 6000
+_SYLLABLE = re.compile("[가-힣]")
 
 
 class Builtin(Protocol):
@@ -38,19 +45,11 @@ class Builtin(Protocol):
 class Replies:
     """What the bot answers. Never fails: without a model, or when it fails, it is `builtin`'s."""
 
-    def __init__(
-        self,
-        model: ChatModel | None,
-        builtin: Builtin,
-        prompt: str,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, model: ChatModel | None, builtin: Builtin, prompt: str) -> None:
         self.usage = TokenUsage()
         self._model = model
         self._builtin = builtin
         self._prompt = prompt
-        self._cool_down = CoolDown(clock)
 
     def begin(self, history: Sequence[Exchange], on_first_token: Callable[[], None] | None = None) -> "Answer":
         """Answer the last exchange of `history`, which is the caller's.
@@ -76,18 +75,17 @@ class Replies:
         """The model's pieces; the built-in reply instead, or the end of it behind a first sentence that was cut."""
         limits = _Limits()
         try:
-            if self._model is not None and not self._cool_down.is_resting:
-                chat = messages(self._prompt, history)
+            chat = messages(self._prompt, history)
+            if self._model is not None and (asking := self._model.breaker.request()):
                 try:
-                    async with aclosing(_spoken(self._model.stream(chat, bill), limits, tell_first)) as pieces:
-                        piece = await _first(pieces)
-                        while piece is not None:
-                            yield piece
-                            piece = await anext(pieces, None)
-                    self._cool_down.worked()
+                    with asking:
+                        async with aclosing(_spoken(self._model.stream(chat, bill), limits, tell_first)) as pieces:
+                            piece = await _in_time(pieces, FIRST_PIECE_S)
+                            while piece is not None:
+                                yield piece
+                                piece = await _in_time(pieces, NEXT_PIECE_S + LETTER_S * len(piece))
                     return
                 except ModelError as error:
-                    self._cool_down.failed()
                     log.warning("the model failed after %d letters: %s", limits.letters, error)
             if limits.sentences:
                 return
@@ -114,24 +112,25 @@ class Answer:
         """Give the first clause, then the rest of its sentence and what follows: at most `SENTENCES`. Once only.
 
         The built-in reply takes over in the same turn when the model fails before its first piece is whole, and goes
-        on when it fails before its first sentence is. Close it (`contextlib.aclosing`) to stop in the middle.
+        on when it fails before its first sentence is; a model that rests is not asked. Close it
+        (`contextlib.aclosing`) to stop in the middle: that says nothing of the model.
         """
         return self._pieces
 
 
-async def _first(pieces: AsyncGenerator[str]) -> str | None:
-    """The first piece; ModelError when it is not whole in time."""
+async def _in_time(pieces: AsyncGenerator[str], limit_s: float) -> str | None:
+    """The next piece, None behind the last; ModelError when it is not whole in time."""
     try:
-        async with asyncio.timeout(FIRST_PIECE_S):
+        async with asyncio.timeout(limit_s):
             return await anext(pieces, None)
     except TimeoutError:
-        raise ModelError(f"nothing to say within {FIRST_PIECE_S:g} s") from None
+        raise ModelError(f"nothing more to say within {limit_s:.1f} s") from None
 
 
 async def _spoken(
     stream: AsyncGenerator[str], limits: "_Limits", tell_first: Callable[[], None]
 ) -> AsyncGenerator[str]:
-    """The model's pieces within the limits. ModelError; also when there is none in the text it gave."""
+    """The model's pieces within the limits. ModelError; also when the text it gave is nothing to say in Korean."""
     splitter = SentenceSplitter(first_clause=True)
     waiting = 0
     async with aclosing(stream) as deltas:
@@ -140,6 +139,7 @@ async def _spoken(
             waiting += len(delta)
             for piece in splitter.push(delta):
                 waiting = 0
+                _require_korean(piece, limits)
                 if not limits.admits(piece):
                     return
                 yield piece
@@ -148,11 +148,18 @@ async def _spoken(
             if waiting > LETTERS:
                 raise ModelError("text without an end")
     for piece in splitter.flush():
+        _require_korean(piece, limits)
         if not limits.admits(piece):
             return
         yield piece
     if not limits.letters:
         raise ModelError("nothing that can be said")
+
+
+def _require_korean(piece: str, limits: "_Limits") -> None:
+    """ModelError for a first piece without a syllable of Korean: markup, an error's text, another language."""
+    if not limits.letters and not _SYLLABLE.search(piece):
+        raise ModelError("no Korean")
 
 
 def _once(act: Callable[[], None] | None) -> Callable[[], None]:

@@ -2,51 +2,46 @@
 
 `SttStream.run` opens it, sends the audio in order, tells what was heard as events, and opens another when this one
 breaks. Opening one takes about 80 ms; keeping it is what `SttStats` counts as saved. How messages look is the
-protocol's (`bot.protocols.rtzr`); what the events mean is the talk's. Nothing that was said, and no token, is logged.
+protocol's (`bot.protocols.rtzr`), one socket is a `Link`'s (`stt_link.py`); what the events mean is the talk's. Nothing
+that was said, and no token, is logged.
 """
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
-from typing import Literal
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.asyncio.client import ClientConnection
 
 from bot.conversation.events import Event, Final, Interim, SttLoss, SttLost, SttPace, SttReady
-from bot.errors import RecogniserError, RecogniserFull, RemoteProtocolError
+from bot.errors import RecogniserError, RecogniserFull
 from bot.protocols import rtzr
-from bot.services.stt_outbox import FINALIZE, Outbox
-from bot.services.stt_stats import FinalPace, SttStats, Unanswered
-from bot.services.stt_token import RecogniserRefused, Token, Tokens
+from bot.services.stt_account import Account, hang_up
+from bot.services.stt_feed import FASTEST, PCM_BYTES_PER_MS, Feed
+from bot.services.stt_link import Broken, Journal, Link
+from bot.services.stt_names import Names
+from bot.services.stt_stats import FinalPace, SttStats
+from bot.services.stt_token import RecogniserRefused, Tokens
+from bot.services.stt_watch import DeafRest
 from bot.settings import RtzrSettings
 
 log = logging.getLogger(__name__)
 
-PCM_BYTES_PER_MS = 32
-BUNDLE_BYTES = 100 * PCM_BYTES_PER_MS
-URGENT_BYTES = 40 * PCM_BYTES_PER_MS  # … while words are expected: a later interim is a later answer
-KEPT_BYTES = 40_000 * PCM_BYTES_PER_MS  # 40 s: more than the longest utterance and every try to reconnect
 DELAYS_S = (0.0, 0.3, 0.6, 1.2)  # before the tries to open a socket
+GIVE_UP_S = 4.0
+"""All tries together take no longer, also where nobody answers: the caller waits, and is to be told."""
 HEALTHY_S = 10.0  # a socket that lived so long, or brought a transcript, was of use
 DRAIN_S = 2.0
-OPEN_TIMEOUT_S = 5.0
-CLOSE_TIMEOUT_S = 1.0
-PING_INTERVAL_S = 15.0
-PING_TIMEOUT_S = 10.0
 
-Journal = Callable[[Literal["in", "out"], str | bytes], None]
 Emit = Callable[[Event], None]
 
 
 class Recogniser:
-    """The recogniser's account, one per process."""
+    """The recogniser as the process knows it: its account, and how fast it is."""
 
     def __init__(self, settings: RtzrSettings, *, tokens: Tokens | None = None) -> None:
-        """`tokens` replaces the cache, for tests with a clock of their own."""
-        self._url = rtzr.streaming_url(settings.api_url)
-        self._tokens = tokens or Tokens(settings)
+        """`tokens` replaces the cache: to share it, or for tests with a clock of their own."""
+        self.tokens = tokens or Tokens(settings)
+        self.account = Account(settings, self.tokens)
         self.pace = FinalPace()
 
     def stream(self, emit: Emit, *, name: str = "recogniser", journal: Journal | None = None) -> "SttStream":
@@ -55,58 +50,7 @@ class Recogniser:
 
     async def close(self) -> None:
         """Close what the process keeps open."""
-        await self._tokens.close()
-
-    async def connect(self, stats: SttStats) -> ClientConnection:
-        """Open a socket, with a new token when the one at hand is not taken.
-
-        RecogniserError: not now; RecogniserFull: no channel; RecogniserRefused: never.
-        """
-        before = self._tokens.authentications
-        try:
-            token = await self._tokens.get()
-            try:
-                return await self._handshake(token, stats)
-            except InvalidStatus as error:
-                if error.response.status_code != 401:
-                    raise
-            self._tokens.reject(token)
-            return await self._handshake(await self._tokens.get(), stats)
-        except InvalidStatus as error:
-            raise _refusal(error) from error
-        except (OSError, WebSocketException) as error:
-            raise RecogniserError(f"no socket: {type(error).__name__}") from error
-        finally:
-            stats.authentications += self._tokens.authentications - before
-
-    async def _handshake(self, token: Token, stats: SttStats) -> ClientConnection:
-        now = asyncio.get_running_loop().time
-        began_s = now()
-        socket = await connect(
-            self._url,
-            additional_headers={"Authorization": f"Bearer {token.text}"},
-            compression=None,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=PING_INTERVAL_S,
-            ping_timeout=PING_TIMEOUT_S,
-        )
-        stats.sockets += 1
-        stats.connect_ms += (now() - began_s) * 1000
-        return socket
-
-
-def _refusal(error: InvalidStatus) -> RecogniserError:
-    status = error.response.status_code
-    try:
-        body = json.loads(error.response.body)
-        code = body.get("code", "") if isinstance(body, dict) else ""
-    except ValueError:
-        code = ""
-    why = f"handshake: HTTP {status}" + (f" {code}" if isinstance(code, str) and code.isalnum() else "")
-    if status == 429:
-        return RecogniserFull(why)
-    return RecogniserRefused(why) if 400 <= status < 500 else RecogniserError(why)
+        await self.tokens.close()
 
 
 class SttStream:
@@ -117,154 +61,175 @@ class SttStream:
         self._name = name
         self._emit = emit
         self._journal = journal
-        self._outbox = Outbox(most_bytes=KEPT_BYTES, bytes_per_ms=PCM_BYTES_PER_MS)
-        self._wake = asyncio.Event()
-        self._ending = False
-        self._bundle = BUNDLE_BYTES
+        self._feed = Feed()
         self._limit: asyncio.Timeout | None = None
         self._connection = 0
-        self._session = rtzr.Session()
+        self._names = Names()
+        self._link: Link | None = None
+        self._spare: ClientConnection | None = None
         self._tries = 0
-        self._short_lived = 0  # sockets in a row that closed before they were of use
-        self._seen: set[int] = set()
-        self._unanswered = Unanswered(0)
+        self._short_lived = 0  # sockets in a row that were of no use
+        self._deaf_rest = DeafRest()
+        self._drained = 0  # sockets that broke at the end
         self._told_p95_ms: int | None = None
         self.stats = SttStats()
 
     def push(self, pcm: bytes, *, urgent: bool = False) -> None:
         """Send audio: whole samples of 16 kHz PCM, in small bundles when it is `urgent`.
 
-        What can't be sent yet is kept, the last `KEPT_BYTES` of it.
+        Urgent audio holds a voice: for it, an answer is due. What can't be sent yet is kept, the last 40 s of it.
         """
-        if self._ending:
-            return
-        self._outbox.push(pcm)
-        self._bundle = URGENT_BYTES if urgent else BUNDLE_BYTES
-        if self._outbox.unsent_bytes >= self._bundle:
-            self._wake.set()
+        self._feed.push(pcm, urgent=urgent)
 
     def finalize(self) -> None:
         """End the utterance behind all audio so far. There may be no answer."""
-        if not self._ending:
-            self._outbox.mark()
-            self._wake.set()
+        self._feed.finalize()
 
     def end(self) -> None:
         """End the stream: what waits is sent, finals that come within `DRAIN_S` are told, `run` returns."""
-        if self._ending:
-            return
-        self._ending = True
-        self._wake.set()
-        self._set_limit()
+        if not self._feed.ending:
+            self._feed.end()
+            self._set_limit()
 
     async def run(self) -> None:
         """Be the recogniser until `end`, or until none can be had (then `SttLost` was told)."""
         try:
             async with asyncio.timeout(None) as self._limit:
-                if self._ending:
+                if self._feed.ending:
                     self._set_limit()
                 while (socket := await self._open()) is not None:
                     if await self._serve(socket):
                         break
         except TimeoutError:
-            if not self._ending:
+            if not self._feed.ending:
                 raise
         finally:
             self._limit = None
-            self.stats.dropped_bytes = self._outbox.dropped_bytes
+            self._feed.end()
+            if self._spare is not None:
+                await hang_up(self._spare)
+            self.stats.dropped_bytes = self._feed.outbox.dropped_bytes
             log.info("%s: %s", self._name, self.stats.line())
 
     def _set_limit(self) -> None:
         if self._limit is not None:
             # With no socket and nothing to say there is nothing to wait for.
-            needed = self._connection > 0 or not self._outbox.empty
-            self._limit.reschedule(asyncio.get_running_loop().time() + (DRAIN_S if needed else 0.0))
+            outbox = self._feed.outbox
+            needed = self._connection > 0 or not outbox.empty
+            drain_s = DRAIN_S + outbox.unsent_bytes / PCM_BYTES_PER_MS / 1000 / FASTEST
+            self._limit.reschedule(asyncio.get_running_loop().time() + (drain_s if needed else 0.0))
 
     async def _open(self) -> ClientConnection | None:
         """Open the next socket; None when it cannot be had."""
-        while self._tries < len(DELAYS_S):
-            await asyncio.sleep(DELAYS_S[self._tries])
-            self._tries += 1
-            try:
-                return await self._recogniser.connect(self.stats)
-            except RecogniserFull as error:
-                log.warning("%s: no channel (%s)", self._name, error)
-                if not self._ending:
-                    self._emit(SttLost(SttLoss.FULL))
-                return None
-            except RecogniserRefused as error:
-                log.error("%s: refused (%s)", self._name, error)
-                break
-            except RecogniserError as error:
-                log.warning("%s: try %d of %d failed (%s)", self._name, self._tries, len(DELAYS_S), error)
-        if not self._ending:
-            self._emit(SttLost(SttLoss.UNREACHABLE))
+        if self._spare is not None:
+            socket, self._spare = self._spare, None
+            return socket
+        loss = SttLoss.UNREACHABLE
+        try:
+            async with asyncio.timeout(GIVE_UP_S):
+                while self._tries < len(DELAYS_S):
+                    await asyncio.sleep(DELAYS_S[self._tries])
+                    self._tries += 1
+                    try:
+                        return await self._recogniser.account.connect(self.stats)
+                    except RecogniserFull as error:
+                        log.warning("%s: no channel (%s)", self._name, error)
+                        loss = SttLoss.FULL
+                        if not self._connection:
+                            break
+                        # The channel of the socket that broke may count for a moment longer.
+                    except RecogniserRefused as error:
+                        log.error("%s: refused (%s)", self._name, error)
+                        loss = SttLoss.UNREACHABLE
+                        break
+                    except RecogniserError as error:
+                        log.warning("%s: try %d of %d failed (%s)", self._name, self._tries, len(DELAYS_S), error)
+                        loss = SttLoss.UNREACHABLE
+        except TimeoutError:
+            log.warning("%s: no socket within %g s", self._name, GIVE_UP_S)
+        if not self._feed.ending:
+            self._emit(SttLost(loss))
         return None
 
     async def _serve(self, socket: ClientConnection) -> bool:
-        """Talk on one socket until it closes; return whether that was the end of the stream."""
+        """Talk on one socket until it breaks; return whether that was the end of the stream."""
         now = asyncio.get_running_loop().time
         opened_s = now()
-        self._connection += 1
-        self._session = rtzr.Session()
-        self._seen.clear()
-        self._outbox.rewind()
-        self._unanswered = Unanswered(self._outbox.unsent_bytes / PCM_BYTES_PER_MS)
-        self._wake.set()
+        self._connection = self._names.connected()
+        self._feed.outbox.rewind(self._link.open_ms if self._link else None)
+        if self._feed.ending:
+            self._set_limit()
+        link = self._link = Link(
+            socket, self._feed, self.stats, self._recognised, self._replace, name=self._name, journal=self._journal
+        )
         try:
             self._emit(SttReady())
             self._tell_pace()
-            async with asyncio.TaskGroup() as tasks:
-                writing = tasks.create_task(self._write(socket))
-                await self._read(socket)
-                writing.cancel()
+            broken = await link.run()
         finally:
-            await socket.close()
-        healthy = bool(self._seen) or now() - opened_s >= HEALTHY_S
-        self._short_lived = 0 if healthy else self._short_lived + 1
+            await hang_up(socket)
+        if broken is Broken.DONE:
+            return True
+        log.warning("%s: socket %d %s (%s)", self._name, self._connection, broken, link.close_code)
+        if self._feed.ending:
+            # What has no final yet is worth one more socket.
+            self._drained += 1
+            self._set_limit()
+            return self._drained > 1
+        self._count(link, broken, healthy=bool(link.heard) or now() - opened_s >= HEALTHY_S)
+        return False
+
+    def _count(self, link: Link, broken: Broken, *, healthy: bool) -> None:
+        """Find out how patiently the next socket is to be opened; one that never answered counts as three."""
+        if healthy or broken is Broken.DEAF:
+            self._short_lived = 0
+        else:
+            self._short_lived += 1 if link.was_alive or broken is Broken.CLOSED else 3
         self._tries = max(self._short_lived - 1, 0)
-        if not self._session.ended:
-            log.warning("%s: socket %d closed on its own (%s)", self._name, self._connection, socket.close_code)
-        return self._session.ended
 
-    async def _read(self, socket: ClientConnection) -> None:
-        try:
-            async for message in socket:
-                self._receive(message)
-        except ConnectionClosed:
-            pass  # the code is told by `_serve`
+    async def _replace(self) -> bool:
+        """For a socket that is deaf, or hears nothing but noise: open another, and keep it if it is still needed.
 
-    def _receive(self, message: str | bytes) -> None:
-        if self._journal and isinstance(message, str):
-            self._journal("in", message)
+        The old one stays until then, since there may be no channel for the new one.
+        """
+        now = asyncio.get_running_loop().time
+        if not self._deaf_rest.allows(now()):
+            return False
+        self._deaf_rest.tried(now())
         try:
-            inbound = self._session.receive(message)
-        except RemoteProtocolError as error:
-            self.stats.faults += 1
-            log.warning("%s: a message that is none (%s)", self._name, error)
-            return
-        match inbound:
-            case rtzr.Interim(seq=seq, text=text):
-                self._heard(seq)
-                self.stats.interims += 1
-                self._emit(Interim((self._connection, seq), text))
-            case rtzr.Final(seq=seq, text=text):
-                self._heard(seq)
-                self.stats.finals += 1
-                self._settle(inbound)
-                self._emit(Final((self._connection, seq), text))
-            case rtzr.ServerFault():
-                self.stats.faults += 1
-                log.warning("%s: it reports an error", self._name)
-            case rtzr.Ignored():
-                pass
+            spare = await self._recogniser.account.connect(self.stats)
+        except RecogniserError as error:
+            log.warning("%s: no other socket for one that understands nothing (%s)", self._name, error)
+            return False
+        if self._link and self._link.is_deaf:
+            self._spare = spare
+            return True
+        await hang_up(spare)
+        return False
+
+    # ── what was recognised ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _recognised(self, inbound: rtzr.Interim | rtzr.Final) -> None:
+        self._deaf_rest.helped()
+        at_ms = self._feed.outbox.since_call_began_ms(inbound.start_ms)
+        if isinstance(inbound, rtzr.Interim):
+            self.stats.interims += 1
+            if (name := self._names.interim(inbound.seq, at_ms, inbound.text)) is not None:
+                self._emit(Interim(name, inbound.text))
+        else:
+            self.stats.finals += 1
+            name = self._names.final(inbound.seq, at_ms)
+            self._settle(inbound)
+            self._emit(Final(name, inbound.text))
 
     def _settle(self, final: rtzr.Final) -> None:
+        assert self._link
         end_ms = final.end_ms if final.duration_ms else None
-        self._outbox.settled(final.start_ms, end_ms)
+        self._feed.outbox.settled(final.start_ms, end_ms)
         if end_ms is None:
             return
-        if (answer_ms := self._unanswered.answered(end_ms, _now_ms())) is not None:
+        now_ms = asyncio.get_running_loop().time() * 1000
+        if (answer_ms := self._link.unanswered.answered(end_ms, now_ms)) is not None:
             self._recogniser.pace.add(answer_ms)
             self._tell_pace()
 
@@ -272,43 +237,3 @@ class SttStream:
         if (p95_ms := self._recogniser.pace.news(self._told_p95_ms)) is not None:
             self._told_p95_ms = p95_ms
             self._emit(SttPace(p95_ms))
-
-    def _heard(self, seq: int) -> None:
-        if seq not in self._seen:
-            self.stats.utterances += 1
-            self.stats.reused += bool(self._seen)
-            self._seen.add(seq)
-
-    async def _write(self, socket: ClientConnection) -> None:
-        try:
-            while not self._session.ended:
-                await self._wake.wait()
-                self._wake.clear()
-                await self._send_what_waits(socket)
-                if self._ending and self._outbox.empty:
-                    self.stats.eos += 1
-                    await self._send_text(socket, self._session.eos())
-        except ConnectionClosed:
-            pass  # the reader sees it too
-
-    async def _send_what_waits(self, socket: ClientConnection) -> None:
-        """Send whole bundles; what is less waits for more, but not when an utterance or the stream ends."""
-        while self._ending or self._outbox.mark_waits or self._outbox.unsent_bytes >= self._bundle:
-            item = self._outbox.take(BUNDLE_BYTES)
-            if item is None:
-                return
-            if isinstance(item, bytes):
-                await socket.send(self._session.audio(item))
-            elif item is FINALIZE:
-                self.stats.finalizes += 1
-                self._unanswered.finalized(self._outbox.sent_ms, _now_ms())
-                await self._send_text(socket, self._session.finalize())
-
-    async def _send_text(self, socket: ClientConnection, message: str) -> None:
-        if self._journal:
-            self._journal("out", message)
-        await socket.send(message)
-
-
-def _now_ms() -> float:
-    return asyncio.get_running_loop().time() * 1000

@@ -2,13 +2,26 @@
 
 Audio and the marks that end an utterance stand on one line, measured in bytes since the call began. A cursor says how
 far the present connection has got. Behind it everything since the last final is kept, so that a new connection can
-begin there: no word that has no final yet is lost, and none that has one is said twice. Knows no sockets.
+begin there: no word that has no final yet is lost, and none that has one is said twice. Of a long quiet, in which
+neither the recogniser nor the call heard a voice, only the end is sent again. Knows no sockets.
 """
 
 from collections import deque
 from itertools import islice
 
 FINALIZE = object()  # what `take` returns where an utterance ends
+
+TRAILING_MS = 800
+"""The recogniser ends an utterance by itself after so much silence (its `epd_time`)."""
+
+LONGEST_MS = 11_000
+"""A longer utterance was cut by the recogniser (its `max_utter_duration` is 12 s): speech goes on behind its end."""
+
+QUIET_MS = 10_000
+"""So much of a quiet is sent again: a connection that died in it was noticed sooner than this."""
+
+LEAD_MS = 1_000
+"""So much is sent again before a voice: it is noticed late."""
 
 
 class Outbox:
@@ -24,12 +37,14 @@ class Outbox:
         self._connected = 0  # position at which the connection began
         self._marks: deque[int] = deque()
         self._marks_sent = 0
+        self._voice: deque[tuple[int, int]] = deque()  # where it begins and ends
+        self.voice_sent_ms = 0.0  # to this connection
         self.dropped_bytes = 0  # that no connection has been sent
 
     @property
     def unsent_bytes(self) -> int:
         """How much audio waits for this connection."""
-        return self._begins + len(self._audio) - self._sent
+        return self._end - self._sent
 
     @property
     def mark_waits(self) -> bool:
@@ -46,9 +61,22 @@ class Outbox:
         """How much audio this connection was sent."""
         return (self._sent - self._connected) / self._bytes_per_ms
 
-    def push(self, pcm: bytes) -> None:
-        """Add audio; when there is too much, the oldest is dropped."""
+    def since_call_began_ms(self, connection_ms: int) -> float:
+        """Turn a time of this connection's audio to one of all audio, which other connections share."""
+        return self._connected / self._bytes_per_ms + connection_ms
+
+    @property
+    def _end(self) -> int:
+        return self._begins + len(self._audio)
+
+    def push(self, pcm: bytes, *, voiced: bool = False) -> None:
+        """Add audio, with a voice in it or not; when there is too much, the oldest is dropped."""
+        begin = self._end
         self._audio += pcm
+        if voiced and self._voice and self._voice[-1][1] == begin:
+            self._voice[-1] = (self._voice[-1][0], self._end)
+        elif voiced:
+            self._voice.append((begin, self._end))
         excess = len(self._audio) - self._most_bytes
         if excess > 0:
             # In one go for many frames, and by whole samples.
@@ -56,11 +84,11 @@ class Outbox:
 
     def mark(self) -> None:
         """Add the end of an utterance."""
-        self._marks.append(self._begins + len(self._audio))
+        self._marks.append(self._end)
 
     def take(self, at_most: int) -> bytes | object | None:
         """Return what is to be sent next: up to `at_most` bytes, or FINALIZE; None when nothing waits."""
-        end = self._begins + len(self._audio)
+        end = self._end
         if self.mark_waits:
             end = self._marks[self._marks_sent]
             if end <= self._sent:
@@ -70,25 +98,43 @@ class Outbox:
         if end <= self._sent:
             return None
         piece = bytes(self._audio[self._sent - self._begins : end - self._begins])
+        voiced = sum(max(0, min(high, end) - max(low, self._sent)) for low, high in self._voice)
+        self.voice_sent_ms += voiced / self._bytes_per_ms
         self._sent = end
         return piece
 
-    def rewind(self) -> None:
-        """Begin again on a new connection: everything since the last final is to be sent."""
+    def rewind(self, open_ms: int | None = None) -> None:
+        """Begin again on a new connection: everything since the last final is to be sent, but no long quiet.
+
+        `open_ms`: where on the old connection an utterance begins that has an interim and no final.
+        """
+        lead = LEAD_MS * self._bytes_per_ms
+        keep = self._sent - QUIET_MS * self._bytes_per_ms
+        if self._voice:
+            keep = min(keep, self._voice[0][0] - lead)
+        if open_ms is not None:
+            keep = min(keep, self._connected + open_ms * self._bytes_per_ms - lead)
+        self._forget(keep)
         self._sent = self._connected = self._begins
         self._marks_sent = 0
+        self.voice_sent_ms = 0.0
 
     def settled(self, start_ms: int, end_ms: int | None) -> None:
         """Forget what has its final: up to `end_ms` of this connection's audio.
 
-        None: the final tells no length. Then it goes as far as the first mark behind its start that was sent.
+        When a `FINALIZE` stands so soon behind it that only it can have ended the utterance, there is nothing between
+        the two. None: the final tells no length. Then it goes as far as the first mark behind its start that was sent.
         """
-        if end_ms is not None:
-            position = self._connected + end_ms * self._bytes_per_ms
-        else:
-            start = self._connected + start_ms * self._bytes_per_ms
-            sent_marks = islice(self._marks, self._marks_sent)
+        start = self._connected + start_ms * self._bytes_per_ms
+        sent_marks = islice(self._marks, self._marks_sent)
+        if end_ms is None:
             position = next((mark for mark in sent_marks if mark > start), self._sent)
+        else:
+            position = self._connected + end_ms * self._bytes_per_ms
+            mark = next((mark for mark in sent_marks if mark >= position), None)
+            answers = mark is not None and mark - position < TRAILING_MS * self._bytes_per_ms
+            if mark is not None and answers and end_ms - start_ms < LONGEST_MS:
+                position = mark
         self._forget(min(position, self._sent))
 
     def _forget(self, position: int) -> None:
@@ -106,3 +152,7 @@ class Outbox:
         while self._marks_sent and self._marks[0] <= self._begins:
             self._marks.popleft()
             self._marks_sent -= 1
+        while self._voice and self._voice[0][1] <= self._begins:
+            self._voice.popleft()
+        if self._voice and self._voice[0][0] < self._begins:
+            self._voice[0] = (self._begins, self._voice[0][1])

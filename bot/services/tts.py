@@ -16,7 +16,7 @@ from bot.audio.resample import TelephoneEncoder
 from bot.conversation.commands import Manner
 from bot.conversation.korean import speakable
 from bot.errors import VoiceError
-from bot.services.cooldown import CoolDown
+from bot.services.breaker import Breaker
 from bot.services.engines import Engine, EspeakVoice, OpenAiVoice
 from bot.services.shaping import Louder, Shaper, louder
 
@@ -26,6 +26,13 @@ RENDERED_AT_ONCE = 3
 PACED_LINES = 100
 """So many fixed lines are kept at other paces than the voice's own: about 2 MB."""
 OWN = Manner()
+FIRST_SOUND_S = 2.0
+"""Within this the engine must be heard, silence at the beginning left out."""
+GAP_S = 0.3
+"""An engine that is slower than what it gives is played makes one gap of at most this; then espeak-ng goes on."""
+SILENCE_S = 2.0
+"""So long it may be silent inside a sentence."""
+TELEPHONE_BYTES_S = 8000
 
 
 class Voice:
@@ -44,7 +51,7 @@ class Voice:
     ) -> None:
         self._engine = engine
         self._fallback = fallback or EspeakVoice()
-        self._cool_down = CoolDown(clock)
+        self._breaker = Breaker("voice", clock=clock)
         self._rendered: dict[str, bytes] = {}
         self._provisional: set[str] = set()
         self._paced: dict[tuple[str, float], bytes] = {}
@@ -126,19 +133,19 @@ class Voice:
         given_ms = 0
         if not sentence:
             return
-        if self._engine is not None and not self._cool_down.is_resting:
+        if self._engine is not None and (asking := self._breaker.request()):
             try:
-                async with aclosing(_encoded(self._engine, sentence, pace)) as parts:
-                    async for part in parts:
-                        given_ms += len(part) // MULAW_FRAME_BYTES * FRAME_MS
-                        yield True, part
-                if not given_ms and _letters(sentence):
-                    raise VoiceError("no sound")
-                self._cool_down.worked()
+                with asking:
+                    sound = _encoded(self._engine, sentence, pace, gap_s=GAP_S)
+                    async with aclosing(_in_time(sound, TELEPHONE_BYTES_S, FIRST_SOUND_S, SILENCE_S)) as parts:
+                        async for part in parts:
+                            given_ms += len(part) // MULAW_FRAME_BYTES * FRAME_MS
+                            yield True, part
+                    if not given_ms and _letters(sentence):
+                        raise VoiceError("no sound")
                 self._measure(sentence, pace, given_ms)
                 return
             except VoiceError as error:
-                self._cool_down.failed()
                 log.warning("the voice failed: %s", error)
         try:
             rest = await self._rest(sentence, pace, given_ms) if given_ms else sentence
@@ -172,12 +179,18 @@ def _letters(text: str) -> int:
     return sum(character.isalnum() for character in text)
 
 
-async def _encoded(engine: Engine, text: str, pace: float) -> AsyncGenerator[bytes]:
-    """Speak `text` as telephone frames; what came before a failure is still given. VoiceError as the engine."""
+async def _encoded(engine: Engine, text: str, pace: float, *, gap_s: float | None = None) -> AsyncGenerator[bytes]:
+    """Speak `text` as telephone frames; what came before a failure is still given. VoiceError as the engine.
+
+    With `gap_s` also when the engine is so much slower than what it gives is played.
+    """
     shaper, encoder = Shaper(engine.rate_hz), TelephoneEncoder(engine.rate_hz)
     failed: VoiceError | None = None
+    sound = engine.stream(text, pace)
+    if gap_s is not None:
+        sound = _in_time(sound, engine.rate_hz * 2, None, gap_s)
     try:
-        async with aclosing(engine.stream(text, pace)) as pieces:
+        async with aclosing(sound) as pieces:
             async for piece in pieces:
                 if frames := encoder.push(shaper.push(piece)):
                     yield frames
@@ -187,3 +200,30 @@ async def _encoded(engine: Engine, text: str, pace: float) -> AsyncGenerator[byt
         yield encoder.push(end) + encoder.flush()
     if failed:
         raise failed
+
+
+async def _in_time(
+    sound: AsyncGenerator[bytes], bytes_per_s: int, first_s: float | None, gap_s: float
+) -> AsyncGenerator[bytes]:
+    """Give `sound`; VoiceError when nothing comes for `first_s`, or for `gap_s` longer than what came before lasts.
+
+    Only the time that is waited here counts, not what the consumer takes for itself.
+    """
+    now = asyncio.get_running_loop().time
+    left_s: float | None = first_s
+    ahead_s: float | None = None
+    async with aclosing(sound):
+        while True:
+            asked_at = now()
+            try:
+                async with asyncio.timeout(left_s):
+                    piece = await anext(sound, None)
+            except TimeoutError:
+                raise VoiceError(
+                    "too slow to be played without a gap" if ahead_s is not None else "no sound in time"
+                ) from None
+            if piece is None:
+                return
+            ahead_s = len(piece) / bytes_per_s + (0.0 if ahead_s is None else ahead_s - (now() - asked_at))
+            left_s = ahead_s + gap_s
+            yield piece

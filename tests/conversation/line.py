@@ -1,7 +1,8 @@
 """A telephone line to one `Turns`, and the talks that bring it to the places where a test begins."""
 
-from bot.conversation.commands import Command, Play, Prepare, Reply, Say, WriteEntry
+from bot.conversation.commands import Command, KeepEntry, Play, Prepare, Reply, Say, Status, WriteEntry
 from bot.conversation.events import (
+    Before,
     CallStarted,
     EntryWritten,
     Event,
@@ -16,9 +17,16 @@ from bot.conversation.events import (
     SpeechStarted,
     SpeechStopped,
     Tick,
+    TurnBefore,
 )
 from bot.conversation.habit import UNKNOWN, PauseHabit
 from bot.conversation.turns import Turns
+
+
+def before(*said: str, next_turn: int = 0, numbers: tuple[int, ...] = ()) -> Before:
+    """What is known of a call of which nobody noted where it was: each turn was answered."""
+    turns = zip(numbers or range(len(said)), said, strict=True)
+    return Before(tuple(TurnBefore(turn, text, "네.") for turn, text in turns), next_turn or len(said))
 
 
 class Line:
@@ -28,9 +36,7 @@ class Line:
         self,
         *,
         first_time: bool = False,
-        said_before: tuple[str, ...] = (),
-        turns_before: int = 0,
-        numbers_before: tuple[int, ...] = (),
+        before: Before | None = None,
         habit: PauseHabit = UNKNOWN,
         minutes: int = 30,
     ) -> None:
@@ -38,7 +44,7 @@ class Line:
         self.now = 0
         self.commands: list[Command] = []
         self.utterance = 100
-        self.tell(CallStarted(first_time, said_before, turns_before, numbers_before, habit))
+        self.tell(CallStarted(first_time, habit, before))
 
     def tell(self, *events: Event) -> list[Command]:
         new: list[Command] = []
@@ -125,6 +131,11 @@ class Line:
     def bot_speaks(self, *sentences: str) -> None:
         texts = self.bot_begins(*sentences)
         self.bot_finishes(len(texts))
+
+
+def statuses(line: Line) -> list[Status]:
+    """What became of the entry, step by step."""
+    return [command.status for command in line.all(KeepEntry)]
 
 
 def talked(line: Line, *texts: str) -> Line:

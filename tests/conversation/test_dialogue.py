@@ -57,12 +57,6 @@ def test_what_is_no_part_of_the_day(text: str) -> None:
     assert dialogue.said == []
 
 
-def test_a_resumed_day_leaves_out_what_is_no_part_of_it() -> None:
-    dialogue = Dialogue()
-    dialogue.begin(first_time=False, said_before=("친구를 만났어요", "네", "오늘은 여기까지 할게"))
-    assert dialogue.said == ["친구를 만났어요"]
-
-
 def test_a_correction_in_the_same_breath() -> None:
     dialogue = at_approval()
     move = dialogue.turn("고칠게 친구가 아니라 동생이야", interrupted=False)
@@ -161,19 +155,12 @@ def test_a_sound_over_the_read_back_lets_it_go_on(text: str) -> None:
 
 def test_a_first_caller_who_speaks_over_the_notice_hears_it_with_the_first_answer() -> None:
     dialogue = Dialogue()
-    dialogue.begin(first_time=True, said_before=())
+    dialogue.begin(first_time=True)
     assert dialogue.turn("여보세요", interrupted=True).go_on
     move = dialogue.turn("친구를 만났어요", interrupted=True)
     assert move.ask_model and move.say == LINES.greeting_first[1:2]
     dialogue.notice = ""
     assert dialogue.turn("영화도 봤어요", interrupted=False).say == ()
-
-
-def test_a_correction_of_an_earlier_stream_is_no_part_of_the_day() -> None:
-    dialogue = Dialogue()
-    dialogue.begin(first_time=False, said_before=("민수랑 밥을 먹었어요", "고칠게 민수가 아니라 지훈이야"))
-    assert dialogue.said == ["민수랑 밥을 먹었어요"]
-    assert dialogue.corrections == ["민수가 아니라 지훈이야"]
 
 
 def test_what_is_said_after_forgetting_is_unsettled_again() -> None:
@@ -311,7 +298,7 @@ def test_an_approved_day_without_what_is_off_the_record_is_unsettled() -> None:
     dialogue = at_goodbye("친구를 만났어요", "회사에서 잘렸어요")
     move = dialogue.removes("아니 방금 한 말은 빼 줘")
     assert move and move.off_record == ("회사에서 잘렸어요",) and move.hang_up and move.say == LINES.goodbye_off_record
-    assert dialogue.unsettled and not dialogue.was_settled and not dialogue.entry_is_current
+    assert dialogue.unsettled and not dialogue.entry_is_current
     assert dialogue.reopens("영화도 봤어요")
 
 
@@ -323,7 +310,7 @@ def test_a_secret_told_over_the_goodbye_leaves_the_approved_entry_as_it_is() -> 
     assert not dialogue.unsettled and dialogue.entry_is_current and dialogue.said == ["친구를 만났어요"]
 
 
-@pytest.mark.parametrize("close", [Dialogue.draining, Dialogue.time_is_up, lambda d: d.stt_lost(SttLoss.UNREACHABLE)])
+@pytest.mark.parametrize("close", [Dialogue.time_is_up, lambda d: d.stt_lost(SttLoss.UNREACHABLE)])
 @pytest.mark.parametrize("text", ["이건 적지 마세요", "아 그리고 회사에서 잘렸어요 이건 적지 마세요"])
 def test_a_wish_over_a_goodbye_that_nothing_cancels_is_granted(close: Callable[[Dialogue], Move], text: str) -> None:
     dialogue = talking()
@@ -338,6 +325,11 @@ def test_a_wish_that_the_end_of_the_line_cuts_off_is_granted() -> None:
     dialogue = at_goodbye("친구를 만났어요", "회사에서 잘렸어요")
     assert dialogue.turn("이건 적지 마세요", interrupted=False).off_record == ("회사에서 잘렸어요",)
     assert dialogue.said == ["친구를 만났어요"] and dialogue.unsettled
+
+
+def test_what_stands_between_two_wishes_is_off_the_record() -> None:
+    text = "이건 적지 마 오늘은 회사에서 잘렸어요 이건 적지 마"
+    assert Dialogue().turn(text, interrupted=False).off_record == (text,)
 
 
 # ── the whole day ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -461,7 +453,7 @@ def test_which_answers_the_model_gives(stage: Stager, text: str, lead: tuple[str
 
 def test_what_is_said_before_the_model_s_answer_is_known_ahead() -> None:
     dialogue = Dialogue()
-    dialogue.begin(first_time=True, said_before=())
+    dialogue.begin(first_time=True)
     assert dialogue.speculates("친구를 만났어요", interrupted=False) == LINES.greeting_first[1:2]
     assert dialogue.speculates("네", interrupted=True) is None
     assert dialogue.said == []

@@ -2,7 +2,7 @@
 
 from bot.conversation.commands import Exchange, KeepSaid, Play, Prepare, Reply, StopSpeaking
 from bot.conversation.events import (
-    Draining,
+    CallerGone,
     Final,
     FirstToken,
     Interim,
@@ -131,5 +131,5 @@ def test_what_is_made_ahead_is_known_when_it_is_played(line: Line) -> None:
 
 def test_a_call_that_ends_drops_it(line: Line) -> None:
     line.begins(DAY)
-    assert StopSpeaking(2) in line.tell(Draining())
+    assert StopSpeaking(2) in line.tell(CallerGone())
     assert line.all(KeepSaid)[-1].text == DAY

@@ -53,11 +53,11 @@ def test_what_came_last_is_taken_back_first() -> None:
 
 def test_a_day_is_unsettled_until_it_is_approved_and_again_after_more() -> None:
     day = told("밥을 먹었어요")
-    assert day.unsettled and not day.was_settled
+    assert day.unsettled
     day.settle()
-    assert not day.unsettled and day.was_settled
+    assert not day.unsettled
     day.add("산책을 했어요")
-    assert day.unsettled and day.was_settled
+    assert day.unsettled
 
 
 def test_an_entry_holds_a_day_until_more_is_told() -> None:
@@ -74,14 +74,14 @@ def test_a_day_with_one_thing_less_and_one_more_is_another_day() -> None:
     day.settle()
     day.take_back()
     day.add("산책을 했어요")
-    assert day.unsettled and not day.was_settled and not day.is_drafted
+    assert day.unsettled and not day.is_drafted
 
 
 def test_a_day_that_is_forgotten_leaves_nothing_to_settle() -> None:
     day = told("밥을 먹었어요")
     day.settle()
     day.clear()
-    assert not day.said and not day.unsettled and not day.was_settled
+    assert not day.said and not day.unsettled
     day.add("산책을 했어요")
     assert day.unsettled
 

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation.commands import (
-    CloseDay,
     Exchange,
     Finalize,
     ForgetDay,
@@ -17,6 +16,8 @@ from bot.conversation.commands import (
     Pause,
     Play,
     Prepare,
+    RecordRest,
+    ReopenDay,
     Reply,
     Resume,
     Say,
@@ -53,8 +54,9 @@ from bot.conversation.events import (
 )
 from bot.conversation.floor import State
 from bot.conversation.lines import LINES
+from bot.conversation.snapshot import Written
 from bot.conversation.turns import TABLE, Turns
-from tests.conversation.line import Line, at_approval, talked
+from tests.conversation.line import Line, at_approval, before, statuses, talked
 
 
 def test_a_first_call_is_greeted_with_the_notice() -> None:
@@ -63,12 +65,13 @@ def test_a_first_call_is_greeted_with_the_notice() -> None:
 
 
 def test_a_resumed_call_goes_on_where_it_was() -> None:
-    line = Line(said_before=("오늘은 친구를 만났어요",))
+    line = Line(before=before("오늘은 친구를 만났어요"))
     assert line.live().sentences == LINES.resumed
     line.bot_speaks()
     line.says("영화도 봤어요")
     assert line.live().history == (
         Exchange("caller", "오늘은 친구를 만났어요"),
+        Exchange("bot", "네."),
         Exchange("bot", " ".join(LINES.resumed)),
         Exchange("caller", "영화도 봤어요"),
     )
@@ -183,9 +186,8 @@ def test_barge_in_stops_the_bot_and_history_holds_what_was_heard(line: Line) -> 
     line.bot_begins("그러셨군요.", "무엇을 하셨어요?")
     line.bot_finishes(1)
     line.wait(600)
-    commands = line.says("영화를 봤어요")
-    stopped = commands.index(StopSpeaking(2))
-    assert commands[stopped + 1] == KeepHeard(0, "그러셨군요.")
+    assert line.all(KeepHeard)[-1] == KeepHeard(0, "그러셨군요.")
+    assert StopSpeaking(2) in line.says("영화를 봤어요")
     history = line.answers()[-1].history
     assert [exchange.text for exchange in history[-3:]] == ["오늘은 친구를 만났어요", "그러셨군요.", "영화를 봤어요"]
 
@@ -225,12 +227,13 @@ def test_the_day_is_read_back_and_kept(line: Line) -> None:
     assert line.all(WriteEntry)[0].said == ("오늘은 친구를 만났어요",)
     assert "친구를 만났다." in line.live().sentences
     line.says("맞아요")
-    assert line.all(KeepEntry) == [KeepEntry(Status.DRAFT), KeepEntry(Status.APPROVED)]
+    assert statuses(line) == [Status.DRAFT, Status.APPROVED]
+    assert {kept.entry for kept in line.all(KeepEntry)} == {Written(1, "친구", "친구를 만났다. 즐거웠다.", "기쁨")}
     assert line.live().sentences == LINES.goodbye_kept
     assert not line.all(HangUp)
     line.bot_speaks()
     assert line.all(HangUp)
-    assert not line.all(CloseDay)
+    assert not line.all(ReopenDay)
     assert line.turns.state is State.CLOSED
 
 
@@ -274,7 +277,7 @@ def test_discarding_forgets_and_says_goodbye(line: Line) -> None:
     assert line.live().sentences == LINES.goodbye_discarded
     line.bot_speaks()
     assert line.turns.state is State.CLOSED
-    assert not line.all(CloseDay)
+    assert line.turns.dialogue.said == []
 
 
 def test_forgetting_in_the_middle_goes_on(line: Line) -> None:
@@ -292,7 +295,7 @@ def test_forgetting_in_the_middle_goes_on(line: Line) -> None:
 def test_keys_decide_like_words(line: Line, key: str, status: Status | None) -> None:
     at_approval(line)
     line.tell(KeyPressed(key))
-    assert (KeepEntry(Status.APPROVED) in line.commands) == (status is Status.APPROVED)
+    assert (Status.APPROVED in statuses(line)) == (status is Status.APPROVED)
     assert bool(line.all(ForgetDay)) == (status is None)
     line.bot_speaks()
     assert line.turns.state is State.CLOSED
@@ -316,26 +319,24 @@ def test_hanging_up_in_the_middle_keeps_the_day(line: Line) -> None:
     line.tell(SpeechStarted(line.now), Interim((1, 5), "그리고 영화도"))
     line.tell(CallerGone())
     assert line.all(KeepSaid)[-1].text == "그리고 영화도"
-    assert line.all(CloseDay) == [CloseDay(("오늘은 친구를 만났어요", "그리고 영화도"))]
+    assert line.turns.dialogue.said == ["오늘은 친구를 만났어요", "그리고 영화도"]
     assert line.turns.state is State.CLOSED
 
 
 def test_hanging_up_after_the_read_back_keeps_that_entry_unconfirmed(line: Line) -> None:
     at_approval(line)
     line.tell(CallerGone())
-    assert line.all(KeepEntry)[-1] == KeepEntry(Status.UNCONFIRMED)
-    assert not line.all(CloseDay)
+    assert statuses(line)[-1] is Status.UNCONFIRMED
 
 
 def test_approving_and_hanging_up_at_once_is_an_approval(line: Line) -> None:
     at_approval(line)
     line.tell(SpeechStarted(line.now), Interim((1, 7), "맞아요"), CallerGone())
-    assert line.all(KeepEntry)[-1] == KeepEntry(Status.APPROVED)
+    assert statuses(line)[-1] is Status.APPROVED
 
 
 def test_nothing_said_leaves_nothing(line: Line) -> None:
     line.tell(CallerGone())
-    assert not line.all(CloseDay)
     assert not line.all(KeepEntry)
 
 
@@ -351,7 +352,6 @@ def test_the_silence_ladder_ends_in_a_goodbye(line: Line) -> None:
     assert line.live().sentences == LINES.goodbye_silence
     line.bot_speaks()
     assert line.all(HangUp) == [HangUp("silence")]
-    assert line.all(CloseDay)
 
 
 def test_noise_does_not_put_the_prompt_off_for_ever(line: Line) -> None:
@@ -371,7 +371,7 @@ def test_words_at_the_goodbye_cancel_it_and_politeness_does_not(line: Line) -> N
     line.wait(1_000)
     assert line.answers()[-1].history[-1].text == "아 잠깐 오늘 상도 받았어요"
     line.tell(CallerGone())
-    assert line.all(CloseDay)[-1].said[-1] == "아 잠깐 오늘 상도 받았어요"
+    assert line.turns.dialogue.said[-1] == "아 잠깐 오늘 상도 받았어요"
 
 
 def test_a_mark_that_never_comes_does_not_hold_the_bot_up(line: Line) -> None:
@@ -383,22 +383,26 @@ def test_a_mark_that_never_comes_does_not_hold_the_bot_up(line: Line) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "words"),
+    ("loss", "words", "with_nothing_said"),
     [
-        (SttLost(SttLoss.FULL), LINES.stt_full),
-        (SttLost(SttLoss.UNREACHABLE), LINES.stt_lost),
-        (Draining(), LINES.goodbye_draining),
+        (SttLoss.FULL, LINES.stt_full, LINES.stt_full_nothing),
+        (SttLoss.UNREACHABLE, LINES.stt_lost, LINES.stt_lost_nothing),
     ],
 )
-def test_what_ends_a_call_is_said_honestly_and_the_day_is_kept(
-    line: Line, event: Event, words: tuple[str, ...]
+def test_without_a_recogniser_the_rest_is_recorded_as_is_said_honestly(
+    line: Line, loss: SttLoss, words: tuple[str, ...], with_nothing_said: tuple[str, ...]
 ) -> None:
-    talked(line, "오늘은 친구를 만났어요")
-    line.tell(event)
+    line.tell(SttLost(loss))
+    assert line.live().sentences == with_nothing_said
+    line = talked(Line(), "오늘은 친구를 만났어요")
+    line.tell(SttLost(loss))
     assert line.live().sentences == words
-    line.bot_speaks()
-    assert line.all(CloseDay)
-    assert line.all(HangUp)
+    line.bot_begins()
+    assert not line.all(RecordRest)
+    line.bot_finishes()
+    assert line.all(RecordRest) == [RecordRest(f"recogniser {loss}")]
+    assert not line.all(HangUp)
+    assert line.tell(CallerGone()) == []
 
 
 def test_a_call_ends_in_time(line: Line) -> None:
@@ -541,12 +545,10 @@ def test_each_answered_turn_has_its_waterfall(line: Line) -> None:
     assert len(line.all(KeepWaterfall)) == 1
 
 
-def test_a_resumed_call_leaves_what_was_heard_before_as_it_is() -> None:
-    line = Line(said_before=("비가 왔어요",), turns_before=5, numbers_before=(4,))
+def test_what_is_heard_on_a_resumed_call_is_kept_with_the_turn_before() -> None:
+    line = Line(before=before("비가 왔어요", next_turn=5, numbers=(4,)))
     line.bot_speaks()
-    line.wait(9_000)
-    line.bot_speaks()
-    assert not line.all(KeepHeard)
+    assert line.all(KeepHeard)[-1] == KeepHeard(4, " ".join(LINES.resumed))
     line.says("영화도 봤어요")
     line.bot_speaks("그러셨군요.")
-    assert line.all(KeepHeard) == [KeepHeard(5, "그러셨군요.")]
+    assert line.all(KeepHeard)[-1] == KeepHeard(5, "그러셨군요.")

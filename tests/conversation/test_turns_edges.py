@@ -3,11 +3,9 @@
 import pytest
 
 from bot.conversation.commands import (
-    CloseDay,
     ForgetDay,
-    HangUp,
-    KeepEntry,
     KeepSaid,
+    RecordRest,
     ReopenDay,
     Resume,
     Status,
@@ -36,11 +34,7 @@ from bot.conversation.events import (
 )
 from bot.conversation.floor import State
 from bot.conversation.lines import LINES
-from tests.conversation.line import Line, at_approval, in_read_back, talked
-
-APPROVED = KeepEntry(Status.APPROVED)
-UNCONFIRMED = KeepEntry(Status.UNCONFIRMED)
-
+from tests.conversation.line import Line, at_approval, before, in_read_back, statuses, talked
 
 # ── texts that are late, or still open ───────────────────────────────────────────────────────────────────────────────
 
@@ -131,7 +125,7 @@ def test_a_reply_whose_mark_is_lost_and_whose_end_is_late_is_over_all_the_same(l
 
 
 def test_the_turns_of_a_resumed_call_come_after_all_that_were_kept() -> None:
-    line = Line(said_before=("공원을 걸었어요",), turns_before=4)
+    line = Line(before=before("공원을 걸었어요", next_turn=4))
     line.bot_speaks()
     line.says("영화도 봤어요")
     assert line.all(KeepSaid)[-1].turn == 4
@@ -152,22 +146,22 @@ def test_the_key_of_approval_over_a_spoken_correction_approves_nothing(line: Lin
     at_approval(line)
     line.begins("고칠게 친구가 아니라 동생이야")
     line.tell(KeyPressed("1"))
-    assert APPROVED not in line.commands
+    assert Status.APPROVED not in statuses(line)
     assert line.all(WriteEntry)[-1].corrections == ("친구가 아니라 동생이야",)
 
 
 # ── the read-back and what may approve of it ─────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("ending", [CallerGone(), Draining(), SttLost(SttLoss.UNREACHABLE)])
+@pytest.mark.parametrize("ending", [CallerGone(), SttLost(SttLoss.UNREACHABLE)])
 def test_a_sound_in_the_read_back_is_no_approval_when_the_call_ends(line: Line, ending: Event) -> None:
     in_read_back(line)
     line.begins("네", ms=300)
     line.tell(ending)
     line.bot_speaks()
     assert line.turns.state is State.CLOSED
-    assert line.all(KeepEntry)[-1] == UNCONFIRMED
-    assert APPROVED not in line.commands
+    assert Status.APPROVED not in statuses(line)
+    assert line.all(RecordRest) or statuses(line)[-1] is Status.UNCONFIRMED
 
 
 def test_a_sound_and_then_a_breath_in_the_read_back_are_no_approval(line: Line) -> None:
@@ -176,7 +170,7 @@ def test_a_sound_and_then_a_breath_in_the_read_back_are_no_approval(line: Line) 
     line.says("네", ms=300)
     line.says(None, ms=200)
     line.wait(2_000)
-    assert APPROVED not in line.commands
+    assert Status.APPROVED not in statuses(line)
     assert line.live() == live
     assert line.all(Resume)[-2:] == [Resume(live.reply), Resume(live.reply)]
 
@@ -185,14 +179,16 @@ def test_an_approval_that_was_begun_counts_when_the_process_goes_away(line: Line
     at_approval(line)
     line.begins("맞아요")
     line.tell(Draining())
-    assert line.all(KeepEntry)[-1] == APPROVED
+    line.wait(6_100)
+    line.tell(CallerGone())
+    assert statuses(line)[-1] is Status.APPROVED
 
 
 @pytest.mark.parametrize("sound", ["음", "어", "아", "음...", "글쎄", "그", "저기"])
 def test_a_hesitation_approves_of_nothing(line: Line, sound: str) -> None:
     at_approval(line)
     line.says(sound)
-    assert APPROVED not in line.commands
+    assert Status.APPROVED not in statuses(line)
     assert line.turns.dialogue.stage is Stage.APPROVAL
 
 
@@ -214,7 +210,7 @@ def test_who_finishes_instead_of_correcting_leaves_the_entry_as_it_is(line: Line
     assert line.live().sentences == LINES.goodbye_unconfirmed
     line.bot_speaks()
     assert len(line.all(WriteEntry)) == 1
-    assert line.all(KeepEntry)[-1] == UNCONFIRMED
+    assert statuses(line)[-1] is Status.UNCONFIRMED
 
 
 def test_an_entry_that_holds_nothing_is_not_read_back(line: Line) -> None:
@@ -235,7 +231,7 @@ def test_a_day_can_be_forgotten_while_it_is_being_written(line: Line) -> None:
     line.says("지워 줘")
     assert line.all(ForgetDay) == [ForgetDay(for_good=True)]
     line.tell(CallerGone())
-    assert not line.all(CloseDay)
+    assert line.turns.dialogue.said == []
 
 
 def test_a_day_can_be_forgotten_while_the_goodbye_is_spoken(line: Line) -> None:
@@ -246,7 +242,7 @@ def test_a_day_can_be_forgotten_while_the_goodbye_is_spoken(line: Line) -> None:
     line.wait(2_000)
     assert line.all(ForgetDay)
     line.tell(CallerGone())
-    assert not line.all(CloseDay)
+    assert line.turns.dialogue.said == []
 
 
 # ── words over a goodbye ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -254,40 +250,28 @@ def test_a_day_can_be_forgotten_while_the_goodbye_is_spoken(line: Line) -> None:
 
 def test_words_over_a_goodbye_that_nothing_cancels_are_kept(line: Line) -> None:
     talked(line, "오늘은 친구를 만났어요")
-    line.tell(Draining())
+    line.tell(SttLost(SttLoss.FULL))
     line.bot_begins()
     line.speech("아 그리고 상도 받았어요")
     line.tell(CallerGone())
     assert line.all(KeepSaid)[-1].text == "아 그리고 상도 받았어요"
-    assert line.all(CloseDay) == [CloseDay(("오늘은 친구를 만났어요", "아 그리고 상도 받았어요"))]
+    assert line.turns.dialogue.said == ["오늘은 친구를 만났어요", "아 그리고 상도 받았어요"]
 
 
 def test_politeness_over_a_goodbye_that_nothing_cancels_is_no_part_of_the_day(line: Line) -> None:
     talked(line, "오늘은 친구를 만났어요")
-    line.tell(Draining())
+    line.tell(SttLost(SttLoss.FULL))
     line.bot_begins()
     line.speech("네 안녕히 계세요")
     line.tell(CallerGone())
-    assert line.all(CloseDay) == [CloseDay(("오늘은 친구를 만났어요",))]
+    assert line.turns.dialogue.said == ["오늘은 친구를 만났어요"]
 
 
-def test_a_goodbye_during_which_the_process_goes_away_is_the_last_one(line: Line) -> None:
-    at_approval(line)
-    line.says("맞아요")
-    line.bot_begins()
-    line.tell(Draining())
-    line.speech("아 잠깐 오늘 상도 받았어요")
-    line.wait(1_000)
-    assert line.turns.state is State.CLOSING
-    line.bot_finishes()
-    assert line.all(HangUp)
-    assert not line.answers()[1:]
-
-
-def reopened_before_it_is_closed(line: Line) -> bool:
-    """Whether the entry that was approved was reopened before the day was closed with more in it."""
-    kinds = [type(command) for command in line.commands[line.commands.index(APPROVED) :]]
-    return kinds.index(ReopenDay) < kinds.index(CloseDay)
+def reopened_before_more_is_said(line: Line) -> bool:
+    """Whether the entry that was approved was reopened, once, before more than it holds was kept."""
+    more = next(command for command in line.all(KeepSaid) if "상도 받았어요" in command.text)
+    reopened = [at for at, command in enumerate(line.commands) if isinstance(command, ReopenDay)]
+    return len(reopened) == 1 and reopened[0] < line.commands.index(more)
 
 
 def test_an_approved_day_is_reopened_by_words_over_the_goodbye(line: Line) -> None:
@@ -298,8 +282,8 @@ def test_an_approved_day_is_reopened_by_words_over_the_goodbye(line: Line) -> No
     assert not line.all(ReopenDay)
     line.speech("아 잠깐 오늘 상도 받았어요")
     line.tell(CallerGone())
-    assert line.all(CloseDay)[-1].said == ("오늘은 친구를 만났어요", "아 잠깐 오늘 상도 받았어요")
-    assert reopened_before_it_is_closed(line)
+    assert line.turns.dialogue.said == ["오늘은 친구를 만났어요", "아 잠깐 오늘 상도 받았어요"]
+    assert reopened_before_more_is_said(line)
 
 
 def test_an_approved_day_is_reopened_by_words_without_voice_that_a_hang_up_cuts_off(line: Line) -> None:
@@ -307,19 +291,19 @@ def test_an_approved_day_is_reopened_by_words_without_voice_that_a_hang_up_cuts_
     line.says("맞아요")
     line.bot_begins()
     line.tell(Interim((1, 900), "아 잠깐 오늘 상도 받았어요"), CallerGone())
-    assert line.all(CloseDay)[-1].said == ("오늘은 친구를 만났어요", "아 잠깐 오늘 상도 받았어요")
-    assert reopened_before_it_is_closed(line)
+    assert line.turns.dialogue.said == ["오늘은 친구를 만났어요", "아 잠깐 오늘 상도 받았어요"]
+    assert reopened_before_more_is_said(line)
 
 
 def test_an_approved_day_is_reopened_by_words_over_a_goodbye_that_nothing_cancels(line: Line) -> None:
     at_approval(line)
     line.says("맞아요")
     line.bot_begins()
-    line.tell(Draining())
+    line.tell(SttLost(SttLoss.FULL))
     line.speech("아 잠깐 오늘 상도 받았어요")
     line.tell(CallerGone())
-    assert line.all(CloseDay)[-1].said == ("오늘은 친구를 만났어요", "아 잠깐 오늘 상도 받았어요")
-    assert reopened_before_it_is_closed(line)
+    assert line.turns.dialogue.said == ["오늘은 친구를 만났어요", "아 잠깐 오늘 상도 받았어요"]
+    assert reopened_before_more_is_said(line)
 
 
 def test_a_first_caller_hears_the_notice_with_the_first_answer_when_it_was_talked_over() -> None:
@@ -390,7 +374,7 @@ def test_a_day_can_be_discarded_over_any_goodbye(line: Line, way: str) -> None:
     assert line.tell(KeyPressed("3")) == []
     line.bot_speaks()
     assert line.turns.state is State.CLOSED
-    assert not line.all(CloseDay)
+    assert line.turns.dialogue.said == []
 
 
 def test_noise_that_comes_and_goes_keeps_no_line_open_after_the_goodbye(line: Line) -> None:

@@ -4,7 +4,7 @@ from bot.conversation.commands import ChangeManner, ForgetTurn, HangUp, Interjec
 from bot.conversation.events import Interim, SentenceMade, SpeechPaused, SpeechStarted, SpeechStopped
 from bot.conversation.floor import State
 from bot.conversation.lines import LINES
-from tests.conversation.line import Line, talked
+from tests.conversation.line import Line, before, talked
 
 SECRET = "사실 회사에서 잘렸어요"
 
@@ -38,7 +38,7 @@ def test_a_turn_is_forgotten_before_the_wish_is_kept(line: Line) -> None:
 
 
 def test_a_turn_of_the_stream_before_can_be_taken_off_the_record() -> None:
-    line = Line(said_before=("오늘은 비가 왔어요", SECRET), turns_before=5, numbers_before=(0, 4))
+    line = Line(before=before("오늘은 비가 왔어요", SECRET, next_turn=5, numbers=(0, 4)))
     line.bot_speaks()
     line.says("방금 한 말은 빼 줘")
     assert line.all(ForgetTurn) == [ForgetTurn(4)]
@@ -100,7 +100,7 @@ def test_in_a_long_story_the_bot_shows_that_it_listens(line: Line) -> None:
     assert 1 <= len(sounds) <= 3
     assert {sound.text for sound in sounds} <= set(LINES.backchannels)
     assert line.turns.state is State.ENDPOINTING
-    assert not line.all(KeepHeard)[1:]
+    assert {kept.turn for kept in line.all(KeepHeard)} == {-1}
     assert len({sound.text for sound in sounds}) == len(sounds)
 
 

@@ -1,9 +1,8 @@
-"""A diary in a temporary folder, and a clock that the test turns."""
+"""A diary of the test's own, in SQLite and in PostgreSQL (see tests/conftest.py), and a clock that the test turns."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -35,8 +34,8 @@ def keys() -> Keys:
 
 
 @pytest.fixture
-def diary_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'diary.db'}"
+def diary_url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture

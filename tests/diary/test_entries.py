@@ -314,6 +314,14 @@ async def test_a_failing_model_leaves_the_callers_own_sentences(answers: tuple[s
     assert await Scribe(ScriptedModel(*answers)).write(SAID, [], DAY) == plain_entry(SAID, [], DAY)
 
 
+async def test_who_can_try_again_is_told_that_the_model_failed() -> None:
+    scribe = Scribe(ScriptedModel(ModelError("down"), written(GOOD)))
+    with pytest.raises(ModelError):
+        await scribe.compose(SAID, [], DAY)
+    assert (await scribe.compose(SAID, [], DAY)).body == GOOD
+    assert await Scribe(None).compose(SAID, [], DAY) == plain_entry(SAID, [], DAY)
+
+
 async def test_without_a_model() -> None:
     assert await Scribe(None).write(SAID, [], DAY) == plain_entry(SAID, [], DAY)
 

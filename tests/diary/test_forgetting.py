@@ -9,8 +9,8 @@ from bot.conversation.waterfall import Waterfall
 from bot.diary.records import EntryRecord, TurnRecord
 from bot.diary.store import Store
 from bot.errors import StoreError
+from tests.diary.talks import ANOTHER, NUMBER, after, let_in, save_after, told
 
-NUMBER, ANOTHER = "+821012345678", "+821099999999"
 DAY = date(2026, 11, 21)
 
 # A call
@@ -18,68 +18,59 @@ DAY = date(2026, 11, 21)
 
 @pytest.mark.parametrize("way", ["forget_day", "set_entry_status", "save_entry"])
 async def test_a_forgotten_day_leaves_a_discarded_entry_and_takes_no_more_text(store: Store, way: str) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    await store.add_said("CA1", 0, "지워 줘", 0, 1)
-    await store.save_entry("CA1", "비밀", "비밀이다.", Mood.SAD, Status.DRAFT)
+    call = await let_in(store, "CA1", NUMBER)
+    await call.add_said(0, "지워 줘", 0, 1)
+    await call.save_entry("비밀", "비밀이다.", Mood.SAD, Status.DRAFT)
     if way == "forget_day":
-        await store.forget_day("CA1")
+        await call.forget_day()
     elif way == "set_entry_status":
-        await store.set_entry_status("CA1", Status.DISCARDED)
+        await call.set_entry_status(Status.DISCARDED)
     else:
-        await store.save_entry("CA1", "비밀", "비밀이다.", Mood.SAD, Status.DISCARDED)
-    await store.add_said("CA1", 1, "늦은 말", 0, 1)
-    await store.add_heard("CA1", 0, "비밀이다.")
-    assert not await store.save_entry("CA1", "다시", "다시 쓴 글이다.", Mood.SAD, Status.UNCONFIRMED)
-    assert not await store.set_entry_status("CA1", Status.APPROVED)
+        await call.save_entry("비밀", "비밀이다.", Mood.SAD, Status.DISCARDED)
+    await call.add_said(1, "늦은 말", 0, 1)
+    await call.add_heard(0, "비밀이다.")
+    assert not await call.save_entry("다시", "다시 쓴 글이다.", Mood.SAD, Status.UNCONFIRMED)
+    assert not await call.set_entry_status(Status.APPROVED)
     assert await store.turns("CA1") == []
     gone = EntryRecord("CA1", NUMBER, date(2026, 11, 21), None, None, None, Status.DISCARDED)
     assert await store.entries() == [gone]
     await store.call_ended("CA1", "completed")
-    assert await store.calls_without_entry() == []
+    assert not await save_after(store, "CA1", [])
 
 
 async def test_what_is_said_after_a_wish_to_forget_is_kept(store: Store) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    await store.add_said("CA1", 0, "비밀", 0, 1)
-    await store.save_entry("CA1", "비밀", "비밀이다.", Mood.SAD, Status.DRAFT)
-    await store.forget_so_far("CA1")
+    call = await let_in(store, "CA1", NUMBER)
+    await call.add_said(0, "비밀", 0, 1)
+    await call.save_entry("비밀", "비밀이다.", Mood.SAD, Status.DRAFT)
+    await call.forget_so_far()
     assert await store.said("CA1") == []
     assert await store.entries() == []
-    await store.add_said("CA1", 1, "산책을 했어요", 2, 3)
+    await call.add_said(1, "산책을 했어요", 2, 3)
     assert await store.said("CA1") == ["산책을 했어요"]
 
 
 async def test_delete_removes_the_entry_and_what_was_said(store: Store) -> None:
-    await store.call_arrived("CA1", NUMBER)
-    await store.add_said("CA1", 0, "오늘은", 0, 1)
-    await store.save_entry("CA1", "하루", "하루였다.", Mood.CALM, Status.APPROVED)
+    call = await let_in(store, "CA1", NUMBER)
+    await call.add_said(0, "오늘은", 0, 1)
+    await call.save_entry("하루", "하루였다.", Mood.CALM, Status.APPROVED)
     assert await store.delete("CA1")
     assert not await store.delete("CA1")
     assert not await store.delete("CA2")
     assert await store.entries() == [] and await store.said("CA1") == []
-    assert not await store.save_entry("CA1", "늦음", "늦게 쓴 글이다.", Mood.SAD, Status.UNCONFIRMED)
+    assert not await call.save_entry("늦음", "늦게 쓴 글이다.", Mood.SAD, Status.UNCONFIRMED)
     await store.call_ended("CA1", "completed")
-    assert await store.calls_without_entry() == []
+    assert not await save_after(store, "CA1", [])
 
 
 # One turn
 
 
-async def told(store: Store, call_sid: str, *texts: str, number: str | None = NUMBER) -> None:
-    """A call in which these were said and answered, and an entry of it all."""
-    await store.call_arrived(call_sid, number)
-    for turn, text in enumerate(texts):
-        await store.add_said(call_sid, turn, text, turn * 1000, turn * 1000 + 500)
-        await store.add_heard(call_sid, turn, f"{text}, 그랬군요.")
-    await store.save_entry(call_sid, "하루", " ".join(texts), Mood.CALM, Status.DRAFT)
-
-
 @pytest.mark.parametrize("status", [Status.DRAFT, Status.UNCONFIRMED, Status.APPROVED])
 async def test_a_turn_off_the_record_goes_with_the_entry_that_may_hold_it(store: Store, status: Status) -> None:
-    await told(store, "CA1", "걸었어요", "비밀", "먹었어요")
-    await store.keep_waterfall("CA1", 1, Waterfall(1500, heard_ms=700))
-    await store.set_entry_status("CA1", status)
-    await store.forget_turn("CA1", 1)
+    call = await told(store, "CA1", "걸었어요", "비밀", "먹었어요")
+    await call.keep_waterfall(1, Waterfall(1500, heard_ms=700))
+    await call.set_entry_status(status)
+    await call.forget_turn(1)
     assert await store.turns("CA1") == [
         TurnRecord(0, "걸었어요", "걸었어요, 그랬군요.", 0, 500),
         TurnRecord(1, None, None, None, None),
@@ -91,67 +82,68 @@ async def test_a_turn_off_the_record_goes_with_the_entry_that_may_hold_it(store:
 
 @pytest.mark.parametrize("forgotten_first", [False, True])
 async def test_nothing_brings_a_forgotten_turn_back(store: Store, forgotten_first: bool) -> None:
-    await store.call_arrived("CA1", NUMBER)
+    call = await let_in(store, "CA1", NUMBER)
     if not forgotten_first:
-        await store.add_said("CA1", 0, "비밀", 0, 1)
-    await store.forget_turn("CA1", 0)
-    await store.add_said("CA1", 0, "비밀", 0, 1)
-    await store.add_heard("CA1", 0, "비밀이군요")
-    await store.keep_waterfall("CA1", 0, Waterfall(1))
+        await call.add_said(0, "비밀", 0, 1)
+    await call.forget_turn(0)
+    await call.add_said(0, "비밀", 0, 1)
+    await call.add_heard(0, "비밀이군요")
+    await call.keep_waterfall(0, Waterfall(1))
     assert await store.turns("CA1") == [TurnRecord(0, None, None, None, None)]
-    await store.add_said("CA1", 1, "걸었어요", 2, 3)
+    await call.add_said(1, "걸었어요", 2, 3)
     assert await store.said("CA1") == ["걸었어요"]
 
 
 async def test_the_number_of_a_forgotten_last_turn_is_not_given_again(store: Store) -> None:
-    await told(store, "CA1", "걸었어요", "비밀")
-    await store.forget_turn("CA1", 1)
+    call = await told(store, "CA1", "걸었어요", "비밀")
+    await call.forget_turn(1)
     assert (await store.turns("CA1"))[-1].turn == 1, "the talk that goes on after it begins with turn 2"
 
 
 async def test_a_turn_forgotten_again_takes_no_later_entry_away(store: Store) -> None:
-    await told(store, "CA1", "걸었어요", "비밀")
-    await store.forget_turn("CA1", 1)
-    assert await store.save_entry("CA1", "산책", "걸었다.", Mood.CALM, Status.APPROVED)
-    await store.forget_turn("CA1", 1)
+    call = await told(store, "CA1", "걸었어요", "비밀")
+    await call.forget_turn(1)
+    assert await call.save_entry("산책", "걸었다.", Mood.CALM, Status.APPROVED)
+    await call.forget_turn(1)
     assert [entry.body for entry in await store.entries()] == ["걸었다."]
 
 
 async def test_an_entry_of_what_was_said_before_a_turn_was_forgotten_is_not_kept(store: Store) -> None:
-    await told(store, "CA1", "걸었어요", "비밀")
+    call = await told(store, "CA1", "걸었어요", "비밀")
     read = await store.said("CA1")
-    await store.forget_turn("CA1", 1)
-    assert not await store.save_entry("CA1", "하루", "비밀이다.", Mood.CALM, Status.UNCONFIRMED, of=read)
+    await call.forget_turn(1)
+    assert not await save_after(store, "CA1", read)
     assert await store.entries() == []
     left = await store.said("CA1")
-    assert await store.save_entry("CA1", "하루", "걸었다.", Mood.CALM, Status.UNCONFIRMED, of=left)
+    assert await save_after(store, "CA1", left)
 
 
 async def test_a_turn_of_a_forgotten_day_leaves_it_as_it_is(store: Store) -> None:
-    await told(store, "CA1", "비밀")
-    await store.forget_day("CA1")
-    await store.forget_turn("CA1", 0)
+    call = await told(store, "CA1", "비밀")
+    await call.forget_day()
+    await call.forget_turn(0)
     assert await store.turns("CA1") == []
     assert [entry.status for entry in await store.entries()] == [Status.DISCARDED]
 
 
 async def test_a_caller_whose_only_turn_was_forgotten_is_known(store: Store, clock) -> None:
-    await told(store, "CA1", "비밀")
-    await store.forget_turn("CA1", 0)
+    call = await told(store, "CA1", "비밀")
+    await call.forget_turn(0)
     clock.forward(hours=1)
     assert not (await store.call_arrived("CA2", NUMBER)).first_time
 
 
 async def test_a_call_with_nothing_but_a_forgotten_turn_needs_no_entry(store: Store) -> None:
-    await told(store, "CA1", "비밀")
-    await store.forget_turn("CA1", 0)
+    call = await told(store, "CA1", "비밀")
+    await call.forget_turn(0)
     await store.call_ended("CA1", "completed")
-    assert await store.calls_without_entry() == []
+    found = await after(store)
+    assert found and found.said == [] and found.entry_status is None
 
 
 async def test_a_turn_of_a_call_that_never_arrived_is_a_store_error(store: Store) -> None:
     with pytest.raises(StoreError, match="CA9 is not in the diary"):
-        await store.forget_turn("CA9", 0)
+        await store.owned("CA9", 1).forget_turn(0)
 
 
 # The whole day
@@ -159,8 +151,8 @@ async def test_a_turn_of_a_call_that_never_arrived_is_a_store_error(store: Store
 
 Forget = Callable[[Store], Awaitable[list[str]]]
 WAYS: dict[str, Forget] = {
-    "for good": lambda store: store.forget_day("now", whole_day=True),
-    "so far": lambda store: store.forget_so_far("now", whole_day=True),
+    "for good": lambda store: store.owned("now", 1).forget_day(whole_day=True),
+    "so far": lambda store: store.owned("now", 1).forget_so_far(whole_day=True),
 }
 
 
@@ -174,8 +166,8 @@ async def a_day_of_calls(store: Store, clock) -> None:
     await told(store, "yesterday", "어제 이야기")
     clock.forward(days=1)
     await told(store, "morning", "아침 이야기")
-    await store.set_entry_status("morning", Status.APPROVED)
-    await store.call_arrived("silent", NUMBER)
+    await store.owned("morning", 1).set_entry_status(Status.APPROVED)
+    await let_in(store, "silent", NUMBER)
     await told(store, "another", "다른 사람 이야기", number=ANOTHER)
     await told(store, "anonymous", "누구의 이야기", number=None)
     await told(store, "now", "지금 이야기")
@@ -198,29 +190,28 @@ async def test_nothing_comes_back_into_the_other_calls_of_a_forgotten_day(store:
     await a_day_of_calls(store, clock)
     await forget(store)
     await forget(store)
-    await store.add_said("morning", 0, "아침 이야기", 0, 1)
-    await store.add_heard("morning", 0, "아침이군요")
-    assert not await store.save_entry("morning", "아침", "아침이다.", Mood.CALM, Status.APPROVED)
-    assert not await store.rewrite_entry("morning", 1, "아침", "아침이다.", Mood.CALM)
-    assert not await store.set_entry_status("morning", Status.APPROVED)
+    await store.owned("morning", 1).add_said(0, "아침 이야기", 0, 1)
+    await store.owned("morning", 1).add_heard(0, "아침이군요")
+    assert not await store.owned("morning", 1).save_entry("아침", "아침이다.", Mood.CALM, Status.APPROVED)
+    assert not await save_after(store, "morning", ["아침 이야기"]) and not await save_after(store, "morning", [])
+    assert not await store.owned("morning", 1).set_entry_status(Status.APPROVED)
     for call_sid in ("morning", "silent"):
         await store.call_ended(call_sid, "completed")
     assert await store.turns("morning") == []
-    assert not {"morning", "silent"} & set(await store.calls_without_entry())
 
 
 async def test_what_is_said_after_a_day_was_forgotten_so_far_is_kept(store: Store, clock) -> None:
     await a_day_of_calls(store, clock)
-    await store.forget_so_far("now", whole_day=True)
-    await store.add_said("now", 1, "새 이야기", 0, 1)
-    assert await store.save_entry("now", "새 날", "새 이야기다.", Mood.CALM, Status.APPROVED)
+    await store.owned("now", 1).forget_so_far(whole_day=True)
+    await store.owned("now", 1).add_said(1, "새 이야기", 0, 1)
+    assert await store.owned("now", 1).save_entry("새 날", "새 이야기다.", Mood.CALM, Status.APPROVED)
     assert await store.said("now") == ["새 이야기"]
 
 
 async def test_nobody_knows_the_other_calls_of_an_anonymous_caller(store: Store) -> None:
     await told(store, "CA1", "비밀", number=None)
     await told(store, "CA2", "다른 비밀", number="anonymous")
-    assert await store.forget_day("CA1", whole_day=True) == []
+    assert await store.owned("CA1", 1).forget_day(whole_day=True) == []
     assert await store.said("CA1") == []
     assert await store.said("CA2") == ["다른 비밀"]
 
@@ -230,7 +221,7 @@ async def test_a_call_after_midnight_is_of_the_day_before(store: Store, clock) -
     await told(store, "night", "밤 이야기")
     clock.forward(hours=3)
     await told(store, "now", "아침 이야기")
-    assert await store.forget_day("now", whole_day=True) == []
+    assert await store.owned("now", 1).forget_day(whole_day=True) == []
     assert await store.said("night") == ["밤 이야기"]
 
 
@@ -238,7 +229,7 @@ async def test_two_processes_may_forget_the_same_day_at_once(open_store, clock) 
     one, two = await open_store(), await open_store()
     for n in range(4):
         await told(one, f"CA{n}", "이야기")
-    await asyncio.gather(*((one, two)[n % 2].forget_day(f"CA{n}", whole_day=True) for n in range(4)))
+    await asyncio.gather(*((one, two)[n % 2].owned(f"CA{n}", 1).forget_day(whole_day=True) for n in range(4)))
     assert [await one.turns(f"CA{n}") for n in range(4)] == [[]] * 4
     assert {entry.status for entry in await two.entries()} == {Status.DISCARDED}
 

@@ -7,7 +7,9 @@ from bot.conversation.commands import Mood, Status
 from bot.conversation.waterfall import Waterfall
 from bot.diary import listing
 from bot.diary.crypto import Keys
+from bot.diary.owned import add_recorded
 from bot.diary.store import Store
+from tests.diary.talks import let_in
 
 NUMBER = "+821012345678"
 SECRET = "first-secret-of-the-tests-0123456789"
@@ -20,12 +22,12 @@ def environ(diary_url: str) -> dict[str, str]:
 
 async def fill(diary_url: str, clock) -> None:
     store = await Store.open(diary_url, Keys.parse(SECRET), clock=clock)
-    await store.call_arrived("CA1", NUMBER)
-    await store.add_said("CA1", 0, "산책했어요", 0, 1)
-    await store.save_entry("CA1", "산책", "공원을 걸었다.\n바람이 불었다.", Mood.JOY, Status.APPROVED)
+    await let_in(store, "CA1", NUMBER)
+    await store.owned("CA1", 1).add_said(0, "산책했어요", 0, 1)
+    await store.owned("CA1", 1).save_entry("산책", "공원을 걸었다.\n바람이 불었다.", Mood.JOY, Status.APPROVED)
     clock.forward(hours=1)
-    await store.call_arrived("CA2", "anonymous")
-    await store.forget_day("CA2")
+    await let_in(store, "CA2", "anonymous")
+    await store.owned("CA2", 1).forget_day()
     await store.close()
 
 
@@ -58,12 +60,16 @@ def measured(filled: None, diary_url: str) -> None:
 
     async def measure() -> None:
         store = await Store.open(diary_url, Keys.parse(SECRET))
-        await store.add_heard("CA1", -1, "안녕하세요")
-        await store.keep_waterfall("CA1", 0, Waterfall(1, 0, 371, 400, heard_ms=741, ending="final"))
-        await store.add_said("CA1", 1, "쉬었어요", 2000, 3000)
-        await store.add_said("CA1", 2, "비밀이에요", 4000, 5000)
-        await store.forget_turn("CA1", 2)
-        await store.save_entry("CA1", "산책", "공원을 걸었다.", Mood.JOY, Status.APPROVED)
+        call = store.owned("CA1", 1)
+        await call.add_heard(-1, "안녕하세요")
+        await call.keep_waterfall(0, Waterfall(1, 0, 371, 400, heard_ms=741, ending="final"))
+        call = await let_in(store, "CA1")
+        await call.add_said(1, "쉬었어요", 2000, 3000)
+        await call.add_said(2, "비밀이에요", 4000, 5000)
+        await call.forget_turn(2)
+        await call.save_entry("산책", "공원을 걸었다.", Mood.JOY, Status.APPROVED)
+        async with store.database.write() as connection:
+            await add_recorded(store.database, store.keys, connection, "CA1", "나머지예요", store.clock())
         await store.close()
 
     asyncio.run(measure())
@@ -77,8 +83,9 @@ def test_turns_are_listed_with_their_times_and_without_their_words(measured: Non
         "audio_ms": None, "heard_ms": 741, "prepared": False, "ending": "final",
     }  # fmt: skip
     assert json.loads(out)[0]["turns"] == [
-        {"turn": 0, "from_ms": 0, "to_ms": 1, "waterfall": times},
-        {"turn": 1, "from_ms": 2000, "to_ms": 3000, "waterfall": None},
+        {"turn": 0, "stream": 1, "from_ms": 0, "to_ms": 1, "waterfall": times},
+        {"turn": 1, "stream": 2, "from_ms": 2000, "to_ms": 3000, "waterfall": None},
+        {"turn": 3, "stream": 2, "from_ms": None, "to_ms": None, "waterfall": None},
     ]
     assert "산책했어요" not in out and "안녕" not in out
 
@@ -88,7 +95,7 @@ def test_turns_in_the_readable_form(measured: None, environ, capsys) -> None:
     assert capsys.readouterr().out == (
         "2026-11-21 · 기쁨 · approved · +821012345678 · CA1\n  산책\n  공원을 걸었다.\n"
         "  turn 0, 0-1 ms: ended_at_ms 1, stop_ms 0, final_ms 371, over_ms 400, heard_ms 741, prepared False, "
-        "ending final\n  turn 1, 2000-3000 ms\n"
+        "ending final\n  turn 1 on stream 2, 2000-3000 ms\n  turn 3 on stream 2, recorded\n"
     )
 
 

@@ -1,10 +1,9 @@
 import asyncio
 import os
-import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
-from io import StringIO
 from pathlib import Path
 from types import ModuleType
 
@@ -16,28 +15,28 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from bot.conversation.commands import Mood, Status
 from bot.conversation.habit import PauseHabit
 from bot.diary import database as database_module
 from bot.diary import migrate
-from bot.diary import store as store_module
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, parse_url, sqlite_file
 from bot.diary.records import TurnRecord
 from bot.diary.schema import metadata
 from bot.diary.store import Store, keys_of
 from bot.errors import SettingError, StoreError
+from tests.diary.talks import let_in
+
+MIGRATIONS = ("first_0001", "waterfalls_0002", "durable_0003")
 
 
-def revision(path: Path) -> list[tuple[str]]:
-    connection = sqlite3.connect(path)
-    rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-    connection.close()
-    return rows
+RunSql = Callable[[str, str], list[tuple[str, ...]]]
+REVISION = "SELECT version_num FROM alembic_version"
 
 
-async def test_an_empty_database_gets_exactly_the_tables_of_the_schema(diary_url: str) -> None:
-    await migrate.upgrade(diary_url)
-    database = Database(diary_url)
+async def test_an_empty_database_gets_exactly_the_tables_of_the_schema(unmigrated_url: str) -> None:
+    await migrate.upgrade(unmigrated_url)
+    database = Database(unmigrated_url)
 
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
@@ -51,8 +50,8 @@ async def test_an_empty_database_gets_exactly_the_tables_of_the_schema(diary_url
 
 
 async def test_migrating_again_changes_nothing(store: Store, diary_url: str) -> None:
-    await store.call_arrived("CA1", None)
-    await store.add_said("CA1", 0, "남아요", 0, 1)
+    call = await let_in(store, "CA1", None)
+    await call.add_said(0, "남아요", 0, 1)
     await migrate.upgrade(diary_url)
     assert await store.said("CA1") == ["남아요"]
 
@@ -61,38 +60,40 @@ def migration(name: str) -> ModuleType:
     return import_module(f"bot.diary.migrations.versions.{name}")
 
 
-async def test_a_diary_of_the_release_before_keeps_what_it_holds(store: Store, diary_url: str, keys: Keys) -> None:
-    await store.call_arrived("CA1", "+821012345678")
-    await store.add_said("CA1", 0, "남아요", 0, 1)
+@pytest.mark.parametrize("before", ["0001", "0002"])
+async def test_a_diary_of_a_release_before_keeps_what_it_holds(
+    store: Store, diary_url: str, keys: Keys, before: str
+) -> None:
+    call = await let_in(store, "CA1", "+821012345678")
+    await call.add_said(0, "남아요", 0, 1)
+    await call.add_said(1, "이것도요", 2, 3)
+    await call.save_entry("하루", "남는다.", Mood.CALM, Status.APPROVED)
 
     def downgrade(connection: Connection) -> None:
         with Operations.context(MigrationContext.configure(connection)):
-            migration("waterfalls_0002").downgrade()
+            for name in MIGRATIONS[: int(before) - 1 : -1]:
+                migration(name).downgrade()
 
     async with store._database.write() as connection:
         await connection.run_sync(downgrade)
-        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
-        columns = await connection.exec_driver_sql("SELECT * FROM turns")
-        assert "waterfall" not in columns.keys()  # noqa: SIM118 (keys of a result are no mapping's)
+        await connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{before}'")
+        columns = set((await connection.exec_driver_sql("SELECT * FROM turns")).keys())
+        assert "stream" not in columns and ("waterfall" in columns) is (before == "0002")
+    await migrate.upgrade(diary_url)
     again = await Store.open(diary_url, keys)
-    assert await again.turns("CA1") == [TurnRecord(0, "남아요", None, 0, 1)]
+    assert await again.turns("CA1") == [TurnRecord(0, "남아요", None, 0, 1), TurnRecord(1, "이것도요", None, 2, 3)]
+    assert [(entry.body, entry.provisional) for entry in await again.entries()] == [("남는다.", False)]
     assert await again.habit("CA1") == PauseHabit()
+    second = await let_in(again, "CA1")
+    await second.add_said(1, "다른 전화 줄에서요", 0, 1)
+    assert len(await again.turns("CA1")) == 3, "turns of two streams may have one number"
     await again.close()
 
 
-def test_the_migrations_can_be_written_for_postgresql() -> None:
-    written = StringIO()
-    context = MigrationContext.configure(dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written})
-    with Operations.context(context):
-        for name in ("first_0001", "waterfalls_0002"):
-            migration(name).upgrade()
-    assert "ALTER TABLE turns ADD COLUMN forgotten_at TIMESTAMP WITH TIME ZONE" in written.getvalue()
-    assert "ALTER TABLE callers ADD COLUMN pause_habit TEXT" in written.getvalue()
-
-
-async def test_many_may_migrate_and_open_at_once(diary_url: str, keys: Keys) -> None:
+@pytest.mark.sqlite
+async def test_many_may_migrate_and_open_at_once(diary_url: str, keys: Keys, run_sql: RunSql) -> None:
     await asyncio.gather(*(migrate.upgrade(diary_url) for _ in range(3)), *(opened(diary_url, keys) for _ in range(3)))
-    assert revision(Path(diary_url.removeprefix("sqlite:///"))) == [("0002",)]
+    assert run_sql(diary_url, REVISION) == [("0003",)]
 
 
 async def opened(diary_url: str, keys: Keys) -> None:
@@ -100,36 +101,29 @@ async def opened(diary_url: str, keys: Keys) -> None:
     await store.close()
 
 
-def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
+def test_two_processes_may_migrate_at_once(unmigrated_url: str, run_sql: RunSql) -> None:
     command = [sys.executable, "-m", "bot.diary.migrate"]
-    environ = {**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path / 'diary.db'}"}
+    environ = {**os.environ, "DATABASE_URL": unmigrated_url}
     running = [subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=60)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
-    assert revision(tmp_path / "diary.db") == [("0002",)]
-    assert sorted("0002" in text for text in said) == [False, True], "one of them did it"
+    assert run_sql(unmigrated_url, REVISION) == [("0003",)]
+    assert sorted("0003" in text for text in said) == [False, True], "one of them did it"
 
 
 async def test_a_diary_of_a_newer_release_is_left_alone(store: Store, diary_url: str, keys: Keys) -> None:
     async with store._database.write() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="from revision 9999"):
+        await migrate.upgrade(diary_url)
+    with pytest.raises(StoreError, match=r"from revision 9999|not of this release"):
         await Store.open(diary_url, keys)
 
 
-async def test_a_served_database_is_not_migrated_by_the_way(
-    diary_url: str, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Served(Database):
-        """As a database server is: no file of ours."""
-
-        async def prepare(self) -> None:
-            await super().prepare()
-            self.file = None
-
-    monkeypatch.setattr(store_module, "Database", Served)
+@pytest.mark.postgresql
+async def test_a_served_database_is_not_migrated_by_the_way(unmigrated_url: str, keys: Keys) -> None:
     with pytest.raises(StoreError, match=r"run python -m bot\.diary\.migrate"):
-        await Store.open(diary_url, keys)
+        await Store.open(unmigrated_url, keys)
 
 
 def test_the_command_names_a_setting_that_cannot_be_used(capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,7 +188,7 @@ def test_only_sqlite_has_a_file() -> None:
 
 def test_the_tables_can_be_made_on_postgresql() -> None:
     made = "".join(str(CreateTable(table).compile(dialect=postgresql.dialect())) for table in metadata.sorted_tables)
-    assert made.count("BYTEA") == 7 and made.count("TIMESTAMP WITH TIME ZONE") == 11
+    assert made.count("BYTEA") == 8 and made.count("TIMESTAMP WITH TIME ZONE") == 15
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from quart import Quart
 from bot.doors.asgi import bounded_bodies, media_sockets
 from bot.doors.health import HealthDoor
 from bot.doors.live import LiveCalls
+from bot.doors.patience import Patience
 from bot.doors.phone import PhoneDoor, Running
 from bot.doors.signature import LARGEST_BODY_BYTES
 from bot.doors.twiml import Documents
@@ -40,6 +41,8 @@ class NotingStore:
         self.arrived = []
         self.ended = {}
         self.tokens = {}
+        self.next_steps = {}
+        self.recordings = []
 
     def _may_fail(self):
         if self.fails:
@@ -60,6 +63,16 @@ class NotingStore:
     async def is_ended(self, call_sid):
         self._may_fail()
         return call_sid in self.ended
+
+    async def next_step(self, call_sid):
+        self._may_fail()
+        return self.next_steps.get(call_sid)
+
+    async def recording_made(self, call_sid, recording_sid, why):
+        self._may_fail()
+        self.ended.setdefault(call_sid, why)
+        if (call_sid, recording_sid) not in self.recordings:
+            self.recordings.append((call_sid, recording_sid))
 
     async def is_up(self):
         return not self.fails
@@ -117,8 +130,13 @@ class Door:
     settings: object
     store: NotingStore
     live: LiveCalls
+    patience: Patience
     calls: list = field(default_factory=list)
-    told: list = field(default_factory=list)
+    work: int = 0
+
+    def work_came(self):
+        """Count how often durable work was announced."""
+        self.work += 1
 
     async def post(self, path, fields=None, *, token=TOKEN, headers=None, **changes):
         """A webhook of Twilio, signed."""
@@ -157,13 +175,14 @@ async def _open_door(**environ):
     app.get("/health")(HealthDoor(phone).health)
     app.asgi_app = bounded_bodies(media_sockets(app.asgi_app), LARGEST_BODY_BYTES)
     async with asyncio.TaskGroup() as tasks:
-        door = Door(app, settings, NotingStore(), LiveCalls(tasks, lambda call: call.run()))
+        door = Door(app, settings, NotingStore(), LiveCalls(tasks, lambda call: call.run()), Patience(tasks))
 
         def new_call(send, close):
             door.calls.append(NotingCall(send, close))
             return door.calls[-1]
 
-        phone.start(Running(door.store, door.live, new_call, door.told.append))
+        phone.start(Running(door.store, door.live, new_call, door.work_came, door.patience))
         yield door
+        door.patience.cancel()
         for call in door.calls:
             call.gone()

@@ -93,3 +93,15 @@ async def test_all_streams_of_a_call_can_be_ended(live):
     one, two, other = await begin(live, "CA1", "CA1", "CA2")
     live.end("CA1")
     assert (one.over.is_set(), two.over.is_set(), other.over.is_set()) == (True, True, False)
+
+
+async def test_a_stream_is_over_when_its_socket_is_closed_though_its_call_still_saves(live):
+    (stream,) = await begin(live, "CA1")
+    assert not await live.streams_over(0.01)
+    live.left(stream)
+    assert await live.streams_over(0.01)
+    assert len(live) == 1
+
+
+async def test_with_no_stream_at_all_none_is_waited_for(live):
+    assert await live.streams_over(0.01)

@@ -126,7 +126,8 @@ async def test_a_message_that_is_too_large_ends_that_call_and_no_other(open_door
 async def test_an_empty_binary_message_is_a_message(open_door, signed):
     async with open_door() as door, serving(door.app) as url, signed(url) as caller:
         await caller.send(b"")
-        await until(lambda: door.calls and door.calls[0].messages == [b""])
+        await until(lambda: door.calls and door.calls[0].messages)
+        assert door.calls[0].messages == [b""]
 
 
 async def test_a_broken_connection_is_told_to_the_call(open_door, signed):
@@ -136,6 +137,7 @@ async def test_a_broken_connection_is_told_to_the_call(open_door, signed):
         await until(lambda: door.calls and door.calls[0].messages)
         caller.transport.abort()
         await until(lambda: door.calls[0].saved)
+        assert (door.calls[0].saved, door.calls[0].messages) == (True, ["one"])
 
 
 async def test_the_call_may_close_its_socket(open_door, signed):

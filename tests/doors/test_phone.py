@@ -1,12 +1,24 @@
 """bot/doors/phone.py: the webhooks."""
 
+import asyncio
 import json
 import xml.etree.ElementTree as ET
 
 import pytest
 
+from bot.doors import patience
+from bot.doors.phone import MOST_RESUMES, MOST_WAITS
+
 CALL_SID = "CA" + "b2" * 16
-WEBHOOKS = ["/twilio/voice", "/twilio/after", "/twilio/status", "/twilio/stream-status"]
+RECORDING_SID = "RE" + "c3" * 16
+WEBHOOKS = [
+    "/twilio/voice",
+    "/twilio/after",
+    "/twilio/status",
+    "/twilio/stream-status",
+    "/twilio/recorded",
+    "/twilio/recording-status",
+]
 
 
 async def document(response):
@@ -118,16 +130,16 @@ async def test_an_ended_call_is_hung_up(open_door):
         assert verbs(await document(await door.post("/twilio/after", CallStatus="in-progress"))) == ["Hangup"]
 
 
-async def test_a_talk_whose_socket_broke_is_taken_up_three_times(open_door):
+async def test_a_talk_whose_socket_broke_is_taken_up_again_and_again_but_not_for_ever(open_door):
     async with open_door() as door:
         path = "/twilio/after"
-        for resumed in (1, 2, 3):
+        for resumed in range(1, MOST_RESUMES + 1):
             xml = await document(await door.post(path, CallStatus="in-progress"))
             assert xml.find("Connect").get("action") == f"https://diary.example.com/twilio/after?resumed={resumed}"
             path = xml.find("Connect").get("action").removeprefix("https://diary.example.com")
         assert verbs(await document(await door.post(path, CallStatus="in-progress"))) == ["Say", "Hangup"]
         assert door.store.ended == {CALL_SID: "stream-lost"}
-        assert door.told == [CALL_SID]
+        assert door.work == 1
 
 
 async def test_the_count_of_resumes_cannot_be_forged(open_door, sign):
@@ -160,25 +172,106 @@ async def test_a_stream_error_is_logged_by_its_code_alone(open_door, caplog):
         assert "+8210" not in caplog.text
 
 
-async def test_a_failing_store_is_apologised_for_in_one_line_of_the_log(open_door, caplog):
+async def test_a_caller_waits_while_the_store_fails_and_is_told_when_that_takes_too_long(open_door, caplog):
     async with open_door() as door:
         door.store.fails = True
-        for path in ("/twilio/voice", "/twilio/after"):
-            caplog.clear()
-            assert verbs(await document(await door.post(path))) == ["Say", "Hangup"]
-            assert len(caplog.records) == 1
-            assert caplog.records[0].exc_info is None
+        for asked in ("/twilio/voice", "/twilio/after?resumed=2"):
+            path = asked
+            for _ in range(MOST_WAITS):
+                caplog.clear()
+                xml = await document(await door.post(path, CallStatus="in-progress"))
+                assert verbs(xml) == ["Say", "Pause", "Redirect"]
+                assert len(caplog.records) == 1 and caplog.records[0].exc_info is None
+                path = xml.find("Redirect").text.removeprefix("https://diary.example.com")
+            assert verbs(await document(await door.post(path, CallStatus="in-progress"))) == ["Say", "Hangup"]
+
+
+async def test_a_store_that_comes_back_takes_the_call_that_waited(open_door):
+    async with open_door() as door:
+        door.store.fails = True
+        xml = await document(await door.post("/twilio/after?resumed=2", CallStatus="in-progress"))
+        door.store.fails = False
+        path = xml.find("Redirect").text.removeprefix("https://diary.example.com")
+        xml = await document(await door.post(path, CallStatus="in-progress"))
+        assert xml.find("Connect").get("action") == "https://diary.example.com/twilio/after?resumed=3"
+
+
+async def test_an_end_that_the_store_could_not_take_is_noted_later(open_door, monkeypatch):
+    monkeypatch.setattr(patience, "PAUSES_S", (0.01,))
+    async with open_door() as door:
+        door.store.fails = True
         assert (await door.post("/twilio/status", CallStatus="completed")).status_code == 204
+        recording = {"RecordingStatus": "completed", "RecordingSid": RECORDING_SID, "RecordingDuration": "12"}
+        assert (await door.post("/twilio/recording-status", **recording)).status_code == 204
+        assert len(door.patience) == 2
+        await asyncio.sleep(0.05)
+        assert (door.store.ended, door.store.recordings) == ({}, [])
+        door.store.fails = False
+        async with asyncio.timeout(10):
+            while len(door.patience):
+                await asyncio.sleep(0.01)
+        assert list(door.store.ended) == [CALL_SID]
+        assert door.store.recordings == [(CALL_SID, RECORDING_SID)]
 
 
-async def test_while_draining_new_calls_are_asked_to_call_again_and_talks_wait(open_door):
+async def test_while_draining_every_call_is_sent_on_to_the_next_process(open_door):
     async with open_door() as door:
         door.live.drain()
-        assert verbs(await document(await door.post("/twilio/voice"))) == ["Say", "Hangup"]
-        xml = await document(await door.post("/twilio/after?resumed=2"))
-        assert verbs(xml) == ["Say", "Pause", "Redirect"]
-        assert xml.find("Redirect").text == "https://diary.example.com/twilio/after?resumed=2"
+        for path in ("/twilio/voice", "/twilio/after?resumed=2"):
+            xml = await document(await door.post(path))
+            assert verbs(xml) == ["Pause", "Redirect"]
+            assert xml.find("Pause").get("length") == "1"
+            assert xml.find("Redirect").text == "https://diary.example.com" + path
         assert door.store.arrived == []
+
+
+async def test_who_cannot_be_understood_leaves_a_recording(open_door):
+    async with open_door() as door:
+        door.store.next_steps[CALL_SID] = "record"
+        record = (await document(await door.post("/twilio/after", CallStatus="in-progress"))).find("Record")
+        assert record.get("action") == "https://diary.example.com/twilio/recorded"
+        assert record.get("recordingStatusCallback") == "https://diary.example.com/twilio/recording-status"
+        assert door.store.ended == {}
+
+
+@pytest.mark.parametrize("path", ["/twilio/recorded", "/twilio/recording-status"])
+async def test_a_recording_is_noted_once_whoever_tells_of_it(open_door, path):
+    told = {
+        "RecordingUrl": f"https://api.twilio.com/2010-04-01/Accounts/{'AC' + 'a1' * 16}/Recordings/{RECORDING_SID}",
+        "RecordingDuration": "12",
+        "RecordingStatus": "completed",
+    }
+    async with open_door() as door:
+        for _ in range(2):
+            assert (await door.post(path, **told)).status_code in (200, 204)
+        assert door.store.recordings == [(CALL_SID, RECORDING_SID)]
+        assert door.work == 2
+
+
+async def test_a_recording_of_nothing_only_ends_the_call(open_door):
+    async with open_door() as door:
+        silent = {"RecordingSid": RECORDING_SID, "RecordingDuration": "0"}
+        assert verbs(await document(await door.post("/twilio/recorded", **silent))) == ["Say", "Hangup"]
+        assert (door.store.recordings, door.store.ended) == ([], {CALL_SID: "nothing recorded"})
+
+
+async def test_a_recording_that_the_store_cannot_take_is_not_forgotten_on_the_way(open_door):
+    async with open_door() as door:
+        door.store.fails = True
+        told = {"RecordingSid": RECORDING_SID, "RecordingDuration": "12"}
+        xml = await document(await door.post("/twilio/recorded", **told))
+        assert verbs(xml) == ["Say", "Pause", "Redirect"]
+        door.store.fails = False
+        path = xml.find("Redirect").text.removeprefix("https://diary.example.com")
+        assert verbs(await document(await door.post(path))) == ["Say", "Hangup"]
+        assert door.store.recordings == [(CALL_SID, RECORDING_SID)]
+
+
+async def test_a_recording_that_is_not_ready_is_no_recording_yet(open_door):
+    async with open_door() as door:
+        told = {"RecordingSid": RECORDING_SID, "RecordingDuration": "12", "RecordingStatus": "in-progress"}
+        assert (await door.post("/twilio/recording-status", **told)).status_code == 204
+        assert door.store.recordings == []
 
 
 async def test_health(open_door):

@@ -12,6 +12,9 @@ VALUES = {
     "after_url": "https://a.example.com/after?x=1&y=2",
     "media_url": "wss://a.example.com/twilio/media",
     "stream_status_url": "https://a.example.com/s",
+    "url": "https://a.example.com/again",
+    "recorded_url": "https://a.example.com/recorded",
+    "status_url": "https://a.example.com/recording-status",
     "token": "a\"b<c>&'d$e",
 }
 
@@ -24,7 +27,7 @@ def test_every_file_has_its_name():
 def test_every_document_is_twiml_that_ends_the_call_or_leads_on(name):
     response = ET.fromstring(Documents().fill(name, **VALUES))
     assert response.tag == "Response"
-    assert name == "empty" or response[-1].tag in ("Hangup", "Redirect")
+    assert name == "empty" or response[-1].tag in ("Hangup", "Redirect", "Record")
     for say in response.iter("Say"):
         assert say.attrib == {"language": "ko-KR", "voice": "Polly.Seoyeon"}
         assert re.search("[가-힣]", say.text)

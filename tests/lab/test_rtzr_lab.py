@@ -1,9 +1,11 @@
 """The RTZR stand-in on the wire: what the service does, what can be made to go wrong, and what it reports."""
 
 import asyncio
+import io
 import json
 import sys
 import time
+import wave
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +19,7 @@ from bot.audio import mulaw
 from bot.audio.resample import Resampler
 from bot.lab.matching import FIXTURES
 from bot.lab.rtzr import RtzrLab
-from bot.lab.rtzr_behaviour import Close, Profile
+from bot.lab.rtzr_behaviour import Close, Freeze, FreezeAt, Profile
 
 NAME = "jia-clinic"
 TEXT = "병원에 갔더니 감기라고 하더라고요"
@@ -173,7 +175,7 @@ async def test_channels_are_counted(lab: RtzrLab) -> None:
 
 async def test_other_pages_do_not_exist(lab: RtzrLab) -> None:
     async with httpx2.AsyncClient() as client:
-        assert (await client.post(f"{lab.url}/v1/transcribe")).status_code == 404
+        assert (await client.post(f"{lab.url}/v1/transcribes")).status_code == 404
         assert (await client.get(f"{lab.url}/")).status_code in (400, 404, 426)
 
 
@@ -343,6 +345,161 @@ async def test_a_connection_without_audio_is_closed(lab: RtzrLab) -> None:
     assert await closed(socket) == 1000
 
 
+@pytest.mark.parametrize("how", [Freeze.SILENT, Freeze.BLOCKED])
+async def test_a_connection_can_stay_open_and_do_nothing(lab: RtzrLab, how: Freeze) -> None:
+    lab.faults.freezes.append(FreezeAt(after_ms=500, how=how))
+    socket = await dial(lab)
+    await socket.send(bytes(32 * 400))
+    await (await socket.ping())
+    await socket.send(spoken())
+    await socket.send(FINALIZE)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await (await socket.ping())
+    assert lab.report.connections[0].frozen is how
+    assert lab.report.connections[0].open
+    socket.transport.abort()
+    await (await dial(lab)).close()
+
+
+async def test_a_connection_can_be_deaf(lab: RtzrLab) -> None:
+    lab.faults.freezes.append(FreezeAt(after_finalizes=1, how=Freeze.DEAF))
+    socket = await dial(lab)
+    await socket.send(spoken())
+    await socket.send(FINALIZE)
+    await socket.send(spoken())
+    await socket.send(FINALIZE)
+    await (await socket.ping())
+    messages = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            messages += [message async for message in socket]
+    assert not any(json.loads(message)["final"] for message in messages)
+    assert lab.report.utterances[1:] == []
+    await socket.close()
+
+
+async def test_all_open_connections_can_be_frozen_and_those_to_come_are_sound(lab: RtzrLab) -> None:
+    frozen = [await dial(lab) for _ in range(3)]
+    lab.faults.freeze_now()
+    sound = await dial(lab)
+    for socket in (*frozen, sound):
+        await socket.send(spoken())
+        await socket.send(FINALIZE)
+    assert (await to_final(sound))[-1]["alternatives"][0]["text"] == TEXT
+    assert lab.report.utterances == [TEXT]
+    assert [connection.frozen for connection in lab.report.connections] == [Freeze.SILENT] * 3 + [None]
+    for socket in frozen:
+        socket.transport.abort()
+    await sound.close()
+
+
+async def test_it_can_answer_nobody(lab: RtzrLab) -> None:
+    lab.faults.unanswered = True
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await authenticate(lab)
+    lab.faults.unanswered = False
+    await (await dial(lab)).close()
+
+
+@pytest.mark.parametrize(
+    ("close", "finals"), [(Close(0, 1011, after_finalizes=1), 0), (Close(0, 1011, after_finals=1), 1)], ids=str
+)
+async def test_a_connection_can_be_closed_in_place_of_a_final_or_behind_it(
+    lab: RtzrLab, close: Close, finals: int
+) -> None:
+    lab.faults.closes.append(close)
+    socket = await dial(lab)
+    await socket.send(spoken())
+    await socket.send(FINALIZE)
+    messages = []
+    with pytest.raises(ConnectionClosed):
+        while True:
+            messages.append(await transcript(socket))
+    assert sum(message["final"] for message in messages) == finals
+    assert socket.close_code == 1011
+
+
+async def test_a_channel_may_count_longer_than_its_connection(lab: RtzrLab) -> None:
+    lab.faults.channels, lab.faults.channel_lingers_s = 1, 0.3
+    token = (await authenticate(lab)).json()["access_token"]
+    began = time.monotonic()
+    await (await dial(lab)).close()
+    assert (await refusal(lab, token))[0] == 429
+    await until(lambda: not lab.report.channels_open)
+    assert time.monotonic() - began >= 0.3
+    await (await dial(lab)).close()
+
+
+# ── files ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def wav(pcm: bytes, *, channels: int = 1) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(channels)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(pcm)
+    return file.getvalue()
+
+
+async def upload(lab: RtzrLab, file: bytes | None, config: str = '{"domain": "CALL"}', token: str | None = None) -> Any:
+    token = token or (await authenticate(lab)).json()["access_token"]
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        files = {"file": ("a.wav", file)} if file is not None else {"other": b""}
+        return await client.post(f"{lab.url}/v1/transcribe", data={"config": config}, files=files)
+
+
+async def result(lab: RtzrLab, name: str) -> Any:
+    token = (await authenticate(lab)).json()["access_token"]
+    async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+        return await client.get(f"{lab.url}/v1/transcribe/{name}")
+
+
+async def test_a_file_is_transcribed_from_its_audio(lab: RtzrLab) -> None:
+    lab.profile.file_ms, lab.profile.poll_s = 400, 0.5
+    name = (await upload(lab, wav(spoken(trail_ms=1500) + spoken("jia-rain")))).json()["id"]
+    assert (await result(lab, name)).json() == {"id": name, "status": "transcribing"}
+    too_soon = await result(lab, name)
+    assert (too_soon.status_code, too_soon.json()["code"]) == (429, "A0003")
+    await asyncio.sleep(0.8)
+    answer = (await result(lab, name)).json()
+    assert answer["status"] == "completed"
+    first, second = answer["results"]["utterances"]
+    assert (first["msg"], first["spk"], second["msg"]) == (TEXT, 0, "비가 와서 우산을 샀는데 버스에 두고 내렸어요")
+    assert 200 <= first["start_at"] <= 500
+    assert second["start_at"] > first["start_at"] + first["duration"]
+    assert (await result(lab, "made-up")).status_code == 404
+    assert not lab.breaches
+
+
+@pytest.mark.parametrize(
+    ("file", "config", "code"),
+    [
+        (b"no wave", "{}", "H0010"),
+        (wav(bytes(6400), channels=2), "{}", "H0010"),
+        (None, "{}", "H0001"),
+        (wav(bytes(6400)), "no json", "H0001"),
+        (wav(bytes(6400)), '{"model_name": "sommers_ko"}', "H0001"),
+        (wav(bytes(6400)), '{"sample_rate": 16000}', "H0001"),
+    ],
+)
+async def test_a_wrong_upload_is_refused(lab: RtzrLab, file: bytes | None, config: str, code: str) -> None:
+    answer = await upload(lab, file, config)
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    assert bool(lab.breaches) is (code == "H0001")  # a file may be damaged, a form may not
+
+
+async def test_files_need_a_token_and_a_place(lab: RtzrLab) -> None:
+    assert (await upload(lab, wav(bytes(6400)), token="made up")).status_code == 401
+    lab.faults.file_channels, lab.profile.file_ms = 1, 60_000
+    assert (await upload(lab, wav(bytes(6400)))).status_code == 200
+    answer = await upload(lab, wav(bytes(6400)))
+    assert (answer.status_code, answer.json()["code"]) == (429, "A0002")
+
+
 async def test_what_is_no_websocket_hurts_nobody(lab: RtzrLab) -> None:
     port = int(lab.url.rpartition(":")[2])
     for nonsense in (b"\0\1\2", b"GET / HTTP/1.1\r\n\r\n", b"x" * 100_000):
@@ -350,6 +507,7 @@ async def test_what_is_no_websocket_hurts_nobody(lab: RtzrLab) -> None:
         writer.write(nonsense)
         writer.close()
     await (await dial(lab)).close()
+    assert lab.report.sockets == 1
 
 
 async def test_it_runs_alone() -> None:

@@ -95,7 +95,7 @@ async def test_breaches_on_the_media_socket_are_found(on_stream: OnStream, breac
         ((200, "text/xml", "<Response>"), "12100"),
         ((200, "text/xml", "<Say>x</Say>"), "12100: the root is <Say>"),
         ("<Response><Dance/></Response>", "<Dance> in <Response>"),
-        ("<Response><Redirect>/twilio/voice</Redirect></Response>", "more than 20 documents"),
+        ("<Response><Redirect>/twilio/voice</Redirect></Response>", "more than 100 documents"),
     ],
 )
 async def test_breaches_of_a_webhook_are_found(page: Any, breach: str) -> None:

@@ -86,7 +86,9 @@ def test_an_unknown_voice_is_an_error_and_the_next_call_works() -> None:
     ],
 )
 def test_odd_texts_do_no_harm(text: str) -> None:
-    espeak.synthesize_words(text)
+    pcm, rate_hz, _ = espeak.synthesize_words(text)
+    assert len(pcm) % 2 == 0, "whole samples"
+    assert rate_hz == espeak.RATE_HZ
 
 
 def test_ten_kilobytes_are_spoken_to_the_end() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 
@@ -11,6 +12,7 @@ import pytest
 from bot.errors import ModelError
 from bot.lab.openai import OpenAiLab, Profile
 from bot.lab.openai_behaviour import Faults
+from bot.services.breaker import FAILURES, REST_S
 from bot.services.llm import ChatModel, Message
 from bot.services.token_usage import TOKENS_PER_LETTER, TokenUsage
 from bot.settings import OpenAiSettings
@@ -28,11 +30,14 @@ ENTRY: list[Message] = [
 
 @asynccontextmanager
 async def talking(
-    faults: Faults | None = None, profile: Profile = QUICK, key: str | None = None
+    faults: Faults | None = None,
+    profile: Profile = QUICK,
+    key: str | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[tuple[OpenAiLab, ChatModel]]:
     async with OpenAiLab(profile=profile, faults=faults) as lab:
         settings = OpenAiSettings(api_key=key or lab.key, base_url=lab.url, model="lab")
-        model = ChatModel(settings, first_token_s=0.5, stall_s=0.3)
+        model = ChatModel(settings, first_token_s=0.5, stall_s=0.3, clock=clock)
         yield lab, model
         await model.close()
 
@@ -314,3 +319,27 @@ async def test_a_whole_answer_fails_as_a_model_error(faults: Faults) -> None:
     async with talking(faults) as (_, model):
         with pytest.raises(ModelError):
             await model.complete(ENTRY, timeout_s=0.3)
+
+
+async def test_whole_answers_that_are_refused_make_the_model_rest_and_then_fail_at_once() -> None:
+    now = 0.0
+    async with talking(Faults(chat_status=500), clock=lambda: now) as (lab, model):
+        for _ in range(FAILURES):
+            with pytest.raises(ModelError, match="HTTP 500"):
+                await model.complete(ENTRY, timeout_s=5)
+        asked = len(lab.report.requests)
+        with pytest.raises(ModelError, match="resting"):
+            await model.complete(ENTRY, timeout_s=5)
+        assert model.breaker.request() is None, "a reply is not asked for either"
+        assert len(lab.report.requests) == asked
+        lab.faults, now = Faults(), REST_S
+        assert await model.complete(ENTRY, timeout_s=5)
+        assert model.breaker.request()
+
+
+async def test_a_whole_answer_that_takes_too_long_says_nothing_of_the_model() -> None:
+    async with talking(profile=Profile(first_token_ms=2000)) as (_, model):
+        for _ in range(FAILURES + 1):
+            with pytest.raises(ModelError, match="no answer in time"):
+                await model.complete(ENTRY, timeout_s=0.1)
+        assert model.breaker.request()

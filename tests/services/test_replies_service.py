@@ -1,7 +1,7 @@
 """What the bot answers, with a model that works, fails, babbles, or is not there."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import cast
 
@@ -13,14 +13,28 @@ from bot.conversation.commands import Exchange
 from bot.errors import ModelError
 from bot.lab.openai import OpenAiLab, Profile
 from bot.lab.openai_behaviour import Faults
+from bot.services.breaker import FAILURES, REST_S, Breaker
 from bot.services.llm import ChatModel, Message
-from bot.services.replies import CONTEXT_LETTERS, EXCHANGES, LETTERS, Replies, messages
+from bot.services.replies import CONTEXT_LETTERS, EXCHANGES, FIRST_PIECE_S, LETTERS, Replies, messages
 from bot.services.token_usage import Bill
 from bot.settings import OpenAiSettings
+from tests import virtual_time
 
 PROMPT = "다정하게 대답해 주세요."
 HISTORY = (Exchange("bot", "안녕하세요."), Exchange("caller", "점심에는 민수랑 김치찌개를 먹었어요"))
 BUILTIN = ["김치찌개를 드셨군요.", "맛있으셨어요?"]
+
+
+GARBAGE = (
+    "",
+    "<html><body>502 Bad Gateway</body></html>",
+    "data: {not json\n\n",
+    'data: null\n\ndata: 7\n\ndata: [1]\n\ndata: "x"\n\n',
+    'data: {"choices": 5}\n\ndata: {"choices": [{"delta": "x", "finish_reason": 3}]}\n\ndata: [DONE]\n\n',
+    'data: {"error": {"message": "overloaded"}}\n\n',
+    "data: " + "[" * 200_000 + "\n\n",
+    "\x00\ufffd" * 1000,
+)
 
 
 class Builtin:
@@ -34,6 +48,8 @@ class Scripted:
 
     def __init__(self, *deltas: str, fails: bool = False) -> None:
         self.deltas, self.fails = deltas, fails
+        self.now_s = 0.0
+        self.breaker = Breaker("model", clock=lambda: self.now_s)
         self.asked: list[Sequence[Message]] = []
         self.closed = 0
 
@@ -168,18 +184,110 @@ async def test_an_endless_word_gives_the_built_in_reply_or_little() -> None:
     assert sum(map(len, given)) <= LETTERS
 
 
+async def turn(replies: Replies) -> list[str]:
+    return [piece async for piece in replies.begin(HISTORY).pieces()]
+
+
 async def test_a_failing_model_rests_and_is_tried_again() -> None:
-    now, model = 0.0, Scripted(fails=True)
-    replies = Replies(cast(ChatModel, model), Builtin(), PROMPT, clock=lambda: now)
-
-    async def turn() -> list[str]:
-        return [piece async for piece in replies.begin(HISTORY).pieces()]
-
+    model = Scripted(fails=True)
+    replies = Replies(cast(ChatModel, model), Builtin(), PROMPT)
     for _ in range(4):
-        assert await turn() == BUILTIN
-    assert len(model.asked) == 2
-    now, model.fails, model.deltas = 31.0, False, ("네, 그러셨군요.",)
-    assert await turn() == await turn() == ["네, 그러셨군요."]
+        assert await turn(replies) == BUILTIN
+    assert len(model.asked) == FAILURES
+    model.now_s, model.fails, model.deltas = REST_S, False, ("네, 그러셨군요.",)
+    assert await turn(replies) == await turn(replies) == ["네, 그러셨군요."]
+
+
+async def test_while_one_reply_tries_the_model_again_the_others_are_built_in() -> None:
+    model = Scripted(fails=True)
+    replies = Replies(cast(ChatModel, model), Builtin(), PROMPT)
+    for _ in range(FAILURES):
+        await turn(replies)
+    model.now_s, model.fails, model.deltas = REST_S, False, ("네, 그러셨군요. ", "즐거우셨어요?")
+    async with aclosing(replies.begin(HISTORY).pieces()) as trial:
+        assert await anext(trial) == "네, 그러셨군요."
+        assert await turn(replies) == BUILTIN
+        assert [piece async for piece in trial] == ["즐거우셨어요?"]
+    assert await turn(replies) == ["네, 그러셨군요.", "즐거우셨어요?"]
+
+
+async def test_a_prepared_reply_that_is_dropped_leaves_the_trial_to_the_next() -> None:
+    model = Scripted(fails=True)
+    replies = Replies(cast(ChatModel, model), Builtin(), PROMPT)
+    for _ in range(FAILURES):
+        await turn(replies)
+    model.now_s, model.fails, model.deltas = REST_S, False, ("네, 그러셨군요. ", "즐거우셨어요?")
+    for _ in range(3):
+        async with aclosing(replies.begin(HISTORY).pieces()) as dropped:
+            assert await anext(dropped) == "네, 그러셨군요."
+    assert await turn(replies) == ["네, 그러셨군요.", "즐거우셨어요?"]
+
+
+async def test_prepared_replies_that_are_dropped_do_not_make_a_failing_model_look_well() -> None:
+    model = Scripted("네, 그러셨군요. ", "즐거", fails=True)
+    replies = Replies(cast(ChatModel, model), Builtin(), PROMPT)
+    for _ in range(FAILURES):
+        async with aclosing(replies.begin(HISTORY).pieces()) as dropped:
+            await anext(dropped)
+        await turn(replies)
+    assert await turn(replies) == BUILTIN
+
+
+@pytest.mark.parametrize("deltas", [("<html><body>502 Bad Gateway",), ('{"error": "overloaded"}',), ("I am sorry. ",)])
+async def test_what_is_no_korean_is_not_said(deltas: tuple[str, ...]) -> None:
+    assert await answered(Scripted(*deltas)) == BUILTIN
+
+
+def in_virtual_time(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
+    """A test whose waiting takes no time."""
+
+    def run() -> None:
+        virtual_time.run(test())
+
+    return run
+
+
+class Slow(Scripted):
+    """A model that takes a while before each delta."""
+
+    def __init__(self, *deltas: str, each_s: float) -> None:
+        super().__init__(*deltas)
+        self.each_s = each_s
+
+    async def stream(self, chat: Sequence[Message], bill: Bill) -> AsyncGenerator[str]:
+        async with aclosing(super().stream(chat, bill)) as deltas:
+            async for delta in deltas:
+                await asyncio.sleep(self.each_s)
+                yield delta
+
+
+@in_virtual_time
+async def test_a_model_that_trickles_is_not_waited_for() -> None:
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    assert await answered(Slow(*["민수 씨와 "] * 20, each_s=0.9)) == BUILTIN
+    assert loop.time() - began_s == pytest.approx(FIRST_PIECE_S)
+
+
+@in_virtual_time
+async def test_a_model_that_goes_on_too_slowly_is_cut_before_the_caller_waits_long() -> None:
+    loop = asyncio.get_running_loop()
+    model = Slow("민수 씨와 드셨군요, ", *["참 "] * 50, each_s=0.5)
+    began_s = loop.time()
+    assert await answered(model) == ["민수 씨와 드셨군요,", BUILTIN[-1]]
+    assert loop.time() - began_s < 0.5 + 3.0
+    assert model.closed == 1
+
+
+@in_virtual_time
+async def test_the_time_in_which_a_piece_is_heard_does_not_count() -> None:
+    model = Slow("민수 씨와 드셨군요, ", "참 맛있는 점심이었네요. ", each_s=0.5)
+    replies = Replies(cast(ChatModel, model), Builtin(), PROMPT)
+    given = []
+    async for piece in replies.begin(HISTORY).pieces():
+        given.append(piece)
+        await asyncio.sleep(60)
+    assert given == ["민수 씨와 드셨군요,", "참 맛있는 점심이었네요."]
 
 
 async def test_stopping_in_the_middle_closes_the_model_s_stream_and_is_no_failure() -> None:
@@ -192,14 +300,22 @@ async def test_stopping_in_the_middle_closes_the_model_s_stream_and_is_no_failur
 
 
 @pytest.mark.parametrize(
-    "faults", [Faults(chat_status=429), Faults(never_first_token=True), Faults(cut_after_tokens=1)]
+    "faults",
+    [
+        *(Faults(chat_status=status) for status in (401, 429, 500, 503)),
+        Faults(never_first_token=True),
+        Faults(cut_after_tokens=1),
+        Faults(stall_after_tokens=1),
+        Faults(empty_chat=True),
+        *(Faults(garbage_chat=text) for text in GARBAGE),
+    ],
 )
 async def test_over_the_wire_a_failing_model_is_replaced_within_the_turn(faults: Faults) -> None:
     async with OpenAiLab(profile=Profile(first_token_ms=0, token_ms=1), faults=faults) as lab:
         settings = OpenAiSettings(api_key=lab.key, base_url=lab.url, model="lab")
         model = ChatModel(settings, first_token_s=0.3)
         assert await answered(model) == BUILTIN
-        lab.faults.chat_status, lab.faults.never_first_token, lab.faults.cut_after_tokens = None, False, None
+        lab.faults = Faults()
         given = await answered(model)
         assert "김치찌개를" in " ".join(given)
         assert given != BUILTIN

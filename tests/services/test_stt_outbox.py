@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.services.stt_outbox import FINALIZE, Outbox
+from bot.services.stt_outbox import FINALIZE, LEAD_MS, QUIET_MS, Outbox
 
 
 def everything(outbox: Outbox, at_most: int = 64) -> list[bytes | object]:
@@ -148,6 +148,70 @@ def test_dropping_what_was_sent_loses_nothing() -> None:
         outbox.push(b"0123")
         everything(outbox)
     assert outbox.dropped_bytes == 0
+
+
+def test_what_stands_between_a_final_and_the_mark_that_asked_for_it_holds_no_word() -> None:
+    outbox = Outbox(most_bytes=100_000, bytes_per_ms=2)
+    outbox.push(bytes(2 * 1000))
+    outbox.mark()
+    outbox.push(b"cc")
+    everything(outbox)
+    outbox.settled(100, end_ms=700)
+    outbox.rewind()
+    assert everything(outbox) == [b"cc"]
+
+
+def test_behind_a_final_that_the_recogniser_gave_by_itself_everything_is_kept() -> None:
+    for start_ms, end_ms in ((100, 700), (0, 11_000)):
+        outbox = Outbox(most_bytes=100_000, bytes_per_ms=2)
+        outbox.push(bytes(2 * (end_ms + (900 if end_ms == 700 else 500))))
+        outbox.mark()
+        everything(outbox)
+        outbox.settled(start_ms, end_ms)
+        outbox.rewind()
+        assert len(joined(everything(outbox))) == 2 * (900 if end_ms == 700 else 500)
+
+
+def test_of_a_long_quiet_only_the_end_is_sent_again() -> None:
+    outbox = Outbox(most_bytes=1_000_000, bytes_per_ms=2)
+    outbox.push(bytes(2 * 30_000))
+    outbox.mark()
+    everything(outbox, 1_000_000)
+    outbox.push(b"cc")
+    outbox.rewind()
+    assert outbox.unsent_bytes == 2 * QUIET_MS + 2
+    assert outbox.dropped_bytes == 0
+
+
+def test_what_was_never_sent_is_no_quiet() -> None:
+    outbox = Outbox(most_bytes=1_000_000, bytes_per_ms=2)
+    outbox.push(bytes(2 * 30_000))
+    outbox.rewind()
+    assert outbox.unsent_bytes == 2 * 30_000
+
+
+def test_a_voice_and_an_utterance_that_was_begun_are_sent_again_with_a_little_before_them() -> None:
+    for voiced, open_ms in ((True, None), (False, 5_000)):
+        outbox = Outbox(most_bytes=1_000_000, bytes_per_ms=2)
+        outbox.push(bytes(2 * 5_000))
+        outbox.push(bytes(2 * 1_000), voiced=voiced)
+        outbox.push(bytes(2 * 20_000))
+        everything(outbox, 1_000_000)
+        assert outbox.voice_sent_ms == (1_000 if voiced else 0)
+        outbox.rewind(open_ms)
+        assert outbox.unsent_bytes == 2 * (21_000 + LEAD_MS)
+        everything(outbox, 1_000_000)
+        assert outbox.voice_sent_ms == (1_000 if voiced else 0)
+
+
+def test_a_voice_that_has_its_final_is_a_voice_no_longer() -> None:
+    outbox = Outbox(most_bytes=1_000_000, bytes_per_ms=2)
+    outbox.push(bytes(2 * 1_000), voiced=True)
+    outbox.push(bytes(2 * 30_000))
+    everything(outbox, 1_000_000)
+    outbox.settled(0, end_ms=1_000)
+    outbox.rewind()
+    assert outbox.unsent_bytes == 2 * QUIET_MS
 
 
 STEPS = st.lists(

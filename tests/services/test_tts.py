@@ -84,6 +84,12 @@ async def test_the_engine_s_speech_is_streamed() -> None:
         Faults(speech_status=500),
         Faults(cut_speech_after_bytes=0),
         Faults(stall_speech_after_bytes=0),
+        Faults(never_first_byte=True),
+        *(Faults(speech_type=kind) for kind in ("audio/mpeg", "audio/x-wav", "text/html; charset=utf-8", "video/mp4")),
+        *(
+            Faults(speech_body=body)
+            for body in (b"", b"RIFF\x24\x00\x00\x00WAVE", b"\xff\xfb\x90\x64", b'{"error": 1}')
+        ),
     ],
 )
 async def test_a_voice_that_does_not_begin_is_replaced_in_the_same_sentence(faults: Faults) -> None:
@@ -171,6 +177,113 @@ async def test_a_failing_engine_rests_and_is_tried_again() -> None:
     await spoken(voice)
     await spoken(voice)
     assert engine.asked == 5
+
+
+async def test_a_sentence_that_is_left_leaves_the_trial_to_the_next() -> None:
+    now = 0.0
+    engine = Scripted(0, fails=True)
+    voice = Voice(engine, clock=lambda: now)
+    for _ in range(2):
+        await spoken(voice)
+    engine.seconds, engine.fails, now = 1.0, False, 31.0
+    async with aclosing(voice.frames(SENTENCE)) as trial:
+        await anext(trial)
+        await spoken(voice)
+        assert engine.asked == 3, "only one at a time tries it"
+    await spoken(voice)
+    await spoken(voice)
+    assert engine.asked == 5
+
+
+class Paced(Scripted):
+    """An engine that gives its tone so many times faster than it is played, and after a while no more, or silence."""
+
+    def __init__(self, *, speed: float, stalls_after_s: float = 60.0, silence_s: float = 0.0) -> None:
+        super().__init__(3.0, fails=False)
+        self.speed, self.stalls_after_s, self.silence_s = speed, stalls_after_s, silence_s
+
+    async def stream(self, text: str, pace: float) -> AsyncGenerator[bytes]:
+        given_s = 0.0
+        async with aclosing(super().stream(text, pace)) as pieces:
+            async for piece in pieces:
+                await asyncio.sleep(0.15 / self.speed)
+                yield piece
+                given_s += 0.15
+                if given_s >= self.stalls_after_s:
+                    break
+        for _ in range(int(self.silence_s / 0.05)):
+            await asyncio.sleep(0.05)
+            yield bytes(2 * self.rate_hz // 20)
+        if self.stalls_after_s < 60.0:
+            await asyncio.Event().wait()
+
+
+async def longest_gap_s(voice: Voice) -> float:
+    """The longest time for which a player that plays what it gets at once has nothing to play."""
+    now = asyncio.get_running_loop().time
+    gap_s, plays_until_s = 0.0, None
+    async with aclosing(voice.frames(SENTENCE)) as parts:
+        async for part in parts:
+            begins_s = now()
+            if plays_until_s is not None:
+                gap_s = max(gap_s, begins_s - plays_until_s)
+                begins_s = max(begins_s, plays_until_s)
+            plays_until_s = begins_s + ms(part) / 1000
+    return gap_s
+
+
+@pytest.mark.parametrize("speed", [0.2, 0.5, 0.8])
+async def test_a_voice_slower_than_it_is_played_makes_one_short_gap_and_then_rests(speed: float) -> None:
+    engine = Paced(speed=speed)
+    voice = Voice(engine, fallback=EspeakVoice())
+    await spoken(Voice())  # espeak-ng is loaded
+    for _ in range(2):
+        assert await longest_gap_s(voice) < tts.GAP_S + 0.25
+    assert await longest_gap_s(voice) < 0.05
+    assert engine.asked == engine.closed == 2
+
+
+async def test_a_voice_just_as_fast_as_it_is_played_is_kept() -> None:
+    engine = Paced(speed=1.05)
+    voice = Voice(engine)
+    assert ms(await spoken(voice)) == pytest.approx(3000, abs=150)
+    assert await longest_gap_s(voice) < 0.1
+    assert engine.asked == 2
+
+
+async def test_a_voice_far_ahead_that_stalls_is_gone_on_for_before_the_caller_hears_much_of_it() -> None:
+    await spoken(Voice())
+    voice = Voice(Paced(speed=20, stalls_after_s=0.9))
+    assert await longest_gap_s(voice) < tts.GAP_S + 0.25
+
+
+async def test_a_voice_that_is_only_silent_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tts, "FIRST_SOUND_S", 0.4)
+    engine = Paced(speed=1, silence_s=10)
+    engine.seconds = 0
+    began_s = asyncio.get_running_loop().time()
+    assert alike(await spoken(Voice(engine)), await spoken(Voice()))
+    assert asyncio.get_running_loop().time() - began_s < 3
+
+
+async def test_a_voice_that_falls_silent_in_a_sentence_is_gone_on_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tts, "SILENCE_S", 0.3)
+    engine = Paced(speed=20, silence_s=30)
+    engine.seconds = 0.6
+    began_s = asyncio.get_running_loop().time()
+    assert await longest_gap_s(Voice(engine)) < 0.3 + 0.3
+    assert asyncio.get_running_loop().time() - began_s < 3
+
+
+async def test_the_time_a_consumer_takes_is_not_the_voice_s() -> None:
+    engine = Paced(speed=50)
+    voice = Voice(engine)
+    given = b""
+    async with aclosing(voice.frames(SENTENCE)) as parts:
+        async for part in parts:
+            given += part
+            await asyncio.sleep(0.05)
+    assert ms(given) == pytest.approx(3000, abs=150)
 
 
 async def test_fixed_lines_are_rendered_once() -> None:

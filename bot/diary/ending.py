@@ -1,0 +1,101 @@
+"""How a call ends: by its own stream, by a webhook, or because nobody was heard of any more.
+
+The end and the job that writes the entry are one transaction, whoever tells it first, and however often it is told. It
+must not know how the entry is written. The order of locks is that of `after_call.py`.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.conversation.commands import Status
+from bot.diary import after_call, queries
+from bot.diary.database import Database
+from bot.diary.outbox import enqueue
+from bot.diary.schema import calls, entries
+from bot.errors import LeaseLost
+
+ABANDONED = "abandoned"
+LAPSED_AFTER = timedelta(seconds=60)
+"""So long after its lease ended nobody has taken up a call."""
+
+QUIET_FOR = timedelta(minutes=10)
+"""So long nothing has happened in a call that never had a lease."""
+
+RECORDED_FOR = timedelta(minutes=30)
+"""So long Twilio may record the rest of a call: longer than `maxLength` in twiml/record.xml."""
+
+MOST_AT_ONCE = 200
+
+
+async def end_call(
+    database: Database,
+    connection: AsyncConnection,
+    call_sid: str,
+    why: str,
+    now: datetime,
+    *,
+    stream: int | None = None,
+) -> bool:
+    """Note how a call ended (the first word counts), and have its entry written; False for a call nobody knows.
+
+    `stream`: it is this stream that ended, with nothing left to commit; LeaseLost when it is not the call's owner.
+    """
+    call = await queries.call(connection, call_sid)
+    if call is None:
+        return False
+    if stream is not None and call.owner != stream:
+        raise LeaseLost(f"call {call_sid}: stream {stream} does not own it")
+    values: dict[str, object] = {} if call.ended_at is not None else {"ended_at": now, "why": why[:64]}
+    if stream is not None:
+        values |= {"lease_until": None}
+    if values:
+        await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(values))
+    # More was said after the caller approved of the day, and it was not approved anew.
+    overtaken = and_(entries.c.status == Status.APPROVED.value, entries.c.provisional)
+    open_entry = or_(entries.c.status == Status.DRAFT.value, overtaken)
+    unconfirmed = update(entries).where(entries.c.call_sid == call_sid, open_entry)
+    await connection.execute(unconfirmed.values(status=Status.UNCONFIRMED.value))
+    await after_call.ask_for_entry(database, connection, call_sid, now)
+    return True
+
+
+async def recording_made(database: Database, call_sid: str, recording_sid: str, why: str, now: datetime) -> None:
+    """Note the end of a call whose rest was recorded, and have the recording written down, once."""
+    async with database.write() as connection:
+        if await end_call(database, connection, call_sid, why, now):
+            args = {"call_sid": call_sid, "recording_sid": recording_sid}
+            key = f"{after_call.RECORDING}:{recording_sid}"
+            await enqueue(database, connection, after_call.RECORDING, key, args, now=now)
+
+
+async def close_lapsed(database: Database, now: datetime) -> int:
+    """End the calls with something said whose process is gone, and ask for entries nobody asked for; gives how many."""
+    lapsed = queries.lapsed(
+        lease_before=now - LAPSED_AFTER, recorded_before=now - RECORDED_FOR, quiet_since=now - QUIET_FOR
+    )
+    forgotten_work = queries.ended_without_work()
+    closed = 0
+    async with database.read() as connection:
+        sids = (await connection.scalars(lapsed.limit(MOST_AT_ONCE))).all()
+        unasked = (await connection.scalars(forgotten_work.limit(MOST_AT_ONCE))).all()
+    for call_sid in sids:
+        async with database.write() as connection:
+            await queries.call(connection, call_sid)
+            # A stream may have taken it up since.
+            if (await connection.scalars(lapsed.where(calls.c.call_sid == call_sid))).first() is not None:
+                await end_call(database, connection, call_sid, ABANDONED, now)
+                closed += 1
+    for call_sid in unasked:
+        async with database.write() as connection:
+            if await queries.call(connection, call_sid) is not None:
+                await after_call.ask_for_entry(database, connection, call_sid, now)
+                closed += 1
+    return closed
+
+
+async def is_ended(connection: AsyncConnection, call_sid: str) -> bool:
+    """Tell whether the end of a call was noted."""
+    query = select(calls.c.ended_at).where(calls.c.call_sid == call_sid)
+    return await connection.scalar(query) is not None

@@ -1,0 +1,240 @@
+"""What a media stream writes to its call: words, which are always kept, and the state of the talk, its owner's alone.
+
+A stream owns its call from the moment it is let in until a later one is. Words of a stream that was overtaken are kept
+beside those of the next; its stage, entry and end are refused with LeaseLost, and so is all of a call that was removed
+from the diary. Every method is one transaction. It must not know telephones, or how an entry is written.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.conversation.commands import Mood, Status
+from bot.conversation.habit import PauseHabit
+from bot.conversation.told import is_content
+from bot.conversation.waterfall import Waterfall
+from bot.diary import after_call, ending, forgetting, queries, rows
+from bot.diary.arrivals import LEASE
+from bot.diary.crypto import Keys
+from bot.diary.database import Database
+from bot.diary.schema import callers, calls, entries, turns
+from bot.errors import LeaseLost
+
+RECORD = "record"
+"""The next step of a call whose rest Twilio records."""
+
+
+class OwnedCall:
+    """Stream `stream` of call `call_sid`; made by `Store.owned`."""
+
+    def __init__(
+        self, database: Database, keys: Keys, clock: Callable[[], datetime], call_sid: str, stream: int
+    ) -> None:
+        self.call_sid = call_sid
+        self.stream = stream
+        self._database = database
+        self._keys = keys
+        self._clock = clock
+
+    # What was said: of any stream
+
+    async def add_said(self, turn: int, text: str, from_ms: int, to_ms: int) -> None:
+        """Keep what the caller said in a turn; said again, it replaces. Nothing is kept of what was forgotten.
+
+        An entry that was written before it does not hold it: then it is provisional from now on, and it is no longer
+        approved at the end of the call if it was this stream's to say what is approved.
+        """
+        sealed = self._keys.encrypt(text)
+        async with self._database.write() as connection:
+            call = await queries.known_call(connection, self.call_sid)
+            values = {"said_sealed": sealed, "from_ms": from_ms, "to_ms": to_ms}
+            if not await self._add_to_turn(connection, call, turn, values) or not is_content(text):
+                return
+            behind = update(entries).where(entries.c.call_sid == self.call_sid)
+            if call.owner != self.stream:
+                behind = behind.where(entries.c.status != Status.APPROVED.value)
+            await connection.execute(behind.values(provisional=True))
+            if call.ended_at is not None:
+                await after_call.ask_for_entry(self._database, connection, self.call_sid, self._clock())
+
+    async def add_heard(self, turn: int, text: str) -> None:
+        """Keep what the caller heard in answer to a turn (-1: the greeting); otherwise as `add_said`."""
+        await self._add(turn, {"heard_sealed": self._keys.encrypt(text)})
+
+    async def keep_waterfall(self, turn: int, waterfall: Waterfall) -> None:
+        """Keep when what happened before the answer to a turn; otherwise as `add_said`."""
+        await self._add(turn, {"waterfall": rows.as_json(waterfall)})
+
+    async def keep_habit(self, habit: PauseHabit) -> None:
+        """Keep what is known of the caller's pauses for the next call; nobody's, when the caller is anonymous."""
+        caller_id = select(calls.c.caller_id).where(calls.c.call_sid == self.call_sid).scalar_subquery()
+        change = update(callers).where(callers.c.id == caller_id).values(pause_habit=rows.as_json(habit))
+        async with self._database.write() as connection:
+            await connection.execute(change)
+
+    async def forget_turn(self, turn: int) -> None:
+        """Remove all text of one turn for good, and the entry of its call; no text comes after into that turn."""
+        await forgetting.forget_turn(self._database, self.call_sid, self.stream, turn, self._clock())
+
+    async def forget_day(self, *, whole_day: bool = False) -> list[str]:
+        """Remove all text of the call for good; what remains is an entry that is discarded, and no text comes after.
+
+        `whole_day`: and of the caller's other calls of the same day, whose sids are given.
+        """
+        return await forgetting.forget_day(self._database, self.call_sid, self._clock(), whole_day=whole_day)
+
+    async def forget_so_far(self, *, whole_day: bool = False) -> list[str]:
+        """Remove all text of the call up to now; what is said after it is kept. `whole_day`: as in `forget_day`."""
+        return await forgetting.forget_so_far(
+            self._database, self.call_sid, self.stream, self._clock(), whole_day=whole_day
+        )
+
+    # The state of the talk: of its owner
+
+    async def keep_stage(self, snapshot: str) -> None:
+        """Keep where the talk is, for the stream that takes it up; of a call that is forgotten, nothing."""
+        sealed = self._keys.encrypt(snapshot)
+        async with self._database.write() as connection:
+            if (await self._own_call(connection)).forgotten_at is None:
+                await self._change(connection, stage_sealed=sealed)
+
+    async def save_entry(self, title: str, body: str, mood: Mood, status: Status) -> bool:
+        """Keep the entry of the call in place of the one before. Status DISCARDED is `forget_day`.
+
+        False, and nothing is kept, when the day was forgotten, or when the caller approved another text, said nothing
+        since, and this one is not approved.
+        """
+        if status is Status.DISCARDED:
+            await self.forget_day()
+            return True
+        now = self._clock()
+        values = after_call.entry_values(self._keys, title, body, mood, status, now=now)
+        async with self._database.write() as connection:
+            call = await self._own_call(connection)
+            approved = select(entries.c.call_sid).where(
+                entries.c.call_sid == self.call_sid,
+                entries.c.status == Status.APPROVED.value,
+                entries.c.provisional.is_(False),
+            )
+            refused = status is not Status.APPROVED and await connection.scalar(approved) is not None
+            if call.forgotten_at is not None or refused:
+                return False
+            values |= {"day": call.day, "status": _status_now(status, call).value}
+            await self._database.upsert(connection, entries, {"call_sid": self.call_sid}, values)
+        return True
+
+    async def set_entry_status(self, status: Status) -> bool:
+        """Change what became of the entry; False when there is none to change. Status DISCARDED is `forget_day`."""
+        if status is Status.DISCARDED:
+            await self.forget_day()
+            return True
+        async with self._database.write() as connection:
+            call = await self._own_call(connection)
+            change = update(entries).where(
+                entries.c.call_sid == self.call_sid, entries.c.status != Status.DISCARDED.value
+            )
+            values: dict[str, Any] = {"status": _status_now(status, call).value}
+            if status is Status.APPROVED:
+                values["provisional"] = False
+            return (await connection.execute(change.values(values))).rowcount == 1
+
+    async def entry_is_behind(self) -> None:
+        """More was told than the entry holds: after the call it is written anew, unless it is approved before."""
+        async with self._database.write() as connection:
+            await self._own_call(connection)
+            behind = update(entries).where(
+                entries.c.call_sid == self.call_sid, entries.c.status != Status.DISCARDED.value
+            )
+            await connection.execute(behind.values(provisional=True))
+
+    async def reopen(self) -> None:
+        """The talk goes on: an entry that the caller has not approved is void, and will be written again."""
+        void = delete(entries).where(
+            entries.c.call_sid == self.call_sid,
+            entries.c.status.in_([Status.DRAFT.value, Status.UNCONFIRMED.value]),
+        )
+        async with self._database.write() as connection:
+            await self._own_call(connection)
+            await connection.execute(void)
+
+    async def record_next(self) -> None:
+        """This stream is over, and Twilio records what is said after it."""
+        async with self._database.write() as connection:
+            await self._own_call(connection)
+            await self._change(connection, next_step=RECORD, lease_until=self._clock())
+
+    async def handed_over(self) -> None:
+        """This stream is over, and all of it is kept: another one may take the talk up."""
+        async with self._database.write() as connection:
+            await self._own_call(connection)
+            await self._change(connection, lease_until=self._clock())
+
+    async def ended(self, why: str) -> None:
+        """Note how the call ended (the first word counts, 64 characters), and have its entry written, with all of it.
+
+        A draft that nobody approved is unconfirmed from now on. Nothing of this stream comes after.
+        """
+        async with self._database.write() as connection:
+            known = await ending.end_call(
+                self._database, connection, self.call_sid, why, self._clock(), stream=self.stream
+            )
+            if not known:
+                raise self._lost()
+
+    async def renew(self) -> None:
+        """The process of this stream lives: the call is its own for another 60 s."""
+        async with self._database.write() as connection:
+            await self._own_call(connection)
+            await self._change(connection, lease_until=self._clock() + LEASE)
+
+    async def _own_call(self, connection: AsyncConnection) -> Row[Any]:
+        call = await queries.known_call(connection, self.call_sid)
+        if call.owner != self.stream:
+            raise self._lost()
+        return call
+
+    def _lost(self) -> LeaseLost:
+        return LeaseLost(f"call {self.call_sid}: stream {self.stream} does not own it")
+
+    async def _change(self, connection: AsyncConnection, **values: object) -> None:
+        await connection.execute(update(calls).where(calls.c.call_sid == self.call_sid).values(**values))
+
+    async def _add(self, turn: int, values: Mapping[str, Any]) -> None:
+        async with self._database.write() as connection:
+            await self._add_to_turn(connection, await queries.known_call(connection, self.call_sid), turn, values)
+
+    async def _add_to_turn(
+        self, connection: AsyncConnection, call: Row[Any], turn: int, values: Mapping[str, Any]
+    ) -> bool:
+        if await queries.is_forgotten(connection, call, self.stream, turn):
+            return False
+        key = {"call_sid": self.call_sid, "stream": self.stream, "turn": turn}
+        await self._database.upsert(connection, turns, key, {**values, "at": self._clock()})
+        return True
+
+
+async def add_recorded(  # noqa: PLR0917 (where, and what)
+    database: Database, keys: Keys, connection: AsyncConnection, call_sid: str, text: str, now: datetime
+) -> None:
+    """Add what was recorded of a call as its last turn, in the transaction of a job, and have its entry written anew.
+
+    An entry that the caller approved of stays. Nothing is kept of a call that is forgotten, or not in the diary.
+    """
+    call = await queries.call(connection, call_sid)
+    if call is None or call.forgotten_at is not None:
+        return
+    last = select(func.max(turns.c.stream), func.max(turns.c.turn)).where(turns.c.call_sid == call_sid)
+    stream, turn = (await connection.execute(last)).one()
+    key = {"call_sid": call_sid, "stream": stream or call.owner or 1, "turn": 0 if turn is None else turn + 1}
+    await database.upsert(connection, turns, key, {"said_sealed": keys.encrypt(text), "at": now})
+    behind = update(entries).where(entries.c.call_sid == call_sid, entries.c.status != Status.APPROVED.value)
+    await connection.execute(behind.values(provisional=True))
+    await after_call.ask_for_entry(database, connection, call_sid, now)
+
+
+def _status_now(status: Status, call: Row[Any]) -> Status:
+    """A draft of a call that has ended is one that nobody will approve."""
+    return Status.UNCONFIRMED if status is Status.DRAFT and call.ended_at is not None else status

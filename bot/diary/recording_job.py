@@ -1,0 +1,147 @@
+"""The jobs behind a call whose rest was recorded: its words are added to the call, and the recording is removed.
+
+A recording is fetched and submitted to the recogniser once; the transcription's name is kept in the job itself, so that
+after a crash it is asked for and not begun again. Until its words are in the diary the recording stays where it is, and
+when all tries failed it still does. It must not know telephones, or how an entry is written. Nothing said is logged.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import msgspec
+from sqlalchemy import select, update
+
+from bot.diary.after_call import call_after
+from bot.diary.crypto import Keys
+from bot.diary.database import Database
+from bot.diary.outbox import Job, Later, Outbox, enqueue
+from bot.diary.owned import add_recorded
+from bot.diary.schema import jobs
+from bot.errors import CarrierNotReady, RecogniserError, RecogniserFull, TranscriptionGone
+
+log = logging.getLogger(__name__)
+
+ERASE = "erase"
+TRANSCRIPTION, SUBMITTED_AT = "transcription", "submitted_at"
+"""Arguments that the job gives itself: the name of what is being transcribed, and since when (ISO 8601)."""
+
+POLL_S = 6.0
+"""The recogniser refuses to be asked for a result every 5 s or more often."""
+NOT_READY_S = 5.0
+FULL_S = 20.0
+NOT_READY_FOR = timedelta(hours=2)
+"""A recording that is not there so long after it was made will not come."""
+TRANSCRIBED_FOR = timedelta(minutes=30)
+"""A transcription takes no longer; one that does is begun again."""
+EMPTY_BYTES = 1_700
+"""A WAV file of 8 kHz and 16 bits that is no longer holds 0.1 s and no word; the recogniser would refuse it."""
+
+
+class Recordings(Protocol):
+    """Where recordings are kept; failures are CarrierError."""
+
+    async def recording(self, recording_sid: str) -> bytes:
+        """Return one as a WAV file; CarrierNotReady while it is still being made."""
+
+    async def delete_recording(self, recording_sid: str) -> None:
+        """Remove one for good; one that is gone already is no error."""
+
+
+class Transcriber(Protocol):
+    """Who writes down what was recorded; failures are RecogniserError."""
+
+    async def submit(self, wav: bytes) -> str:
+        """Have a WAV file transcribed; returns the transcription's name. RecogniserFull: later."""
+
+    async def result(self, transcription: str) -> list[str] | None:
+        """Return what was said; None: not yet. TranscriptionGone: to be submitted again; RecogniserFull: later."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingJob:
+    """The handler of `recording` jobs, whose arguments are `call_sid` and `recording_sid`."""
+
+    database: Database
+    keys: Keys
+    recordings: Recordings
+    transcriber: Transcriber
+    clock: Callable[[], datetime]
+
+    async def __call__(self, job: Job, outbox: Outbox) -> None:
+        """Add the words to the call; Later while they are not there, any other error is a failed try."""
+        call_sid, recording_sid = job.args["call_sid"], job.args["recording_sid"]
+        async with outbox.fenced(job) as connection:
+            made_at = await connection.scalar(select(jobs.c.made_at).where(jobs.c.id == job.id))
+            call = await call_after(connection, self.keys, call_sid)
+        said: list[str] = []
+        if call is not None and not call.forgotten:
+            said = await self._said(job, outbox, made_at or self.clock())
+        async with outbox.finish(job) as connection:
+            now = self.clock()
+            if said:
+                await add_recorded(self.database, self.keys, connection, call_sid, " ".join(said), now)
+            args = {"call_sid": call_sid, "recording_sid": recording_sid}
+            await enqueue(self.database, connection, ERASE, f"{ERASE}:{recording_sid}", args, now=now)
+        log.info("call %s: a recording is written down, %d utterances", call_sid, len(said))
+
+    async def _said(self, job: Job, outbox: Outbox, made_at: datetime) -> list[str]:
+        try:
+            if (transcription := job.args.get(TRANSCRIPTION)) is not None:
+                return await self._result(job, outbox, transcription)
+            # Both the download and the upload may take long, and the second costs money.
+            await outbox.renew(job)
+            wav = await self.recordings.recording(job.args["recording_sid"])
+            if len(wav) <= EMPTY_BYTES:
+                return []
+            await outbox.renew(job)
+            transcription = await self.transcriber.submit(wav)
+        except CarrierNotReady as error:
+            if self.clock() - made_at < NOT_READY_FOR:
+                raise Later(NOT_READY_S) from error
+            raise
+        except RecogniserFull as error:
+            raise Later(FULL_S) from error
+        submitted = {TRANSCRIPTION: transcription, SUBMITTED_AT: self.clock().isoformat()}
+        await _keep_args(job, outbox, {**job.args, **submitted})
+        raise Later(POLL_S)
+
+    async def _result(self, job: Job, outbox: Outbox, transcription: str) -> list[str]:
+        try:
+            said = await self.transcriber.result(transcription)
+        except TranscriptionGone:
+            await self._begin_again(job, outbox)
+            raise
+        if said is not None:
+            return said
+        if self.clock() - datetime.fromisoformat(job.args[SUBMITTED_AT]) >= TRANSCRIBED_FOR:
+            await self._begin_again(job, outbox)
+            raise RecogniserError("a transcription that does not end")
+        raise Later(POLL_S)
+
+    async def _begin_again(self, job: Job, outbox: Outbox) -> None:
+        """The next try submits the recording once more."""
+        own = (TRANSCRIPTION, SUBMITTED_AT)
+        await _keep_args(job, outbox, {name: value for name, value in job.args.items() if name not in own})
+
+
+@dataclass(frozen=True, slots=True)
+class EraseJob:
+    """The handler of `erase` jobs, with the same arguments: the recording is not needed any more."""
+
+    recordings: Recordings
+
+    async def __call__(self, job: Job, outbox: Outbox) -> None:
+        """Remove the recording; CarrierError is a failed try."""
+        await outbox.renew(job)
+        await self.recordings.delete_recording(job.args["recording_sid"])
+        async with outbox.finish(job):
+            pass
+
+
+async def _keep_args(job: Job, outbox: Outbox, args: Mapping[str, str]) -> None:
+    async with outbox.fenced(job) as connection:
+        text = msgspec.json.encode(dict(args)).decode()
+        await connection.execute(update(jobs).where(jobs.c.id == job.id).values(args=text))

@@ -1,0 +1,83 @@
+"""The removal of whole calls: of a person who asks for it, or of days that are not kept any longer.
+
+Nothing is left of such a call, not even a mark that it was. Calls go in batches, so that others go on meanwhile; what
+was begun and broken off is ended by another run. The order of locks is that of `after_call.py`.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, exists, or_, select
+
+from bot.diary import rotation
+from bot.diary.crypto import Keys
+from bot.diary.database import Database
+from bot.diary.records import phone_number
+from bot.diary.schema import callers, calls, jobs
+
+BATCH_ROWS = 100
+JOBS_KEPT = timedelta(days=30)
+"""So long a job that is done is remembered as done."""
+
+
+async def forget_number(database: Database, keys: Keys, number: str) -> list[str]:
+    """Remove a caller, all calls and their jobs; gives the sids of the calls. A number that is none is nobody's."""
+    if (e164 := phone_number(number)) is None:
+        return []
+    async with database.write() as connection:
+        number_hash = keys.number_hash(e164, await rotation.number_key(connection))
+        caller_id = await connection.scalar(select(callers.c.id).where(callers.c.number_hash == number_hash))
+    if caller_id is None:
+        return []
+    removed: list[str] = []
+    while batch := await _remove_batch(database, calls.c.caller_id == caller_id):
+        removed += batch
+    await _remove_callers(database, callers.c.id == caller_id)
+    await database.scrub()
+    return removed
+
+
+async def remove_before(database: Database, day: date, now: datetime) -> list[str]:
+    """Remove calls of days before `day` with their jobs, callers without a call, and old jobs; gives the sids."""
+    removed: list[str] = []
+    while batch := await _remove_batch(database, calls.c.day < day):
+        removed += batch
+    while await _remove_callers(database, ~exists().where(calls.c.caller_id == callers.c.id)):
+        pass
+    while await _remove_done_jobs(database, now - JOBS_KEPT):
+        pass
+    await database.scrub()
+    return removed
+
+
+async def _remove_batch(database: Database, which: ColumnElement[bool]) -> Sequence[str]:
+    query = select(calls.c.call_sid).where(which).order_by(calls.c.call_sid).limit(BATCH_ROWS).with_for_update()
+    async with database.write() as connection:
+        sids = (await connection.scalars(query)).all()
+        await connection.execute(delete(calls).where(calls.c.call_sid.in_(sids)))
+    if sids:
+        # By itself: who finishes a job holds the job, and waits for the call.
+        async with database.write() as connection:
+            await connection.execute(delete(jobs).where(_names_one_of(sids)))
+    return sids
+
+
+def _names_one_of(sids: Sequence[str]) -> ColumnElement[bool]:
+    return or_(*(jobs.c.args.contains(f'"{sid}"', autoescape=True) for sid in sids))
+
+
+async def _remove_callers(database: Database, which: ColumnElement[bool]) -> int:
+    """Remove callers who have no call; a call that comes in meanwhile keeps its caller."""
+    query = select(callers.c.id).where(which).order_by(callers.c.id).limit(BATCH_ROWS).with_for_update()
+    without_calls = ~exists().where(calls.c.caller_id == callers.c.id)
+    async with database.write() as connection:
+        ids = (await connection.scalars(query)).all()
+        gone = delete(callers).where(callers.c.id.in_(ids), without_calls)
+        return (await connection.execute(gone)).rowcount
+
+
+async def _remove_done_jobs(database: Database, before: datetime) -> int:
+    old = select(jobs.c.id).where(jobs.c.state == "done", jobs.c.run_at < before).order_by(jobs.c.id).limit(BATCH_ROWS)
+    async with database.write() as connection:
+        ids = (await connection.scalars(old.with_for_update(skip_locked=True))).all()
+        return (await connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))).rowcount

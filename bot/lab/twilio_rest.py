@@ -1,0 +1,181 @@
+"""A stand-in for Twilio's REST API on the loopback: recordings to fetch and delete, the account and its numbers.
+
+    async with TwilioRest() as rest:
+        ...                       # TWILIO_API_URL = rest.url; TwilioLab(..., recordings=rest.recordings)
+
+What it does wrong can be set while it runs. It must not know the bot. Source: Twilio's pages on the Recordings,
+IncomingPhoneNumbers and Accounts resources; every request is authenticated with the account's Sid and token.
+"""
+
+import asyncio
+import base64
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs
+
+import h11
+
+from bot.lab.http import Connection, PeerGone, Request
+from bot.lab.recordings import Recordings
+
+_RECORDING = re.compile(r"/Recordings/(RE[0-9a-f]{32})(\.wav|\.json)?")
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong; a count goes down as it does."""
+
+    errors: int = 0
+    """So many requests are answered with 500."""
+    hangs: int = 0
+    """So many requests are taken and never answered."""
+
+
+@dataclass(slots=True)
+class Number:
+    """A number of the account, and where its calls go."""
+
+    phone_number: str
+    sid: str = "PN" + "0123456789abcdef" * 2
+    voice_url: str = ""
+    voice_fallback_url: str = ""
+    status_callback: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """What it saw."""
+
+    requests: list[str] = field(default_factory=list)
+    refused: int = 0
+    """Requests without the right account and token."""
+
+
+class TwilioRest:
+    """The stand-in on an ephemeral port."""
+
+    def __init__(
+        self,
+        account_sid: str,
+        auth_token: str,
+        *,
+        numbers: list[Number] | None = None,
+        recordings: Recordings | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self.recordings = recordings or Recordings()
+        self.numbers = numbers or []
+        self.faults = faults or Faults()
+        self.report = Report()
+        self.status = "active"
+        """Of the account: active, suspended or closed."""
+        self._account_sid = account_sid
+        self._authorization = "Basic " + base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
+        self._port = 0
+        self._server: asyncio.Server | None = None
+        self._talks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self._port = self._server.sockets[0].getsockname()[1]
+        self.recordings.url = f"{self.url}/2010-04-01/Accounts/{{account_sid}}/Recordings/"
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for talk in self._talks:
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+
+    @property
+    def url(self) -> str:
+        """What TWILIO_API_URL is set to."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._talks.add(talk)
+        talk.add_done_callback(self._talks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection's requests until it is over."""
+        connection = Connection(reader, writer)
+        try:
+            while (request := await connection.request()) is not None:
+                self.report.requests.append(f"{request.method} {request.path}")
+                async with connection.while_peer_stays():
+                    await self._answer(connection, request)
+                if connection.is_over:
+                    break
+        except (PeerGone, h11.RemoteProtocolError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _answer(self, connection: Connection, request: Request) -> None:
+        if self.faults.hangs > 0:
+            self.faults.hangs -= 1
+            await asyncio.Event().wait()
+        if self.faults.errors > 0:
+            self.faults.errors -= 1
+            await _error(connection, 500, 20500, "an internal server error")
+        elif request.headers.get("authorization") != self._authorization:
+            self.report.refused += 1
+            await _error(connection, 401, 20003, "Authenticate")
+        else:
+            await self._route(connection, request)
+
+    async def _route(self, connection: Connection, request: Request) -> None:
+        base = f"/2010-04-01/Accounts/{self._account_sid}"
+        path = request.path.removeprefix(base) if request.path.startswith(base) else ""
+        found = _RECORDING.fullmatch(path)
+        match request.method, path:
+            case "GET", ".json":
+                await connection.answer(200, {"sid": self._account_sid, "status": self.status, "type": "Full"})
+            case "GET", "/IncomingPhoneNumbers.json":
+                await connection.answer(200, self._found_numbers(parse_qs(request.query)))
+            case "GET", _ if found and found[2] != ".json":
+                recorded = self.recordings.kept.get(found[1])
+                if recorded is None or not recorded.is_ready:
+                    await _error(connection, 404, 20404, "the recording was not found")
+                else:
+                    await connection.answer_bytes(200, "audio/x-wav", recorded.wav())
+            case "DELETE", _ if found and found[2] != ".wav":
+                if self.recordings.delete(found[1]):
+                    await connection.answer_bytes(204, "application/json", b"")
+                else:
+                    await _error(connection, 404, 20404, "the recording was not found")
+            case _:
+                await _error(connection, 404, 20404, f"no such resource: {request.method} {request.path}")
+
+    def _found_numbers(self, query: dict[str, list[str]]) -> dict[str, object]:
+        wanted = query.get("PhoneNumber", [""])[0]
+        found = [
+            {
+                "sid": number.sid,
+                "phone_number": number.phone_number,
+                "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+                "voice_url": number.voice_url,
+                "voice_method": "POST",
+                "voice_fallback_url": number.voice_fallback_url,
+                "voice_fallback_method": "POST",
+                "status_callback": number.status_callback,
+                "status_callback_method": "POST",
+                "account_sid": self._account_sid,
+            }
+            for number in self.numbers
+            if wanted in ("", number.phone_number)
+        ]
+        return {"incoming_phone_numbers": found, "page": 0, "page_size": 50, "next_page_uri": None}
+
+
+async def _error(connection: Connection, status: int, code: int, message: str) -> None:
+    await connection.answer(status, {"code": code, "message": message, "status": status})

@@ -1,0 +1,77 @@
+"""What the call gives its recogniser, as one connection after the other is to send it.
+
+`push`, `finalize` and `end` never wait; `next` waits until something is worth sending. How fast it may go out is the
+`Pacer`'s. Knows no sockets.
+"""
+
+import asyncio
+
+from bot.services.stt_outbox import Outbox
+
+PCM_BYTES_PER_MS = 32
+BUNDLE_BYTES = 100 * PCM_BYTES_PER_MS
+URGENT_BYTES = 40 * PCM_BYTES_PER_MS  # … while words are expected: a later interim is a later answer
+KEPT_BYTES = 40_000 * PCM_BYTES_PER_MS  # 40 s: more than the longest utterance and every try to reconnect
+
+FASTEST = 20.0
+"""Audio that waited is sent at most so many times as fast as it was spoken, behind `AT_ONCE_MS` in one go.
+
+Ten seconds (more than most turns) are made up for in half a second. No more, so that the recogniser, which decodes
+faster than that, is never far behind: what a ping asks it then is answered in time, and a replay cannot be taken for a
+connection that is dead.
+"""
+AT_ONCE_MS = 1_000.0
+
+
+class Pacer:
+    """How fast one connection is sent audio."""
+
+    def __init__(self) -> None:
+        self._caught_up_s = 0.0
+
+    def sent(self, audio_ms: float, now_s: float) -> float:
+        """Note audio that is sent now; return for how many seconds nothing more should be."""
+        self._caught_up_s = max(self._caught_up_s, now_s) + audio_ms / 1000 / FASTEST
+        return max(0.0, self._caught_up_s - now_s - AT_ONCE_MS / 1000 / FASTEST)
+
+
+class Feed:
+    """The audio of one call, 16 kHz PCM, and the ends of its utterances."""
+
+    def __init__(self) -> None:
+        self.outbox = Outbox(most_bytes=KEPT_BYTES, bytes_per_ms=PCM_BYTES_PER_MS)
+        self.ending = False
+        self._bundle = BUNDLE_BYTES
+        self._wake = asyncio.Event()
+
+    def push(self, pcm: bytes, *, urgent: bool) -> None:
+        """Add whole samples; they go out in small bundles when they are `urgent`."""
+        if self.ending:
+            return
+        self.outbox.push(pcm, voiced=urgent)
+        self._bundle = URGENT_BYTES if urgent else BUNDLE_BYTES
+        if self.outbox.unsent_bytes >= self._bundle:
+            self._wake.set()
+
+    def finalize(self) -> None:
+        """Add the end of an utterance."""
+        if not self.ending:
+            self.outbox.mark()
+            self._wake.set()
+
+    def end(self) -> None:
+        """Nothing more will be added."""
+        self.ending = True
+        self._wake.set()
+
+    async def next(self) -> bytes | object | None:
+        """Wait for what is to be sent next: a bundle, or FINALIZE; None when all was sent and nothing will be added.
+
+        Less than a bundle waits for more, but not when an utterance or the stream ends.
+        """
+        while True:
+            worth_it = self.ending or self.outbox.mark_waits or self.outbox.unsent_bytes >= self._bundle
+            if worth_it and ((item := self.outbox.take(BUNDLE_BYTES)) is not None or self.ending):
+                return item
+            self._wake.clear()
+            await self._wake.wait()

@@ -1,0 +1,39 @@
+"""Notices by the wall clock that a stream is dead, though its socket is open.
+
+It must not know what a stream is for.
+"""
+
+import asyncio
+import time
+
+QUIET_S = 5.0
+"""How long an open stream may bring no media: Twilio sends 50 frames a second, of silence too."""
+
+OVERTIME_S = 120.0
+"""So much longer than a call may last, a stream is over whatever its own clock says."""
+
+TAKE_S = 0.05
+"""Where the process itself stood still, so long it takes in what was sent meanwhile before anything is judged."""
+
+
+class Watchdog:
+    """Watches one stream of a call that may last `most_s`."""
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
+        self._heard_at = time.monotonic()
+
+    def heard(self) -> None:
+        """There was a frame of media."""
+        self._heard_at = time.monotonic()
+
+    async def bark(self) -> str:
+        """Wait until the stream is dead; tell why."""
+        self.heard()
+        ends_at = self._heard_at + self._most_s + OVERTIME_S
+        while (left_s := min(self._heard_at + QUIET_S, ends_at) - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
+            await asyncio.sleep(TAKE_S)
+        if time.monotonic() >= ends_at:
+            return f"open for {OVERTIME_S:.0f} s longer than any call"
+        return f"no media for {QUIET_S:.0f} s"

@@ -1,0 +1,66 @@
+"""Calls for the tests of the diary: let in as by the media socket, talked in, ended."""
+
+from sqlalchemy import Executable
+
+from bot.conversation.commands import Mood, Status
+from bot.diary.after_call import AfterCall, call_after, save_entry_after
+from bot.diary.owned import OwnedCall
+from bot.diary.store import Store
+
+NUMBER, ANOTHER = "+821012345678", "+821099999999"
+
+
+async def let_in(store: Store, call_sid: str, number: str | None = NUMBER) -> OwnedCall:
+    """The next media stream of a call, which owns it now."""
+    await store.call_arrived(call_sid, number)
+    stream = await store.claim_media_token(call_sid, await store.media_token(call_sid))
+    assert stream
+    return store.owned(call_sid, stream)
+
+
+async def told(store: Store, call_sid: str, *texts: str, number: str | None = NUMBER) -> OwnedCall:
+    """A call in which these were said and answered, and a draft of an entry of it all."""
+    call = await let_in(store, call_sid, number)
+    for turn, text in enumerate(texts):
+        await call.add_said(turn, text, turn * 1000, turn * 1000 + 500)
+        await call.add_heard(turn, f"{text}, 그랬군요.")
+    await call.save_entry("하루", " ".join(texts), Mood.CALM, Status.DRAFT)
+    return call
+
+
+async def entered(store: Store, call_sid: str, status: Status = Status.APPROVED, number: str | None = NUMBER) -> None:
+    """A call that has an entry of this status, and nothing else."""
+    call = await let_in(store, call_sid, number)
+    assert await call.save_entry("하루", "하루였다.", Mood.CALM, status)
+
+
+async def change(store: Store, statement: Executable) -> None:
+    """Change the tables behind the diary's back."""
+    async with store.database.write() as connection:
+        await connection.execute(statement)
+
+
+async def after(store: Store, call_sid: str = "CA1") -> AfterCall | None:
+    """A call as its job finds it."""
+    async with store.database.write() as connection:
+        return await call_after(connection, store.keys, call_sid)
+
+
+async def save_after(
+    store: Store, call_sid: str, of: list[str], *, body: str = "하루였다.", provisional: bool = False
+) -> bool:
+    """Keep an entry as its job does, written from `of`."""
+    async with store.database.write() as connection:
+        return await save_entry_after(
+            store.database, store.keys, connection, call_sid, "하루", body, Mood.CALM,
+            provisional=provisional, of=of, now=store.clock(),
+        )  # fmt: skip
+
+
+async def work(store: Store) -> list[str]:
+    """What is to be done now, by the keys of the jobs; it is taken, done, and not asked for again."""
+    keys = []
+    for job in await store.outbox.claim(["entry", "recording"], 99):
+        async with store.outbox.finish(job):
+            keys.append(job.key)
+    return keys

@@ -1,0 +1,68 @@
+"""All that writes to a diary, at once and in three processes: nobody waits for another in a circle."""
+
+import asyncio
+
+import pytest
+
+from bot.conversation.commands import Mood, Status
+from bot.diary import rotation
+from bot.diary.after_call import call_after
+from bot.diary.crypto import Keys
+from bot.diary.store import Store
+from tests.diary.talks import let_in, told
+
+OLD = "first-secret-of-the-tests-0123456789"
+NEW = "second-secret-of-the-tests-987654321"
+CALLS = 6
+
+
+async def go_on_talking(store: Store, call_sid: str) -> None:
+    call = store.owned(call_sid, 1)
+    for turn in range(2, 9):
+        await call.add_said(turn, "걸었어요", 0, 1)
+        await call.keep_stage("{}")
+        await call.renew()
+        await call.save_entry("하루", "걸었다.", Mood.CALM, Status.DRAFT)
+        if turn % 4 == 0:
+            await call.forget_turn(turn)
+    await call.ended("goodbye")
+
+
+async def forget(store: Store, call_sid: str, *, whole_day: bool) -> None:
+    call = store.owned(call_sid, 1)
+    for _ in range(3):
+        await call.forget_so_far(whole_day=whole_day)
+    await store.call_ended(call_sid, "completed")
+
+
+async def ring(store: Store, name: str) -> None:
+    for n in range(3):
+        call = await let_in(store, f"{name}{n}")
+        await call.add_said(0, "쉬었어요", 0, 1)
+        await store.recording_made(f"{name}{n}", f"RE{name}{n}", "recorded")
+        await store.close_lapsed()
+
+
+async def work(store: Store) -> None:
+    for _ in range(10):
+        for job in await store.outbox.claim(["entry", "recording"], 3):
+            async with store.outbox.finish(job) as connection:
+                await call_after(connection, store.keys, job.args["call_sid"])
+        await asyncio.sleep(0.02)
+
+
+async def test_nobody_waits_for_another_in_a_circle(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "BATCH_ROWS", 3)
+    for n in range(CALLS):
+        await told(await open_store(), f"CA{n}", "걸었어요", "먹었어요")
+    stores = [await open_store(Keys.parse(f"{NEW},{OLD}")) for _ in range(3)]
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+        for n in range(CALLS):
+            tasks.create_task(go_on_talking(stores[n % 3], f"CA{n}"))
+            tasks.create_task(forget(stores[(n + 1) % 3], f"CA{n}", whole_day=n == CALLS - 1))
+        for n, store in enumerate(stores):
+            tasks.create_task(ring(store, "ABC"[n]))
+            tasks.create_task(work(store))
+            tasks.create_task(store.rotate())
+    for n in range(CALLS):
+        assert await stores[0].is_ended(f"CA{n}")

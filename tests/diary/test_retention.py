@@ -1,0 +1,168 @@
+"""bot/diary/retention.py: what is older than RETENTION_DAYS goes, once a day, and nothing else does."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.diary.outbox import enqueue
+from bot.diary.recording_job import ERASE
+from bot.diary.retention import RETENTION, Retention
+from bot.errors import CarrierError
+from tests.diary.talks import ANOTHER, told
+
+SEOUL = ZoneInfo("Asia/Seoul")
+SIDS = [f"CA{number:032x}" for number in range(8)]
+RECORDING, WRITTEN_DOWN = "RE" + "1a" * 16, "RE" + "3c" * 16
+
+
+class Recordings:
+    """The telephone company: what it was asked to remove."""
+
+    def __init__(self, error=None):
+        self.deleted = []
+        self.error = error
+
+    async def recordings_of(self, call_sid):
+        raise AssertionError("retention asks for no list")
+
+    async def delete_recording(self, recording_sid):
+        if self.error:
+            raise self.error
+        self.deleted.append(recording_sid)
+
+
+def retention(store, days, **changes):
+    return Retention(store, **{"days": days, "timezone": SEOUL} | changes)
+
+
+async def run_the_job(store, handler):
+    """Do it as the worker does."""
+    await store.outbox.run_due_schedules()
+    (job,) = await store.outbox.claim([RETENTION], 9)
+    await handler(job, store.outbox)
+
+
+async def calls_on_days(store, clock, count):
+    """One call a day at noon, the first on 21 November; returns at the time of the last."""
+    for number in range(count):
+        if number:
+            clock.forward(days=1)
+        await told(store, SIDS[number], "산책했어요", number=ANOTHER if number % 2 else "+821012345678")
+
+
+async def kept(store):
+    return [record.call_sid for record in await store.entries()]
+
+
+async def test_the_day_is_the_last_that_is_kept(store, clock):
+    handler = retention(store, 3)
+    await calls_on_days(store, clock, 5)
+    await handler.schedule()
+    clock.now = datetime(2026, 11, 25, 20, 0, tzinfo=UTC)  # 05:00 of the 26th in Seoul
+    await run_the_job(store, handler)
+    # 26 - 3: the 23rd stays, the 22nd goes
+    assert await kept(store) == SIDS[2:5]
+
+
+async def test_it_is_done_once_a_day_at_half_past_four(store, clock):
+    handler = retention(store, 1)
+    clock.now = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+    for _ in range(3):  # every process that starts
+        await handler.schedule()
+    done_at = []
+    for _ in range(4 * 48):
+        clock.forward(minutes=15)
+        await store.outbox.run_due_schedules()
+        for job in await store.outbox.claim([RETENTION], 9):
+            done_at.append(clock.now.astimezone(SEOUL).strftime("%d %H:%M"))
+            await handler(job, store.outbox)
+    assert done_at == ["22 04:30", "23 04:30"]
+
+
+async def test_everything_is_kept_without_the_setting(store, clock):
+    await calls_on_days(store, clock, 2)
+    await retention(store, None).schedule()
+    clock.forward(days=1000)
+    assert await store.outbox.run_due_schedules() == 0
+    await retention(store, 1).schedule()  # as it was set once, and is not any more
+    clock.forward(days=1)
+    await run_the_job(store, retention(store, None))
+    assert await kept(store) == SIDS[:2]
+
+
+async def test_a_call_of_the_night_belongs_to_the_day_before(store, clock):
+    clock.now = datetime(2026, 11, 21, 18, 0, tzinfo=UTC)  # 03:00 of the 22nd
+    await told(store, SIDS[0], "늦었어요")
+    clock.now = datetime(2026, 11, 21, 19, 30, tzinfo=UTC)  # 04:30 of the 22nd
+    await told(store, SIDS[1], "일찍 일어났어요")
+    handler = retention(store, 1)
+    await handler.schedule()
+    clock.now = datetime(2026, 11, 22, 19, 30, tzinfo=UTC)
+    await run_the_job(store, handler)
+    assert await kept(store) == [SIDS[1]]
+
+
+async def test_nobody_is_left_without_a_call(store, clock, run_sql, diary_url):
+    await calls_on_days(store, clock, 2)
+    handler = retention(store, 1)
+    await handler.schedule()
+    clock.forward(days=20)
+    await run_the_job(store, handler)
+    for table in ("callers", "calls", "turns", "entries"):
+        assert run_sql(diary_url, f"SELECT count(*) FROM {table}") == [("0",)]
+
+
+async def test_the_journals_of_a_removed_call_and_of_nobodys_go(store, clock, tmp_path):
+    await calls_on_days(store, clock, 3)
+    folder = tmp_path / "journals"
+    folder.mkdir()
+    names = [f"{sid}-MZ1.journal" for sid in SIDS[:3]] + ["CAold-MZ1.journal", "CAnew-MZ1.journal", "notes.txt"]
+    noon = datetime(2026, 11, 23, 12, tzinfo=SEOUL)
+    for name in names:
+        (folder / name).write_bytes(b"x")
+        old = name in ("CAold-MZ1.journal", "notes.txt")
+        moment = (noon - timedelta(days=2 if old else 0)).timestamp()
+        os.utime(folder / name, (moment, moment))
+    handler = retention(store, 1, journal_dir=folder)
+    await handler.schedule()
+    clock.now = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)  # 05:00 of the 24th
+    await run_the_job(store, handler)
+    assert await kept(store) == [SIDS[2]]
+    assert sorted(path.name for path in folder.iterdir()) == sorted([names[2], "CAnew-MZ1.journal", "notes.txt"])
+
+
+async def test_a_recording_that_nobody_fetched_is_removed_at_twilio(store, clock):
+    await told(store, SIDS[0], "산책했어요")
+    await store.recording_made(SIDS[0], RECORDING, "recorded")
+    clock.forward(days=3)
+    await told(store, SIDS[1], "책을 읽었어요")
+    await store.recording_made(SIDS[1], "RE" + "2b" * 16, "recorded")
+    async with store.database.write() as connection:  # written down, and not removed yet
+        args = {"call_sid": SIDS[0], "recording_sid": WRITTEN_DOWN}
+        await enqueue(store.database, connection, ERASE, f"erase:{WRITTEN_DOWN}", args, now=clock())
+    twilio = Recordings()
+    handler = retention(store, 2, recordings=twilio)
+    await handler.schedule()
+    clock.forward(days=1)
+    await run_the_job(store, handler)
+    assert sorted(twilio.deleted) == [RECORDING, WRITTEN_DOWN]
+    assert await kept(store) == [SIDS[1]]
+
+
+async def test_a_day_whose_recording_cannot_be_removed_is_kept_until_it_can(store, clock):
+    await told(store, SIDS[0], "산책했어요")
+    clock.forward(days=1)
+    await told(store, SIDS[1], "산책했어요")
+    await store.recording_made(SIDS[1], RECORDING, "recorded")
+    handler = retention(store, 1, recordings=Recordings(CarrierError("HTTP 503", status=503)))
+    await handler.schedule()
+    clock.forward(days=9)
+    with pytest.raises(CarrierError):
+        await run_the_job(store, handler)
+    assert await kept(store) == [SIDS[1]]
+    clock.forward(minutes=2)
+    (job,) = await store.outbox.claim([RETENTION], 9)
+    await retention(store, 1, recordings=Recordings())(job, store.outbox)
+    assert await kept(store) == []
