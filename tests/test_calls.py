@@ -110,18 +110,11 @@ async def phone(stage: Stage) -> tuple[dict[str, CallReport], dict[tuple[str, st
     return reports, ten
 
 
-async def written(stage: Stage) -> dict[str, dict[str, Any]]:
-    """The entry of each call in which something was said, once the work after the calls has written them all."""
-    async with asyncio.timeout(60):
-        while len(entries := await stage.bot.entries()) < len(stage.twilio.reports):
-            await asyncio.sleep(0.5)
-    return {entry["call_sid"]: entry for entry in entries}
-
-
 async def all_calls(folder: Path, database_url: str) -> Outcome:
     async with staged(folder, settings={"DATABASE_URL": database_url, "DIARY_KEY": make_secret()}) as stage:
         reports, ten = await phone(stage)
-        entries = await written(stage)
+        kept = await stage.bot.entries(at_least=len(stage.twilio.reports))
+        entries = {entry["call_sid"]: entry for entry in kept}
         models = stage.openai.report.breaches if stage.openai else []
         outcome = Outcome(
             reports,

@@ -124,8 +124,18 @@ class Diary:
         """The number has told something in a call before."""
         call_sid = new_call_sid()
         await self.store.call_arrived(call_sid, number)
-        await self.store.add_said(call_sid, 0, "어제는 푹 쉬었어요", 0, 1_000)
+        await self.store.owned(call_sid, 1).add_said(0, "어제는 푹 쉬었어요", 0, 1_000)
         await self.store.call_ended(call_sid, "approved")
+
+    async def has_written(self) -> None:
+        """Wait until no entry is still to be written."""
+        async with asyncio.timeout(60):
+            while True:
+                with closing(sqlite3.connect(self._file)) as database:
+                    (left,) = database.execute("SELECT count(*) FROM jobs WHERE state IN ('ready', 'run')").fetchone()
+                if not left:
+                    return
+                await asyncio.sleep(0.5)
 
     def began(self, call_sid: str) -> CallStarted | None:
         """With what the talk of a call began; None when its journal is gone."""
@@ -165,7 +175,7 @@ async def all_calls(folder: Path) -> Outcome:
             await diary.has_called(number)
         async with staged(folder, settings=diary.settings) as stage:
             reports = await phone(stage)
-            await asyncio.sleep(1)
+            await diary.has_written()
             entries = {entry["call_sid"]: entry for entry in await stage.bot.entries()}
         sids = {name: report.call_sid for name, report in reports.items()}
         assert stage.openai

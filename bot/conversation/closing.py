@@ -161,6 +161,7 @@ def hung_up(floor: Floor, why: str, *, record: bool = False) -> State:
     """Nothing more is said; `record`: and Twilio records the rest."""
     floor.due.clear()
     floor.drop_prepared()
+    floor.reopen_if_behind()
     if not record and floor.dialogue.unsettled and floor.dialogue.entry_is_current:
         floor.out.append(KeepEntry(Status.UNCONFIRMED, floor.dialogue.entry))
     keep_habit(floor)

@@ -1,8 +1,8 @@
 """Who has the floor, and what both sides of a talk have under way: the state that the actions of turn-taking share.
 
-`turns.py` says which action runs when; the actions are in `listening.py`, `preparing.py`, `speaking.py`, `probation.py`
-and `closing.py`. Here is what more than one of them needs: ending a turn, carrying out a move of the dialogue, taking a
-reply back. It knows no clock but the `now_ms` that it is given.
+`turns.py` says which action runs when; the actions are in `listening.py`, `preparing.py`, `speaking.py`, `probation.py`,
+`closing.py`, `handover.py` and `resuming.py`. Here is what more than one of them needs: ending a turn, carrying out a
+move of the dialogue, taking a reply back. It knows no clock but the `now_ms` that it is given.
 """
 
 from dataclasses import replace
@@ -287,10 +287,14 @@ class Floor(BotsReplies):
         return self.broken_off if self.dialogue.stage is Stage.APPROVAL else ()
 
     def keep_stage(self, now_ms: int, *, handed_over: bool = False) -> None:
-        """Have where the talk is kept, if it has changed; before it, that an entry fell behind."""
-        if self.dialogue.falls_behind():
-            self.out.insert(0, ReopenDay())
+        """Have where the talk is kept, if it has changed."""
+        self.reopen_if_behind()
         snapshot = self.snapshot(now_ms, handed_over=handed_over)
         if snapshot != self.kept:
             self.kept = snapshot
             self.out.append(KeepStage(snapshot))
+
+    def reopen_if_behind(self) -> None:
+        """An entry that does not hold all is void before more is kept: a crash between the two must not let it stand."""
+        if self.dialogue.falls_behind():
+            self.out.insert(0, ReopenDay())

@@ -33,8 +33,11 @@ A voice over the bot only pauses it (`probation.py`); what it says decides. Befo
 the turn back: both parts are one turn and one exchange. Afterwards they cut the reply to what the ledger knows to be
 heard. If what broke the reply off was no word after all, the reply goes on with the piece that was cut.
 
+After every step in which it changed, where the talk is is kept (`snapshot.py`), so that another process can go on with
+it (`resuming.py`). A process that goes away finishes the sentence, begins no other, and hands over (`handover.py`).
+
 Invariants, tested as properties: one live and one prepared reply at most; every reply that was begun is ended or
-stopped; history holds of the bot only what was heard; CLOSED absorbs.
+stopped; history holds of the bot only what was heard; a talk that is taken up knows every turn once; CLOSED absorbs.
 """
 
 from collections.abc import Callable, Iterator
@@ -183,6 +186,12 @@ class Turns:
     def expects_words(self) -> bool:
         """The caller speaks, or may have said all: the sooner the words are known, the better."""
         return self._floor.talking or self._floor.state is State.ENDPOINTING
+
+    @property
+    def says_goodbye(self) -> bool:
+        """The last words of the call are being said, or were."""
+        closing = self._floor.state is State.CLOSING and not self._floor.record
+        return closing or self._floor.state is State.CLOSED
 
     @property
     def dialogue(self) -> Dialogue:

@@ -100,12 +100,12 @@ def entry_values(keys: Keys, title: str, body: str, mood: Mood, status: Status, 
 
 
 async def ask_for_entry(database: Database, connection: AsyncConnection, call_sid: str, now: datetime) -> None:
-    """Have the entry of a call written after it; once more if that is done, and the entry is missing or provisional.
+    """Have the entry of a call written after it; once more if that is over, and the entry is missing or provisional.
 
     The call is locked already. It touches no job that is in somebody's hands.
     """
     key = f"{ENTRY}:{call_sid}"
     await enqueue(database, connection, ENTRY, key, {"call_sid": call_sid}, now=now)
     whole = exists().where(entries.c.call_sid == call_sid, entries.c.provisional.is_(False))
-    done = update(jobs).where(jobs.c.key == key, jobs.c.state == "done", ~whole)
-    await connection.execute(done.values(state="ready", run_at=now, attempt=0, error=None))
+    over = update(jobs).where(jobs.c.key == key, jobs.c.state.in_(["done", "dead"]), ~whole)
+    await connection.execute(over.values(state="ready", run_at=now, attempt=0, error=None))

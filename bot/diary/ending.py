@@ -6,7 +6,7 @@ must not know how the entry is written. The order of locks is that of `after_cal
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Status
@@ -93,9 +93,3 @@ async def close_lapsed(database: Database, now: datetime) -> int:
                 await after_call.ask_for_entry(database, connection, call_sid, now)
                 closed += 1
     return closed
-
-
-async def is_ended(connection: AsyncConnection, call_sid: str) -> bool:
-    """Tell whether the end of a call was noted."""
-    query = select(calls.c.ended_at).where(calls.c.call_sid == call_sid)
-    return await connection.scalar(query) is not None

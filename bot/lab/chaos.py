@@ -23,7 +23,7 @@ from bot.lab import chaos_report
 from bot.lab.chaos_batch import Outcome, Outside, run_batch
 from bot.lab.chaos_cases import CASES, QUICK, Case
 from bot.lab.postgres import PostgresLab
-from bot.lab.stage import environ_of
+from bot.lab.stage import BotDied, environ_of
 
 FOLDER = Path("var")
 RUNS, AT_ONCE = 200, 8
@@ -45,9 +45,9 @@ class Slots:
             await self._changed.wait()
         self._free -= count
 
-    def give_back(self) -> None:
-        """One call is over."""
-        self._free += 1
+    def give_back(self, count: int = 1) -> None:
+        """So many calls are over."""
+        self._free += count
         self._changed.set()
 
 
@@ -135,12 +135,19 @@ async def chaos(cases: Sequence[Case], runs: int, at_once: int, seed: int, *, sq
     batches = _batches(cases, runs, min(CALLS, at_once))
     print(f"seed {seed}: {runs} calls in {len(batches)} batches, at most {at_once} at once\n", flush=True)
 
+    not_run: list[str] = []
+
     async def run(number: int, case: Case, calls: int, batch_seed: int) -> None:
-        async with base.outside(case, slots) as outside:
-            found = await run_batch(case, outside, batch_seed, calls)
+        found: list[Outcome] = []
+        try:
+            async with base.outside(case, slots) as outside:
+                found = await run_batch(case, outside, batch_seed, calls)
+        except* BotDied as died:
+            not_run.append(f"{case.name}: {died.exceptions[0]}")
+            slots.give_back(calls)
         outcomes.extend(found)
-        row = chaos_report.row_of(case, found)
-        print(f"{time.monotonic() - began_s:6.0f} s  {number:3}/{len(batches)}  {row.line()}", flush=True)
+        line = chaos_report.row_of(case, found).line() if found else f"{case.name}: the bot did not start"
+        print(f"{time.monotonic() - began_s:6.0f} s  {number:3}/{len(batches)}  {line}", flush=True)
 
     async with ground(sqlite=sqlite) as base, asyncio.TaskGroup() as tasks:
         for number, (case, calls) in enumerate(batches, 1):
@@ -150,7 +157,8 @@ async def chaos(cases: Sequence[Case], runs: int, at_once: int, seed: int, *, sq
     chaos_report.print_table(rows)
     chaos_report.write_json(FOLDER / "chaos.json", rows, outcomes, seed)
     print(f"\n{time.monotonic() - began_s:.0f} s in all")
-    return 1 if any(row.broken for row in rows) else 0
+    print(*not_run, sep="\n")
+    return 1 if not_run or any(row.broken for row in rows) else 0
 
 
 def _batches(cases: Sequence[Case], runs: int, calls: int) -> list[tuple[Case, int]]:

@@ -64,7 +64,7 @@ async def demo(*, offline: bool, script: str) -> int:
             await overheard.show()
             waterfalls = await waterfalls_of(diary, call_sid)
             await diary.close()
-            entries = await stage.bot.entries()
+            entries = await stage.bot.entries(at_least=1)
             faults = _print_outcome(stage, report, entries, waterfalls)
     report.save_wav(WAV)
     print(f"\nThe call as a stereo WAV, caller left, bot right: {WAV}")

@@ -30,6 +30,7 @@ from bot.lab.rtzr_behaviour import (
     error_body,
     unknown_parameters,
 )
+from bot.lab.rtzr_messages import is_finalize, message_of
 
 STREAMING_PATH = "/v1/transcribe:streaming"
 PARTIAL_BEFORE_FINAL_S = 0.005
@@ -225,7 +226,7 @@ class Connection:
             self._report.eos += 1
             self._end_utterance()
             self._queue(1000)
-        elif _is_finalize(text):
+        elif is_finalize(text):
             self._report.finalizes += 1
             self._close_if_due()
             self._end_utterance()
@@ -242,7 +243,7 @@ class Connection:
         faults = self._house.faults
         if not heard.final:
             self._report.interims += 1
-            self._queue(_message(heard, final=False))
+            self._queue(message_of(heard, final=False))
             return
         if faults.lost_finals > 0:
             faults.lost_finals -= 1
@@ -258,8 +259,8 @@ class Connection:
         self._report.finals += 1
         self._report.utterances.append(heard.text)
         if heard.words:
-            self._queue(_message(heard, final=False), delay_ms / 1000 - PARTIAL_BEFORE_FINAL_S)
-        self._queue(_message(heard, final=True), delay_ms / 1000)
+            self._queue(message_of(heard, final=False), delay_ms / 1000 - PARTIAL_BEFORE_FINAL_S)
+        self._queue(message_of(heard, final=True), delay_ms / 1000)
         self._close_if_due()
 
     def _queue(self, what: str | int | None, delay_s: float = 0.0) -> None:
@@ -302,26 +303,3 @@ class Connection:
 
     def _breach(self, what: str) -> None:
         self._report.breaches.append(what)
-
-
-def _is_finalize(text: str) -> bool:
-    with suppress(ValueError):
-        return bool(json.loads(text) == {"type": "Finalize"})
-    return False
-
-
-def _message(heard: Heard, *, final: bool) -> str:
-    alternative: dict[str, object] = {"text": heard.text, "confidence": 0.41 if final else 0.0}
-    if final:
-        alternative["words"] = [
-            {"text": word.text, "start_at": word.start_ms, "duration": word.duration_ms, "confidence": 0.0}
-            for word in heard.words
-        ]
-    fields = {
-        "seq": heard.seq,
-        "start_at": heard.start_ms,
-        "duration": heard.duration_ms if final else 0,
-        "final": final,
-        "alternatives": [alternative] if heard.words else [],
-    }
-    return json.dumps(fields, ensure_ascii=False)

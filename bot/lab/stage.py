@@ -27,6 +27,7 @@ from bot.lab.twilio_rest import TwilioRest
 AUTH_TOKEN = "stage-auth-token"
 START_S = 60.0
 STOP_S = 40.0
+WRITTEN_S = 60.0
 _LISTENING = re.compile(r"listening on .* port (\d+) as (\S+)")
 
 
@@ -99,10 +100,14 @@ class Bot:
         out, _ = await command.communicate()
         return out.decode()
 
-    async def entries(self) -> list[dict[str, Any]]:
-        """What `python -m bot entries --json` prints."""
-        found: list[dict[str, Any]] = json.loads(await self.run("entries", "--json"))
-        return found
+    async def entries(self, *, at_least: int = 0) -> list[dict[str, Any]]:
+        """What `python -m bot entries --json` prints, once there are `at_least` so many, or after `WRITTEN_S`."""
+        until_s = asyncio.get_running_loop().time() + WRITTEN_S
+        while True:
+            found: list[dict[str, Any]] = json.loads(await self.run("entries", "--json"))
+            if len(found) >= at_least or asyncio.get_running_loop().time() >= until_s:
+                return found
+            await asyncio.sleep(0.5)
 
 
 @dataclass(frozen=True, slots=True)

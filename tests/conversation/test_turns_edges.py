@@ -306,6 +306,23 @@ def test_an_approved_day_is_reopened_by_words_over_a_goodbye_that_nothing_cancel
     assert reopened_before_more_is_said(line)
 
 
+def test_an_entry_falls_behind_what_is_said_as_the_last_thing_over_a_goodbye() -> None:
+    line = Line(minutes=1)
+    line.bot_speaks()
+    at_approval(line)
+    line.wait(8_100)
+    while line.live().sentences != LINES.goodbye_time:
+        line.bot_speaks("네.")
+        line.wait(8_100)
+    line.bot_begins()
+    line.tell(SpeechStarted(line.now))
+    line.bot_finishes(len(LINES.goodbye_time))
+    line.wait(500)
+    line.tell(SpeechPaused(line.now), Final((1, 900), "아 잠깐 오늘 상도 받았어요"))
+    assert line.all(HangUp)
+    assert reopened_before_more_is_said(line)
+
+
 def test_a_first_caller_hears_the_notice_with_the_first_answer_when_it_was_talked_over() -> None:
     line = Line(first_time=True)
     line.wait(400)

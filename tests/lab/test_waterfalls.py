@@ -64,7 +64,7 @@ def test_turns_without_a_waterfall_are_left_out() -> None:
 async def diary(tmp_path: Path) -> AsyncIterator[Store]:
     store = await Store.open(f"sqlite:///{tmp_path / 'diary.db'}", Keys.parse(SECRET))
     await store.call_arrived("CA1", None)
-    await store.add_said("CA1", 0, "비밀이에요", 0, 9_000)
+    await store.owned("CA1", 1).add_said(0, "비밀이에요", 0, 9_000)
     yield store
     await store.close()
 

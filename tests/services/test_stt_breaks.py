@@ -107,6 +107,21 @@ async def test_a_final_that_eos_asked_for_is_asked_for_again_when_the_socket_bre
         assert lab.report.eos == 2
 
 
+async def test_a_caller_who_hangs_up_in_mid_sentence_on_a_socket_that_is_half_open_loses_no_word() -> None:
+    async with recognising(Faults(freezes=[FreezeAt(2500)])) as (lab, recogniser):
+        listener = Listener(recogniser)
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(listener.stream.run())
+            await listener.until(lambda: listener.events)
+            await listener.hold(spoken("jia-rain", 300, 0), urgent=True)
+            listener.stream.end()
+            began = time.monotonic()
+            await running
+        assert listener.finals == [TEXTS["jia-rain"]]
+        assert lab.report.sockets == 2
+        assert time.monotonic() - began < 2.5
+
+
 async def test_the_end_is_not_tried_for_ever() -> None:
     async with recognising(Faults(lost_finals=99)) as (lab, recogniser):
         listener = Listener(recogniser)
