@@ -22,7 +22,6 @@ from bot.conversation.commands import (
     WriteEntry,
 )
 from bot.conversation.events import Draining, Event
-from bot.conversation.floor import State
 from bot.conversation.talk import Talk
 from bot.conversation.turns import Turns
 from bot.errors import RemoteProtocolError, StoreError, where
@@ -227,8 +226,7 @@ class Call:
     def _last_words(self) -> None:
         """No word will come any more: what the talk still knows is kept, then how the stream ended."""
         assert self._keeper
-        said_goodbye = self._talk.turns.state in (State.CLOSING, State.CLOSED)
-        if self._stopped or (self._leaves is None and said_goodbye):
+        if self._stopped or (self._leaves is None and self._talk.turns.says_goodbye):
             self._leaves = HangUp("caller gone")
         elif self._leaves is None:
             self._leaves = HandOver()

@@ -8,6 +8,7 @@ import pytest
 from bot import journal
 from bot.conversation.events import (
     AudioSent,
+    Before,
     CallerGone,
     CallStarted,
     Draining,
@@ -34,14 +35,20 @@ from bot.conversation.events import (
     SttReady,
     Tick,
     Timer,
+    TurnBefore,
 )
 from bot.conversation.habit import PauseHabit
+from bot.conversation.snapshot import Snapshot
 from bot.errors import StoreError
 from bot.journal import Journal, decode_event, encode_event
 
 EVENTS: list[Event] = [
     CallStarted(True),
-    CallStarted(False, ("걸었어요", "먹었어요"), 4, (0, 3), PauseHabit(450, 820, 7)),
+    CallStarted(
+        False,
+        PauseHabit(450, 820, 7),
+        Before((TurnBefore(-1, None, "안녕하세요."), TurnBefore(3, "먹었어요", "네.")), 4, Snapshot(turn=3)),
+    ),
     Tick(),
     Due(Timer.PROBATION),
     SpeechStarted(20),
@@ -84,7 +91,7 @@ def test_every_event_there_is_was_tried() -> None:
     [
         (
             '{"name":"CallStarted","fields":{"first_time":false,"said_before":["걸었어요"],"turns_before":1}}',
-            CallStarted(False, ("걸었어요",), 1),
+            CallStarted(False),
         ),
         ('{"name":"SentenceStarted","fields":{"reply":1,"index":0}}', SentenceStarted(1, 0)),
     ],

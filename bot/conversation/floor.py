@@ -1,8 +1,8 @@
 """Who has the floor, and what both sides of a talk have under way: the state that the actions of turn-taking share.
 
-`turns.py` says which action runs when; the actions are in `listening.py`, `preparing.py`, `speaking.py`, `probation.py`,
-`closing.py`, `handover.py` and `resuming.py`. Here is what more than one of them needs: ending a turn, carrying out a
-move of the dialogue, taking a reply back. It knows no clock but the `now_ms` that it is given.
+`turns.py` says which action runs when; the actions are in `listening.py`, `preparing.py`, `speaking.py`,
+`probation.py`, `closing.py`, `handover.py` and `resuming.py`. Here is what more than one of them needs: ending a turn,
+carrying out a move of the dialogue, taking a reply back. It knows no clock but the `now_ms` that it is given.
 """
 
 from dataclasses import replace
@@ -71,11 +71,8 @@ class Floor(BotsReplies):
         self.reopened_turn: str | None = None
         self.undo: tuple[int, Dialogue, tuple[str, ...]] | None = None
         self.utterances = Utterances()
-        self.talking = False
-        self.stopped = False
-        self.noisy = False
-        self.turn_from_ms = 0
-        self.voiced_until_ms = 0
+        self.talking = self.stopped = self.noisy = False
+        self.turn_from_ms = self.voiced_until_ms = 0
         self.pause: tuple[str, int] | None = None
         self.silence_at_ms = 0
         self.patience_ms = 0
@@ -295,6 +292,6 @@ class Floor(BotsReplies):
             self.out.append(KeepStage(snapshot))
 
     def reopen_if_behind(self) -> None:
-        """An entry that does not hold all is void before more is kept: a crash between the two must not let it stand."""
+        """An entry that does not hold all is void before more is kept: no crash between the two may let it stand."""
         if self.dialogue.falls_behind():
             self.out.insert(0, ReopenDay())

@@ -117,7 +117,7 @@ class Witness:
                 self._report.asides.append(Aside(self._heard_ms, 0, self._talking, self._voiced))
                 self._report.note("aside")
             self._report.asides[-1].length_ms += FRAME_MS
-        self._in_aside = tick.is_aside
+        self._in_aside = tick.is_aside and (self._in_aside or tick.was_sent)
 
     def _hear_in(self, turn: Turn, audible: bool) -> None:
         if turn.silenced_ms is not None and not self._ear.heard and audible:

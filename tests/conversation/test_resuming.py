@@ -28,6 +28,9 @@ from bot.conversation.events import (
     SentenceMade,
     SentenceSent,
     SentenceStarted,
+    SpeechPaused,
+    SpeechStarted,
+    SpeechStopped,
     SttLoss,
     SttLost,
     TurnBefore,
@@ -445,8 +448,30 @@ def test_a_call_can_be_taken_up_again_and_again(line: Line) -> None:
         committed(then, kept)
 
 
-def test_the_first_words_are_not_said_twice(line: Line) -> None:
-    in_read_back(line)
+def test_a_turn_that_grew_in_one_step_is_one_turn_wherever_the_process_died(line: Line) -> None:
+    line.says(DAY)
+    voiced_until = line.now + 200
+    line.tell(SpeechStarted(line.now))
+    line.wait(400)
+    line.tell(SpeechPaused(voiced_until))
+    line.wait(80)
+    line.tell(SpeechStopped(voiced_until))
+    line.wait(700)
+    kept = committed(line)
+    grows = line.tell(Final((1, 950), "영화도 봤어요"))
+    assert [said.text for said in grows if isinstance(said, KeepSaid)] == [f"{DAY} 영화도 봤어요"]
+    for command in grows:
+        kept.take(command)
+        assert Line(before=kept.before()).turns.dialogue.said == kept.said
+
+
+@pytest.mark.parametrize("broken_off", ["answer", "read-back"])
+def test_the_first_words_are_not_said_twice(line: Line, broken_off: str) -> None:
+    if broken_off == "answer":
+        line.says(DAY)
+        heard_first(line, "그러셨군요.", "무엇을 하셨어요?")
+    else:
+        in_read_back(line)
     kept = committed(line)
     words = first_words(Line(before=kept.before()))
     for stream in range(1, 4):

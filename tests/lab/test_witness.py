@@ -176,3 +176,11 @@ def test_a_disturbance_lasts_while_it_is_voiced(scene: Scene) -> None:
         Disturbance("cough", 300, 320, False),
     ]
     assert scene.report.turns == []
+
+
+def test_an_aside_whose_sound_comes_after_its_mark_is_noted_when_it_sounds(scene: Scene) -> None:
+    scene.frame(SILENCE, "aside:1")
+    scene.frames(2)
+    scene.frame(SILENCE, LOUD, "aside:1:end")
+    scene.frames(2)
+    assert [(aside.start_ms, aside.length_ms) for aside in scene.report.asides] == [(60, 20)]
