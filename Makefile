@@ -1,7 +1,7 @@
 # Ilgi. Nothing is needed but make and a Python of 3.11 or newer; everything else goes into $(VENV).
 #
 #   make demo             phone the bot with a recorded caller, against the stand-ins (OFFLINE=1: no models at all)
-#   make test             the whole test suite
+#   make test             the whole test suite (TESTS="--databases=sqlite": with the diary in one database only)
 #   make run              serve, with the settings of the environment
 #   make chaos            break everything under live calls, 200 times (CHAOS="--quick": three minutes)
 #   make bench-NAME       measure: audio, vad, turns
@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	$(VENV)/bin/python -m bot.lab.demo $(if $(OFFLINE),--offline)
 
 test: $(VENV)/.installed-tests
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
 
 chaos: $(VENV)/.installed-tests
 	$(VENV)/bin/python -m bot.lab.chaos $(CHAOS)

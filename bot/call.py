@@ -176,7 +176,12 @@ class Call:
         except Exception as error:
             self._break_down(error)
             self._keeper.finish()
-        await self._keeper.run()
+        while True:
+            try:
+                await self._keeper.run()
+                return
+            except* Exception as error:
+                self._break_down(error)
 
     def _break_down(self, error: Exception) -> None:
         """A bug of ours ends this call and no other. Its message may hold what was said, so only its place is told."""

@@ -123,7 +123,7 @@ class Keeper:
         self._more.set()
 
     async def run(self) -> None:
-        """Commit until `finish`, and renew the lease; when it was cancelled it can be run again, and goes on."""
+        """Commit until `finish`, and renew the lease; when it was cancelled or broke it can be run again, and goes on."""
         async with asyncio.TaskGroup() as tasks:
             renewing = tasks.create_task(self._renew())
             await self._commit_all()
@@ -146,7 +146,12 @@ class Keeper:
         while self._waiting or not self._finished:
             if self._waiting:
                 self._committing = self._waiting[0]
-                await self._commit_patiently(*self._committing)
+                try:
+                    await self._commit_patiently(*self._committing)
+                except Exception:
+                    # A bug of ours: what waits behind it is not lost with it.
+                    self._waiting.popleft()
+                    raise
                 self._waiting.popleft()
                 self._committing = None
             else:

@@ -228,8 +228,13 @@ async def heard_to_its_end(caller):
     return audio_bytes
 
 
+def account(lab):
+    """The settings of the recogniser."""
+    return {"RTZR_API_URL": lab.url, "RTZR_CLIENT_ID": lab.client_id, "RTZR_CLIENT_SECRET": lab.client_secret}
+
+
 async def test_a_drain_lets_the_sentence_come_to_its_end_and_sends_on_whoever_asks_meanwhile(tmp_path):
-    async with RtzrLab() as lab, serving(tmp_path, RTZR_API_URL=lab.url) as bot:
+    async with RtzrLab() as lab, serving(tmp_path, **account(lab)) as bot:
         async with talking(bot) as caller:
             assert json.loads(await caller.recv())["event"] == "media"
             bot.process.send_signal(signal.SIGTERM)
@@ -246,7 +251,7 @@ async def test_a_drain_lets_the_sentence_come_to_its_end_and_sends_on_whoever_as
 
 
 async def test_a_second_interrupt_ends_it_at_once(tmp_path):
-    async with RtzrLab() as lab, serving(tmp_path, RTZR_API_URL=lab.url) as bot, talking(bot) as caller:
+    async with RtzrLab() as lab, serving(tmp_path, **account(lab)) as bot, talking(bot) as caller:
         assert json.loads(await caller.recv())["event"] == "media"
         bot.process.send_signal(signal.SIGINT)
         await bot.draining()

@@ -1,4 +1,4 @@
-"""The command `entries`: print what the diary keeps, remove one entry with what was said, or change the keys.
+"""The command `entries`: print what the diary keeps, or remove one entry with what was said.
 
 Needs the diary's own settings alone. It must not send what it reads anywhere but to standard output.
 """
@@ -44,7 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--turns", action="store_true", help="print when what happened in each turn, not what was said")
     parser.add_argument("--caller", metavar="NUMBER", help="only the entries of this number, in E.164 form")
     parser.add_argument("--delete", metavar="CALL_SID", help="remove the entry of a call and what was said in it")
-    parser.add_argument("--rotate", action="store_true", help="bring all of it to the newest key of DIARY_KEY")
     return parser
 
 
@@ -58,9 +57,6 @@ async def _run(arguments: argparse.Namespace, settings: StoreSettings) -> int:
         if arguments.delete:
             journals = forget(settings.journal_dir, arguments.delete) if settings.journal_dir else 0
             return _deleted(arguments.delete, await store.delete(arguments.delete) or journals > 0)
-        if arguments.rotate:
-            sys.stdout.write(f"{await store.rotate()} texts were brought to the newest key\n")
-            return 0
         records = await store.entries(arguments.caller)
         listed = [(record, await store.turns(record.call_sid) if arguments.turns else None) for record in records]
         return _print(listed, as_json=arguments.json)

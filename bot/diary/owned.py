@@ -150,16 +150,6 @@ class OwnedCall:
             )
             await connection.execute(behind.values(provisional=True))
 
-    async def reopen(self) -> None:
-        """The talk goes on: an entry that the caller has not approved is void, and will be written again."""
-        void = delete(entries).where(
-            entries.c.call_sid == self.call_sid,
-            entries.c.status.in_([Status.DRAFT.value, Status.UNCONFIRMED.value]),
-        )
-        async with self._database.write() as connection:
-            await self._own_call(connection)
-            await connection.execute(void)
-
     async def record_next(self) -> None:
         """This stream is over, and Twilio records what is said after it."""
         async with self._database.write() as connection:

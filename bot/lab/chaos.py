@@ -29,6 +29,8 @@ FOLDER = Path("var")
 RUNS, AT_ONCE = 200, 8
 CALLS = 4
 """So many calls are hit by one fault."""
+PAIRS = 3
+"""So many pairs of processes stand at a time: one is started while the calls of the others last."""
 
 
 class Slots:
@@ -72,7 +74,15 @@ class Ground:
                     server = await stack.enter_async_context(PostgresLab())
                     template = await _migrated(server, self.diary_key)
                 url = await asyncio.to_thread(server.new_database, template=template)
-            yield Outside(url, server, self.diary_key, self.rtzr_port, FOLDER / "chaos", slots.give_back)
+            yield Outside(
+                url,
+                server,
+                self.diary_key,
+                self.rtzr_port,
+                FOLDER / "chaos",
+                ready=slots.take,
+                call_ended=slots.give_back,
+            )
 
 
 @asynccontextmanager
@@ -136,6 +146,7 @@ async def chaos(cases: Sequence[Case], runs: int, at_once: int, seed: int, *, sq
     print(f"seed {seed}: {runs} calls in {len(batches)} batches, at most {at_once} at once\n", flush=True)
 
     not_run: list[str] = []
+    standing = asyncio.Semaphore(PAIRS)
 
     async def run(number: int, case: Case, calls: int, batch_seed: int) -> None:
         found: list[Outcome] = []
@@ -144,14 +155,15 @@ async def chaos(cases: Sequence[Case], runs: int, at_once: int, seed: int, *, sq
                 found = await run_batch(case, outside, batch_seed, calls)
         except* BotDied as died:
             not_run.append(f"{case.name}: {died.exceptions[0]}")
-            slots.give_back(calls)
+        finally:
+            standing.release()
         outcomes.extend(found)
         line = chaos_report.row_of(case, found).line() if found else f"{case.name}: the bot did not start"
         print(f"{time.monotonic() - began_s:6.0f} s  {number:3}/{len(batches)}  {line}", flush=True)
 
     async with ground(sqlite=sqlite) as base, asyncio.TaskGroup() as tasks:
         for number, (case, calls) in enumerate(batches, 1):
-            await slots.take(calls)
+            await standing.acquire()
             tasks.create_task(run(number, case, calls, luck.randrange(1 << 30)))
     rows = chaos_report.rows_of(outcomes)
     chaos_report.print_table(rows)

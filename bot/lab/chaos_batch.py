@@ -7,14 +7,18 @@ the fault is read then, and looked for again at the end. Must not know what the 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from sqlalchemy import select
+
 from bot.diary.crypto import Keys
+from bot.diary.database import Database
 from bot.diary.records import said_in
+from bot.diary.schema import jobs
 from bot.diary.store import Store
 from bot.lab.chaos_callers import Plan, plan, spoken, words
 from bot.lab.chaos_cases import Case, Scene
@@ -67,7 +71,7 @@ class Outcome:
 class Outside:
     """What a batch is given: a database of its own, the keys of the diary, a recogniser.
 
-    `folder` takes what was logged; `call_ended` is told of each call.
+    `folder` takes what was logged; the calls begin when `ready` returns, and `call_ended` is told of each.
     """
 
     database_url: str
@@ -75,7 +79,8 @@ class Outside:
     diary_key: str
     rtzr_port: int
     folder: Path
-    call_ended: Callable[[], None] = lambda: None
+    ready: Callable[[int], Awaitable[None]]
+    call_ended: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -103,7 +108,9 @@ async def run_batch(case: Case, outside: Outside, seed: int, calls: int) -> list
     fault_s = luck.uniform(case.from_s, case.to_s)
     async with _scene(case, callers, outside, luck) as scene:
         diary = await Store.open(outside.database_url, Keys.parse(outside.diary_key))
+        database = Database(outside.database_url)
         try:
+            await outside.ready(calls)
             began_s = time.monotonic()
             async with asyncio.TaskGroup() as tasks:
                 for index, caller in enumerate(callers):
@@ -112,9 +119,10 @@ async def run_batch(case: Case, outside: Outside, seed: int, calls: int) -> list
                 await asyncio.gather(*(_sample(diary, caller) for caller in callers))
                 hit_s = time.monotonic()
                 await case.fault(scene, luck)
-            kept_s = await _entries(diary, callers)
+            kept_s = await _entries(diary, database, callers)
             outcomes = [await _outcome(case, diary, caller, hit_s, kept_s) for caller in callers]
         finally:
+            await database.close()
             await diary.close()
     told = [f"{case.what}: {hit_s - began_s:.1f} s after the first call", "", *scene.fleet.logs]
     _keep_log(outside.folder / f"{case.name}-{seed}.log", told, outcomes)
@@ -166,22 +174,33 @@ async def _sample(diary: Store, caller: _Caller) -> None:
         caller.committed = words(said_in(await diary.turns(caller.call_sid)))
 
 
-async def _entries(diary: Store, callers: Sequence[_Caller]) -> dict[str, float]:
-    """When each entry was there and settled, by call: those of all calls with words in the diary are waited for."""
+async def _entries(diary: Store, database: Database, callers: Sequence[_Caller]) -> dict[str, float]:
+    """When each entry was there and settled, by call.
+
+    Waits for the entries of all calls with words in the diary, and for all that is still to be done for a call.
+    """
     kept_s: dict[str, float] = {}
     until_s = time.monotonic() + ENTRY_S
     while True:
-        found, awaited = await diary.entries(), set()
+        found, awaited, busy = await diary.entries(), set(), False
         for caller in callers:
+            busy = busy or await _has_work(database, caller.call_sid)
             if await diary.said(caller.call_sid):
                 awaited.add(caller.call_sid)
         now_s = time.monotonic()
         for entry in found:
             if not entry.provisional:
                 kept_s.setdefault(entry.call_sid, now_s)
-        if awaited <= kept_s.keys() or now_s >= until_s:
+        if (awaited <= kept_s.keys() and not busy) or now_s >= until_s:
             return kept_s
         await asyncio.sleep(LOOK_S)
+
+
+async def _has_work(database: Database, call_sid: str) -> bool:
+    """Whether a job for this call is not done."""
+    open_jobs = select(jobs.c.id).where(jobs.c.state.in_(("ready", "run")), jobs.c.args.contains(call_sid))
+    async with database.read() as connection:
+        return (await connection.execute(open_jobs.limit(1))).first() is not None
 
 
 async def _outcome(case: Case, diary: Store, caller: _Caller, hit_s: float, kept_s: dict[str, float]) -> Outcome:

@@ -101,7 +101,7 @@ def silences(sounds: Sounds) -> list[Silence]:
     """Every silence of a call, in order, as `DEFINITION` has it."""
     found: list[Silence] = []
     since_ms, after = sounds.answered_ms, "answer"
-    bot_until_ms = 0
+    bot_until_ms = caller_until_ms = 0
 
     def over(at_ms: int) -> None:
         if since_ms is not None and (length_ms := at_ms - max(since_ms, bot_until_ms)) > 0:
@@ -112,10 +112,12 @@ def silences(sounds: Sounds) -> list[Silence]:
             case Who.BOT:
                 over(sound.start_ms)
                 bot_until_ms = max(bot_until_ms, sound.end_ms)
-                since_ms, after = bot_until_ms, "pause"
+                if sound.end_ms >= caller_until_ms:
+                    since_ms, after = bot_until_ms, "pause"
             case Who.CALLER:
                 if after != "pause":
                     over(sound.start_ms)
+                caller_until_ms = max(caller_until_ms, sound.end_ms)
                 since_ms, after = (sound.end_ms, "turn") if sound.ends_turn else (None, "")
             case Who.BREAK:
                 if since_ms is None or after == "pause":

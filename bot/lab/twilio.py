@@ -27,7 +27,7 @@ from bot.lab.recordings import Recordings
 from bot.lab.report import CallReport, LogLine
 from bot.lab.script import Step, load_script, script
 from bot.lab.utterances import FIXTURES
-from bot.lab.wire import Answer, Wire, voice_parameters
+from bot.lab.wire import Answer, Wire
 
 ACCOUNT_SID = "AC" + "0123456789abcdef" * 2
 BOT_NUMBER = "+827045678901"
@@ -162,10 +162,6 @@ class TwilioLab:
                 await wire.close()
         self._sockets.append(ws)
         return ws
-
-    def voice_parameters(self, call_sid: str, number: str = CALLER_NUMBER, status: str = "ringing") -> dict[str, str]:
-        """The form of a voice webhook, for `request`."""
-        return voice_parameters(self._habits.account_sid, call_sid, number, self._habits.called, status)
 
     def _new_wire(self) -> Wire:
         return Wire(self._bot_url, self._auth_token, self._public_url)

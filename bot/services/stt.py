@@ -29,7 +29,9 @@ log = logging.getLogger(__name__)
 DELAYS_S = (0.0, 0.3, 0.6, 1.2)  # before the tries to open a socket
 GIVE_UP_S = 4.0
 """All tries together take no longer, also where nobody answers: the caller waits, and is to be told."""
-HEALTHY_S = 10.0  # a socket that lived so long, or brought a transcript, was of use
+HEALTHY_S = 10.0
+"""A socket that lived so long, or brought a final, was of use. An interim is no progress: the next socket is sent the same
+audio, and what made this one break may lie in it."""
 DRAIN_S = 2.0
 
 Emit = Callable[[Event], None]
@@ -154,7 +156,7 @@ class SttStream:
     async def _serve(self, socket: ClientConnection) -> bool:
         """Talk on one socket until it breaks; return whether that was the end of the stream."""
         now = asyncio.get_running_loop().time
-        opened_s = now()
+        opened_s, finals = now(), self.stats.finals
         self._connection = self._names.connected()
         self._feed.outbox.rewind(self._link.open_ms if self._link else None)
         if self._feed.ending:
@@ -176,7 +178,7 @@ class SttStream:
             self._drained += 1
             self._set_limit()
             return self._drained > 1
-        self._count(link, broken, healthy=bool(link.heard) or now() - opened_s >= HEALTHY_S)
+        self._count(link, broken, healthy=self.stats.finals > finals or now() - opened_s >= HEALTHY_S)
         return False
 
     def _count(self, link: Link, broken: Broken, *, healthy: bool) -> None:

@@ -147,12 +147,3 @@ def test_what_is_wrong_is_said_in_a_sentence(environ, capsys, setting: str, valu
     assert listing.main(["--json"], {**environ, setting: value}) == 1
     out, err = capsys.readouterr()
     assert err.startswith(sentence) and err.count("\n") == 1 and out == ""
-
-
-def test_the_keys_are_rotated_and_the_old_one_can_be_dropped(filled: None, environ, capsys) -> None:
-    newer = "second-secret-of-the-tests-9876543210"
-    assert listing.main(["--rotate"], environ | {"DIARY_KEY": f"{newer},{SECRET}"}) == 0
-    assert "brought to the newest key" in capsys.readouterr().out
-    assert listing.main(["--json", "--caller", NUMBER], environ | {"DIARY_KEY": newer}) == 0
-    assert json.loads(capsys.readouterr().out)[0]["title"] == "산책"
-    assert listing.main(["--json"], environ) == 1

@@ -23,7 +23,6 @@ OWNERS_ALONE: dict[str, Callable[[OwnedCall], Awaitable[object]]] = {
     "entry": lambda call: call.save_entry("하루", "하루였다.", Mood.CALM, Status.APPROVED),
     "status": lambda call: call.set_entry_status(Status.APPROVED),
     "behind": lambda call: call.entry_is_behind(),
-    "reopen": lambda call: call.reopen(),
     "record": lambda call: call.record_next(),
     "end": lambda call: call.ended("goodbye"),
     "hand-over": lambda call: call.handed_over(),
@@ -188,14 +187,6 @@ async def test_what_was_approved_is_replaced_by_what_is_approved_alone(store: St
         assert not await call.save_entry("늦음", "늦게 쓴 글이다.", Mood.SAD, status)
     assert await call.save_entry("달리기", "공원을 달렸다.", Mood.JOY, Status.APPROVED)
     assert [(entry.title, entry.status) for entry in await store.entries()] == [("달리기", Status.APPROVED)]
-
-
-async def test_a_talk_that_goes_on_voids_what_was_not_approved(store: Store) -> None:
-    for call_sid, status in (("CA1", Status.UNCONFIRMED), ("CA2", Status.APPROVED), ("CA3", Status.DRAFT)):
-        call = await let_in(store, call_sid)
-        await call.save_entry("산책", "산책을 했다.", Mood.CALM, status)
-        await call.reopen()
-    assert [entry.call_sid for entry in await store.entries()] == ["CA2"]
 
 
 @pytest.mark.parametrize("status", [Status.DRAFT, Status.UNCONFIRMED, Status.APPROVED])

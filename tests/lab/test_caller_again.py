@@ -7,8 +7,6 @@ import pytest
 from bot.lab.caller import Act, Caller, Ear, GaveUpWaiting, SaidAgain, SaidFrame, TurnBegan, TurnEnded
 from bot.lab.script import HangUp, ScriptError, Silent, Step, Tell, Wait, WaitForBot, script
 
-YES_FRAMES = 30
-
 
 class Talk:
     """A caller and a bot, frame by frame: `bot(frame)` is audible or not; the line breaks before each of `breaks`."""

@@ -92,6 +92,11 @@ def test_the_bot_that_speaks_on_over_the_caller_leaves_no_silence_before_it_ends
     assert lengths(sounds) == [(1000, "turn")]
 
 
+def test_the_rest_of_a_sentence_that_the_caller_interrupts_is_no_answer() -> None:
+    sounds = call(("bot", 0, 1000), ("caller", 1100, 5000), ("bot", 1200, 1400), ("done", 0), ("bot", 5800, 7000))
+    assert lengths(sounds) == [(800, "turn")]
+
+
 def test_frames_that_follow_each_other_are_one_sound() -> None:
     sounds = call(*(("bot", at, at + 20) for at in range(0, 400, 20)), ("bot", 430, 450))
     assert [(sound.start_ms, sound.end_ms) for sound in sounds.heard] == [(0, 450)]

@@ -75,7 +75,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 async def test_they_are_taken_from_the_diary_of_the_settings(diary: Store, environ: dict[str, str]) -> None:
-    await diary.keep_waterfall("CA1", 0, PLAIN)
+    await diary.owned("CA1", 1).keep_waterfall(0, PLAIN)
     await diary.call_ended("CA1", "completed")
     assert (await kept_waterfalls(environ, "CA1"))[2:] == lines_of(PLAIN)
 
@@ -86,7 +86,7 @@ async def test_a_call_is_waited_for_until_all_of_it_is_kept(diary: Store, monkey
     async def is_ended(call_sid: str) -> bool:
         looks.append(call_sid)
         if len(looks) == 2:
-            await diary.keep_waterfall("CA1", 0, PLAIN)
+            await diary.owned("CA1", 1).keep_waterfall(0, PLAIN)
         return len(looks) == 2
 
     monkeypatch.setattr(diary, "is_ended", is_ended)

@@ -353,6 +353,22 @@ async def test_a_channel_that_does_not_come_back_is_full_after_a_few_tries() -> 
         assert listener.stream.stats.finalizes <= 1
 
 
+@pytest.mark.parametrize("broken", [Close(1500, 1011), FreezeAt(1500)], ids=str)
+async def test_audio_that_breaks_every_socket_it_is_sent_to_is_not_sent_for_ever(broken: Close | FreezeAt) -> None:
+    faults = Faults(closes=[broken] * 50) if isinstance(broken, Close) else Faults(freezes=[broken] * 50)
+    async with recognising(faults) as (lab, recogniser):
+        listener = Listener(recogniser)
+        async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(listener.stream.run())
+            await listener.speak("jia-rain")
+            quiet = tasks.create_task(listener.hold(20 * SECOND))
+            await running
+            quiet.cancel()
+        assert any(isinstance(event, Interim) for event in listener.events)
+        assert listener.events[-1] == SttLost(SttLoss.UNREACHABLE)
+        assert lab.report.sockets == 5
+
+
 async def test_a_recogniser_that_is_gone_in_mid_call_is_told_once_and_the_stream_ends() -> None:
     async with RtzrLab(profile=Profile(open_ms=5)) as lab:
         recogniser = Recogniser(settings_of(lab))
