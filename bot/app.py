@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import cast
 
 from quart import Quart
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 DRAIN_S = 12.0
 """After a signal: until the last stream was handed over …"""
 LAST_SAVING_S = 10.0
-"""… and what was said is committed. The durable work gives back what it holds in 5 s more: 28 s in all."""
+"""… and what was said is committed, while the durable work gives back what it holds."""
 
 
 class IlgiApp(Quart):
@@ -64,7 +65,7 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                     await carry_out(call)
                     worker.wake()
 
-                live, patience = LiveCalls(tasks, to_the_end), Patience(tasks)
+                live, patience = LiveCalls(tasks, to_the_end), Patience(tasks, partial(guarded, "a note"))
                 warming = tasks.create_task(guarded("keeping warm", keep_warm(own)))
                 if own.retention:
                     await own.retention.schedule()
@@ -72,9 +73,8 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                 app.phone.start(Running(own.store, live, call_factory(own, live), worker.wake, patience))
                 yield
                 warming.cancel()
-                await end(live)
-                patience.cancel()
-                await worker.stop()
+                # Side by side: with the database away each takes all of its time.
+                await asyncio.gather(end(live, patience), worker.stop())
                 await working
 
     return app
@@ -93,9 +93,11 @@ async def guarded(what: str, work: Awaitable[None]) -> None:
         log.error("%s broke: %s", what, where(error))
 
 
-async def end(live: LiveCalls) -> None:
-    """Give what is still live time to save, then cancel it."""
+async def end(live: LiveCalls, patience: Patience) -> None:
+    """Give what is still live, and what could not be noted yet, time to be saved; then cancel it."""
     live.drain()
-    if not await live.finished(LAST_SAVING_S):
+    saved, _ = await asyncio.gather(live.finished(LAST_SAVING_S), patience.finished(LAST_SAVING_S))
+    if not saved:
         log.warning("%d calls were cut off", len(live))
         live.cancel()
+    patience.cancel()

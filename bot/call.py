@@ -222,9 +222,9 @@ class Call:
             self._last_words()
             await asyncio.wait({keeping}, timeout=SAVE_S)
             await self._close(NORMAL)
-            await keeping
             for other in others:
                 other.cancel()
+            await keeping
         log.info("call %s: ended after %d s: %s", call_sid, self._talk.now_ms // 1000, _told(self._leaves))
         log.info("call %s: the process so far: %s", call_sid, services.replies.usage.line())
 

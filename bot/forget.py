@@ -6,7 +6,6 @@ there. It must not print what was said, or a number in full.
 
 import argparse
 import asyncio
-import re
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +14,7 @@ from sqlalchemy import select
 from bot.diary import outside, rotation
 from bot.diary.database import sqlite_file
 from bot.diary.outside import Recordings
-from bot.diary.records import phone_number
+from bot.diary.records import typed_number
 from bot.diary.schema import callers, calls
 from bot.diary.store import Store, open_store
 from bot.errors import CarrierError, IlgiError, SettingError
@@ -35,13 +34,13 @@ def forget(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     parser.add_argument("--yes", action="store_true", help="do not ask first")
     parser.add_argument("--keep-recordings", action="store_true", help="do not look for recordings at Twilio")
     arguments = parser.parse_args(argv)
-    number = phone_number(re.sub(r"[\s()-]", "", arguments.number))
+    number = typed_number(arguments.number)
     if number is None:
         sys.stderr.write("forget: NUMBER must look like +821012345678\n")
         return BAD_USAGE
     try:
         store = load_store(environ)
-        twilio = TwilioSettings() if arguments.keep_recordings else load_twilio(environ)
+        twilio = None if arguments.keep_recordings else load_twilio(environ)
         return asyncio.run(_forget(number, store, twilio, ask=not arguments.yes))
     except CarrierError as error:
         sys.stderr.write(f"forget: Twilio: {error}; not all is removed: run it again, or with --keep-recordings\n")
@@ -74,15 +73,18 @@ async def _rotate(settings: StoreSettings) -> int:
     return 0
 
 
-async def _forget(number: str, settings: StoreSettings, twilio: TwilioSettings, *, ask: bool) -> int:
+async def _forget(number: str, settings: StoreSettings, twilio: TwilioSettings | None, *, ask: bool) -> int:
+    """`twilio` None: recordings are left where they are."""
     if not _is_there(settings):
         return _nobody()
     store = await open_store(settings.database_url, settings.diary_keys, settings.timezone)
-    carrier = Carrier(twilio) if twilio.auth_tokens else None
+    carrier = Carrier(twilio) if twilio is not None and twilio.auth_tokens else None
     try:
         known, sids = await _calls_of(store, number)
         if not known:
             return _nobody()
+        if twilio is not None and carrier is None and await outside.kept_recordings(store.database, sids):
+            raise CarrierError("no account is set, and there are recordings")
         if ask and not await _is_sure(len(sids)):
             sys.stderr.write("forget: nothing was removed\n")
             return CANNOT
@@ -133,9 +135,7 @@ async def _remove_outside(
     """Remove what lies outside the diary; returns how many journals and recordings there were."""
     recordings: set[str] = set()
     if carrier is not None and call_sids:
-        of_these = set(call_sids)
-        known = await outside.kept_recordings(store.database)
-        recordings = {sid for sid, call_sid in known.items() if call_sid in of_these}
+        recordings = await outside.kept_recordings(store.database, call_sids)
         for call_sid in call_sids:
             recordings.update(await carrier.recordings_of(call_sid))
         for recording_sid in sorted(recordings):

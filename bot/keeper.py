@@ -123,7 +123,7 @@ class Keeper:
         self._more.set()
 
     async def run(self) -> None:
-        """Commit until `finish`, and renew the lease; when it was cancelled or broke it can be run again, and goes on."""
+        """Commit until `finish`, and renew the lease; cancelled or broken it can be run again, and goes on."""
         async with asyncio.TaskGroup() as tasks:
             renewing = tasks.create_task(self._renew())
             await self._commit_all()

@@ -25,7 +25,7 @@ from bot.wiring import open_services
 log = logging.getLogger(__name__)
 
 BAD_SETTING, CANNOT_START, INTERRUPTED = 2, 1, 130
-_CLOSE_S = 1
+CLOSE_S = 1
 _QUIET = ("uvicorn", "httpx2", "httpx", "openai", "alembic", "websockets", "quart", "asyncio", "aiosqlite")
 
 
@@ -170,5 +170,5 @@ def _config(app: IlgiApp) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=_CLOSE_S,
+        timeout_graceful_shutdown=CLOSE_S,
     )

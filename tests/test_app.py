@@ -3,11 +3,15 @@
 import asyncio
 import json
 import logging
+from functools import partial
 
 import pytest
 
 from bot.app import create_app, end, guarded
+from bot.doors import patience
 from bot.doors.live import LiveCalls
+from bot.doors.patience import Patience
+from bot.errors import StoreError
 from bot.settings import load
 
 
@@ -93,6 +97,55 @@ async def test_at_the_end_a_call_that_does_not_end_is_cut_off(monkeypatch, caplo
             live = LiveCalls(tasks, lambda call: call.run())
             live.start(call)
             await asyncio.sleep(0)
-            await end(live)
+            await end(live, Patience(tasks, lambda note: note))
     assert call.drained and call.cancelled
     assert "1 calls were cut off" in caplog.text
+
+
+async def test_a_note_that_breaks_ends_nothing_else(monkeypatch, caplog):
+    async def breaks():
+        raise ValueError("오늘 산책했어요")
+
+    monkeypatch.setattr(patience, "PAUSES_S", (0.0,))
+    async with asyncio.TaskGroup() as tasks:
+        notes = Patience(tasks, partial(guarded, "a note"))
+        notes.keep_trying("call CA1", breaks)
+        await notes.finished(5)
+    assert "a note broke: ValueError" in caplog.text
+    assert "산책" not in caplog.text
+
+
+async def test_at_the_end_a_note_that_waits_for_the_store_has_time_to_be_written(monkeypatch):
+    written = []
+
+    async def write():
+        if len(written) < 2:
+            written.append("tried")
+            raise StoreError("no database")
+        written.append("noted")
+
+    monkeypatch.setattr(patience, "PAUSES_S", (0.01,))
+    async with asyncio.TaskGroup() as tasks:
+        notes = Patience(tasks, lambda note: note)
+        notes.keep_trying("call CA1", write)
+        await end(LiveCalls(tasks, lambda call: call.run()), notes)
+    assert written == ["tried", "tried", "noted"]
+
+
+async def test_at_the_end_calls_and_durable_work_are_waited_for_side_by_side(settings, monkeypatch):
+    """One after the other they would take longer than a platform waits before it kills."""
+    running, most = 0, 0
+
+    async def slow(*_):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.05)
+        running -= 1
+
+    monkeypatch.setattr("bot.app.end", slow)
+    monkeypatch.setattr("bot.app.Worker.stop", slow)
+    monkeypatch.setattr("bot.app.Worker.run", slow)
+    async with create_app(settings).test_app():
+        await asyncio.sleep(0.1)
+    assert most == 2

@@ -12,6 +12,7 @@ import pytest
 from bot.call import NORMAL
 from bot.conversation.commands import Status
 from bot.conversation.lines import LINES
+from bot.conversation.snapshot import decode
 from bot.diary.owned import OwnedCall
 from bot.errors import StoreError
 from bot.journal import BLOCK_RECORDS
@@ -168,6 +169,31 @@ async def test_that_a_call_is_over_is_told_until_the_database_is_there(
     assert await stage.store.is_ended(CALL)
 
 
+async def test_a_stream_that_is_closed_is_not_watched_while_its_call_still_saves(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end, ended = asyncio.Event(), OwnedCall.ended
+
+    async def slow(call: OwnedCall, why: str) -> None:
+        await may_end.wait()
+        await ended(call, why)
+
+    monkeypatch.setattr(OwnedCall, "ended", slow)
+    monkeypatch.setattr("bot.call.SAVE_S", 0.01)
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(GREETING)
+        phone.hang_up()
+        while not phone.closed:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert not any("Call._watch" in repr(task.get_coro()) for task in asyncio.all_tasks())
+        may_end.set()
+        await running
+    assert await stage.store.is_ended(CALL)
+
+
 async def test_messages_after_the_end_of_a_call_break_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     phone = await ringing(stage)
     async with asyncio.timeout(20):
@@ -211,6 +237,25 @@ async def test_a_bug_of_ours_on_the_way_out_does_not_reach_whoever_ends_the_proc
     assert "ValueError" in caplog.text
     assert phone.closed[-1] == NORMAL
     assert await stage.store.said(CALL) == ["공원을 걸었어요"]
+
+
+async def test_what_waits_behind_a_commit_that_breaks_is_not_lost_with_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(call: OwnedCall, *_: object) -> None:
+        raise ValueError("공원을 걸었어요")
+
+    phone = await ringing(stage)
+    monkeypatch.setattr(OwnedCall, "keep_waterfall", broken)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(GREETING)
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await running
+    turns = await stage.store.turns(CALL)
+    assert [(turn.said, bool(turn.heard)) for turn in turns if turn.said] == [("공원을 걸었어요", True)]
+    assert (kept := await stage.store.stage(CALL)) and (noted := decode(kept)) and noted.turn == 0
+    assert "ValueError" in caplog.text and "공원" not in caplog.text
 
 
 async def test_what_is_to_be_forgotten_is_gone_from_the_journal_too(stage: Stage) -> None:

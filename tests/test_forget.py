@@ -66,7 +66,7 @@ def journals(folder):
 @pytest.mark.usefixtures("filled")
 def test_a_person_is_removed_with_calls_and_journals_and_nobody_else(environ, run_sql, capsys, *, spelled):
     database_url, folder = environ["DATABASE_URL"], Path(environ["JOURNAL_DIR"])
-    assert forget([spelled, "--yes"], environ) == 0
+    assert forget([spelled, "--yes", "--keep-recordings"], environ) == 0
     assert capsys.readouterr().out == "removed the caller: 2 calls, 2 journals and 0 recordings\n"
     assert kept(database_url) == [SIDS[2]]
     assert journals(folder) == [SIDS[2]]
@@ -82,7 +82,7 @@ def test_a_person_is_removed_with_calls_and_journals_and_nobody_else(environ, ru
 def test_it_asks_first(environ, monkeypatch, capsys, *, answer, is_removed):
     database_url, folder = environ["DATABASE_URL"], Path(environ["JOURNAL_DIR"])
     monkeypatch.setattr("sys.stdin", io.StringIO(answer))
-    assert forget([NUMBER], environ) == (0 if is_removed else 1)
+    assert forget([NUMBER, "--keep-recordings"], environ) == (0 if is_removed else 1)
     told_so = capsys.readouterr()
     assert "Remove this caller and 2 calls, for good?" in told_so.out
     assert NUMBER not in told_so.out + told_so.err
@@ -125,6 +125,14 @@ def test_the_diary_still_knows_the_calls_when_twilio_fails(filled, environ, data
     assert len(kept(database_url)) == len(journals(folder)) == 3
     assert asyncio.run(forgotten(environ, "--keep-recordings", answers=answers)) == (0, [])
     assert kept(database_url) == [SIDS[2]]
+
+
+def test_without_an_account_recordings_are_not_left_behind(filled, environ, database_url, folder, capsys):
+    assert forget([NUMBER, "--yes"], environ) == 1
+    assert capsys.readouterr().err.startswith("forget: Twilio: no account is set, and there are recordings; ")
+    assert len(kept(database_url)) == len(journals(folder)) == 3
+    assert forget([ANOTHER, "--yes"], environ) == 0
+    assert kept(database_url) == list(SIDS[:2])
 
 
 @pytest.mark.parametrize("number", ["01012345678", "anonymous", "+0", ""])

@@ -16,7 +16,7 @@ from bot.diary.schema import callers, calls
 
 TOKEN_LIFE = timedelta(minutes=10)
 LEASE = timedelta(seconds=60)
-"""So long a call surely has a living owner after each word of it."""
+"""So long a call surely has a living owner after its stream was let in, and after each renewal."""
 
 
 async def call_arrived(

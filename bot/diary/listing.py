@@ -6,14 +6,13 @@ Needs the diary's own settings alone. It must not send what it reads anywhere bu
 import argparse
 import asyncio
 import json
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from bot.diary.database import sqlite_file
-from bot.diary.records import EntryRecord, TurnRecord, phone_number
+from bot.diary.records import EntryRecord, TurnRecord, typed_number
 from bot.diary.store import Store, open_store
 from bot.errors import IlgiError
 from bot.journal import forget
@@ -27,7 +26,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run `entries` with the arguments behind its name; returns the exit status: 1 after a failure, 2 for bad usage."""
     arguments = _parser().parse_args(argv)
     if arguments.caller is not None:
-        arguments.caller = phone_number(re.sub(r"[\s()-]", "", arguments.caller))
+        arguments.caller = typed_number(arguments.caller)
         if arguments.caller is None:
             sys.stderr.write("entries: --caller takes a number such as +821012345678\n")
             return 2

@@ -4,6 +4,7 @@ Safe when several processes start at once: one migrates, the others wait and fin
 tables hold; needs DATABASE_URL alone, no key.
 """
 
+import argparse
 import asyncio
 import logging
 import os
@@ -96,4 +97,5 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(prog="python -m bot.diary.migrate", description=main.__doc__).parse_args()
     sys.exit(main(os.environ))

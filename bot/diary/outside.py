@@ -31,17 +31,17 @@ class Recordings(Protocol):
         """Remove one for good; one that is gone already is no error."""
 
 
-async def kept_recordings(database: Database) -> dict[str, str]:
-    """The recordings that were made and not removed yet: the sid of each, and the call it is of."""
+async def kept_recordings(database: Database, call_sids: Collection[str]) -> set[str]:
+    """The sids of the recordings that were made of these calls and not removed yet."""
     query = select(jobs.c.args).where(jobs.c.kind.in_([RECORDING, ERASE]), jobs.c.state != "done")
     async with database.read() as connection:
         every = (await connection.scalars(query)).all()
-    found = {}
+    found = set()
     for text in every:
         with suppress(msgspec.MsgspecError):  # the job is dead of it
             args = msgspec.json.decode(text, type=dict[str, str])
-            if recording_sid := args.get("recording_sid"):
-                found[recording_sid] = args.get("call_sid", "")
+            if args.get("call_sid") in call_sids and (recording_sid := args.get("recording_sid")):
+                found.add(recording_sid)
     return found
 
 

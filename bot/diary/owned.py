@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, select, update
+from sqlalchemy import Row, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Mood, Status
@@ -175,10 +175,14 @@ class OwnedCall:
                 raise self._lost()
 
     async def renew(self) -> None:
-        """The process of this stream lives: the call is its own for another 60 s."""
+        """The process of this stream lives: the call is its own for another 60 s.
+
+        A call that was given up for abandoned, since nothing could be renewed, goes on.
+        """
         async with self._database.write() as connection:
-            await self._own_call(connection)
-            await self._change(connection, lease_until=self._clock() + LEASE)
+            call = await self._own_call(connection)
+            revived = {"ended_at": None, "why": None} if call.why == ending.ABANDONED else {}
+            await self._change(connection, lease_until=self._clock() + LEASE, **revived)
 
     async def _own_call(self, connection: AsyncConnection) -> Row[Any]:
         call = await queries.known_call(connection, self.call_sid)

@@ -76,6 +76,11 @@ def phone_number(number: str | None) -> str | None:
     return number
 
 
+def typed_number(text: str) -> str | None:
+    """The same of what a person typed: blanks, hyphens and brackets may be in it."""
+    return phone_number(re.sub(r"[\s()-]", "", text))
+
+
 def day_of(moment: datetime, zone: tzinfo) -> date:
     """The day that a talk at an aware `moment` is about: before 04:00 on the clock of `zone`, the day before."""
     return (moment.astimezone(zone) - DAY_BEGINS).date()

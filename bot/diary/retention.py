@@ -82,7 +82,5 @@ class Retention:
     async def _remove_recordings(self, call_sids: list[str]) -> None:
         if self._recordings is None:
             return
-        of_these = set(call_sids)
-        for recording_sid, call_sid in (await outside.kept_recordings(self._store.database)).items():
-            if call_sid in of_these:
-                await self._recordings.delete_recording(recording_sid)
+        for recording_sid in sorted(await outside.kept_recordings(self._store.database, set(call_sids))):
+            await self._recordings.delete_recording(recording_sid)

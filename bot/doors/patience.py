@@ -5,7 +5,8 @@ It must not know what they say.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from bot.errors import StoreError
 
@@ -18,8 +19,12 @@ MOST_NOTES = 1_000
 class Patience:
     """Tries each note in a task of its own, with growing pauses."""
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, tasks: asyncio.TaskGroup, run: Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
+    ) -> None:
+        """`run` carries the tries of one note out and must not raise, or everything else in `tasks` ends with it."""
         self._tasks = tasks
+        self._run = run
         self._waiting: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -30,9 +35,14 @@ class Patience:
         if len(self._waiting) >= MOST_NOTES:
             log.error("%s: not noted, too much waits for the store already", what)
             return
-        task = self._tasks.create_task(self._try(what, write))
+        task = self._tasks.create_task(self._run(self._try(what, write)))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
+
+    async def finished(self, timeout_s: float) -> None:
+        """Wait until no note waits, or until the time is over."""
+        if self._waiting:
+            await asyncio.wait(set(self._waiting), timeout=timeout_s)
 
     def cancel(self) -> None:
         """Give up: the process ends."""

@@ -136,7 +136,8 @@ class PhoneDoor:
         resumed = self._counted("resumed")
         try:
             if form.get("CallStatus", "") in _FINAL:
-                await self._ended(call_sid, form["CallStatus"])
+                # Nobody follows a redirect any more.
+                await self._note(call_sid, partial(self._ended, call_sid, form["CallStatus"]))
                 return self._document("empty")
             # Twilio asks only once the stream is over, also when its socket is still open here.
             running.live.end(call_sid)
@@ -163,8 +164,13 @@ class PhoneDoor:
         if form is None:
             return refusal
         call_sid, recording_sid = form["CallSid"], _recording_sid(form) or request.args.get("recording", "")
+        note = partial(self._note_recording, call_sid, recording_sid)
         try:
-            await self._note_recording(call_sid, recording_sid)
+            if form.get("CallStatus", "") in _FINAL:
+                # Who leaves a recording mostly ends it by hanging up, and nobody follows a redirect then.
+                await self._note(call_sid, note)
+                return self._document("empty")
+            await note()
         except StoreError:
             return self._wait_for_the_diary(call_sid, "recorded", recording=recording_sid)
         return self._document("recorded")

@@ -13,6 +13,7 @@ whole calls   stage.py (all of these, and a bot in a process of its own) ← dem
 chaos         chaos.py → chaos_batch.py (some calls, one fault) → chaos_cases.py (the faults), chaos_callers.py;
               fleet.py (several bots) → router.py, warped.py, stage.py; chaos_report.py (the table)
 PostgreSQL    postgres.py (the server) → postgres_guard.py (ends it with its owner), postgres_install.py
+servers       loopback.py: what RTZR, OpenAI, the REST API and the router have in common
 recordings    recording.py makes them, replay.py plays them through the core
 fixtures      fixtures.py makes them again → utterances.py, utterances.toml, noises.py, messages.py
 benches       bench_audio.py; bench_vad.py → vad_tally.py, vad_calls.py;

@@ -6,6 +6,7 @@ a line for each case and each of the two, and exits with 1 when a limit of eithe
 detector works.
 """
 
+import argparse
 import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -27,9 +27,9 @@ from bot.lab.stage import BotDied, environ_of
 
 FOLDER = Path("var")
 RUNS, AT_ONCE = 200, 8
-CALLS = 4
+CALLS, QUICK_CALLS = 4, 2
 """So many calls are hit by one fault."""
-PAIRS = 3
+PAIRS = 4
 """So many pairs of processes stand at a time: one is started while the calls of the others last."""
 
 
@@ -137,12 +137,12 @@ async def _migrated(postgres: PostgresLab, diary_key: str) -> str:
     return url
 
 
-async def chaos(cases: Sequence[Case], runs: int, at_once: int, seed: int, *, sqlite: bool) -> int:
-    """Run and print; returns the exit status."""
+async def chaos(cases: Sequence[Case], runs: int, calls: int, *, at_once: int, seed: int, sqlite: bool) -> int:
+    """Run and print, `calls` for each fault and `runs` in all; returns the exit status."""
     outcomes: list[Outcome] = []
     slots, luck, began_s = Slots(at_once), Random(seed), time.monotonic()
     cases = [case for case in cases if not (sqlite and case.stops_postgres)]
-    batches = _batches(cases, runs, min(CALLS, at_once))
+    batches = _batches(cases, runs, min(calls, at_once))
     print(f"seed {seed}: {runs} calls in {len(batches)} batches, at most {at_once} at once\n", flush=True)
 
     not_run: list[str] = []
@@ -195,8 +195,9 @@ def main(argv: Sequence[str]) -> int:
     given = parser.parse_args(argv)
     chosen = given.case or (QUICK if given.quick else names)
     cases = [case for case in CASES if case.name in chosen]
-    runs = given.runs or (len(cases) * CALLS if given.quick else RUNS)
-    return asyncio.run(chaos(cases, runs, given.at_once, given.seed, sqlite=given.sqlite))
+    calls = QUICK_CALLS if given.quick else CALLS
+    runs = given.runs or (len(cases) * calls if given.quick else RUNS)
+    return asyncio.run(chaos(cases, runs, calls, at_once=given.at_once, seed=given.seed, sqlite=given.sqlite))
 
 
 if __name__ == "__main__":

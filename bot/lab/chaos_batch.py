@@ -104,7 +104,7 @@ class _Caller:
 async def run_batch(case: Case, outside: Outside, seed: int, calls: int) -> list[Outcome]:
     """Make the calls and the fault, wait for the entries, and tell what came of it."""
     luck = Random(seed)
-    callers = [_Caller(plan(index, luck), f"+8210{seed % 9000 + 1000:04d}{index:04d}") for index in range(calls)]
+    callers = [_Caller(plan(seed + index, luck), f"+8210{seed % 9000 + 1000:04d}{index:04d}") for index in range(calls)]
     fault_s = luck.uniform(case.from_s, case.to_s)
     async with _scene(case, callers, outside, luck) as scene:
         diary = await Store.open(outside.database_url, Keys.parse(outside.diary_key))

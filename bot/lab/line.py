@@ -85,6 +85,7 @@ class Line:
     def go_silent(self, seconds: float) -> None:
         """Carry nothing for so long, either way, on a socket that stays open; what comes meanwhile is lost."""
         self._report.note("carrier silent", f"{seconds:g} s")
+        self._report.sounds.broke(self._report.clock_ms())
         self._silent_until_s = asyncio.get_running_loop().time() + seconds
 
     @property

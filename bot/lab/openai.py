@@ -10,13 +10,13 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 import h11
 
 from bot.lab import model_texts
 from bot.lab.http import Connection, PeerGone, Request
+from bot.lab.loopback import Loopback
 from bot.lab.openai_behaviour import Chat, Faults, Profile, Report
 from bot.lab.openai_voice import SPEECH_HZ, speech, wav
 
@@ -36,7 +36,7 @@ class _Refused(Exception):
         self.status = status
 
 
-class OpenAiLab:
+class OpenAiLab(Loopback):
     """The stand-in on an ephemeral port, or on `port`: `async with OpenAiLab() as lab: lab.url`."""
 
     def __init__(
@@ -47,38 +47,17 @@ class OpenAiLab:
         profile: Profile | None = None,
         faults: Faults | None = None,
     ) -> None:
-        self._port = port
+        super().__init__(port)
         self.key = key
         self.profile = profile or Profile()
         self.faults = faults or Faults()
         self.report = Report()
         self.client_left = asyncio.Event()
-        self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> "OpenAiLab":
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._server is not None:
-            self._server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
 
     @property
     def url(self) -> str:
         """What OPENAI_BASE_URL is set to."""
-        return f"http://127.0.0.1:{self._port}/v1"
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._talks.add(talk)
-        talk.add_done_callback(self._talks.discard)
+        return f"{super().url}/v1"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests until it is over."""

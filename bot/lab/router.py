@@ -14,10 +14,9 @@ import struct
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
 
-HEAD_BYTES = 65_536
+from bot.lab.loopback import Loopback
+
 HEAD_S = 15.0
 PIECE_BYTES = 65_536
 
@@ -46,10 +45,11 @@ class Count:
     """Connections for which no backend was there."""
 
 
-class Router:
+class Router(Loopback):
     """The router on an ephemeral port. Names of backends are free; a port is all that is known of one."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.backends: dict[str, int] = {}
         self.preferred: set[str] = set()
         self.count = Count()
@@ -57,28 +57,6 @@ class Router:
         """What new connections of a path, by its beginning, are answered with, in place of a backend."""
         self._ways: set[Way] = set()
         self._next = 0
-        self._port = 0
-        self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, limit=HEAD_BYTES)
-        self._port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._server is not None:
-            self._server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        """Where the router listens."""
-        return f"http://127.0.0.1:{self._port}"
 
     def open_on(self, path: str = "/") -> int:
         """How many connections of a path, by its beginning, are being carried."""
@@ -107,10 +85,7 @@ class Router:
     def _of(self, path: str) -> list[Way]:
         return [way for way in self._ways if way.path.startswith(path)]
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        assert talk is not None
-        self._talks.add(talk)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         way: Way | None = None
         try:
             async with asyncio.timeout(HEAD_S):
@@ -127,7 +102,6 @@ class Router:
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
             pass  # a peer that went away, or never said a line
         finally:
-            self._talks.discard(talk)
             if way is not None:
                 self._ways.discard(way)
             for end in (writer, way.server if way is not None else None):

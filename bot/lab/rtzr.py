@@ -15,12 +15,12 @@ import secrets
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import parse_qs
 
 from websockets.exceptions import WebSocketException
 from websockets.http11 import Request
 
+from bot.lab.loopback import Loopback
 from bot.lab.matching import FIXTURES, Library
 from bot.lab.rtzr_behaviour import Faults, Profile, Report, error_body, wrong_parameters
 from bot.lab.rtzr_connection import Connection, House
@@ -31,7 +31,7 @@ CLIENT_SECRET = "lab-secret"
 AUTHENTICATE_PATH = "/v1/authenticate"
 
 
-class RtzrLab:
+class RtzrLab(Loopback):
     """The stand-in on an ephemeral port, or on `port`."""
 
     def __init__(
@@ -44,28 +44,12 @@ class RtzrLab:
         faults: Faults | None = None,
         fixtures: Path = FIXTURES,
     ) -> None:
-        self._port = port
+        super().__init__(port)
         self.client_id = client_id
         self.client_secret = client_secret
         self._house = House(Library.load(fixtures), profile or Profile(), faults or Faults())
         self.files = Files(self._house)
         self.tokens: dict[str, float] = {}  # token -> when it expires, epoch seconds
-        self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> "RtzrLab":
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._server is not None:
-            self._server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
 
     @property
     def profile(self) -> Profile:
@@ -141,10 +125,7 @@ class RtzrLab:
             return 429
         return None
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.current_task()
-        assert talk is not None
-        self._talks.add(talk)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             if self.faults.unanswered:
@@ -159,7 +140,6 @@ class RtzrLab:
             writer.transport.abort()
             raise
         finally:
-            self._talks.discard(talk)
             writer.close()
 
 

@@ -9,12 +9,12 @@ from enum import Enum, auto
 
 DEFINITION = """\
 Silence is time by the wall in which the caller hears nothing and it is the bot's turn. It begins when the caller has
-ended a turn (its last voiced frame), when the call was answered, when the line broke (also between two sentences of the
-caller's, and in the middle of one of the bot's), or when the bot paused and then went on by itself; it ends with the
-first audible 20 ms at the caller's ear, of the bot's or of a <Say>. What does not count: pauses inside a turn of the
-caller's; the time between the bot's last sound and the caller's next word, unless the line broke in it; the time in
-which the call is being recorded (<Record>). A caller who was not answered and speaks again, or a call that ends, ends
-the silence too."""
+ended a turn (its last voiced frame), when the call was answered, when the line broke or went dead (also between two
+sentences of the caller's, and in the middle of one of the bot's), or when the bot paused and then went on by itself; it
+ends with the first audible 20 ms at the caller's ear, of the bot's or of a <Say>. What does not count: pauses inside a
+turn of the caller's; the time between the bot's last sound and the caller's next word, unless the line broke in it; the
+time in which the call is being recorded (<Record>). A caller who was not answered and speaks again, or a call that
+ends, ends the silence too."""
 
 MERGE_MS = 60
 """Frames that are no further apart belong to one sound: the lab may be a frame or two late."""
@@ -80,7 +80,7 @@ class Sounds:
             sound.ends_turn = True
 
     def broke(self, at_ms: int) -> None:
-        """The stream is over, and the call is not."""
+        """The stream is over, or carries nothing any more, and the call goes on."""
         self.heard.append(Sound(Who.BREAK, at_ms, at_ms))
         self._last.pop(Who.BOT, None)
 

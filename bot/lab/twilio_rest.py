@@ -12,13 +12,13 @@ import base64
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs
 
 import h11
 
 from bot.lab.http import Connection, PeerGone, Request
+from bot.lab.loopback import Loopback
 from bot.lab.recordings import Recordings
 
 _RECORDING = re.compile(r"/Recordings/(RE[0-9a-f]{32})(\.wav|\.json)?")
@@ -54,8 +54,8 @@ class Report:
     """Requests without the right account and token."""
 
 
-class TwilioRest:
-    """The stand-in on an ephemeral port."""
+class TwilioRest(Loopback):
+    """The stand-in on an ephemeral port; its `url` is what TWILIO_API_URL is set to."""
 
     def __init__(
         self,
@@ -66,6 +66,7 @@ class TwilioRest:
         recordings: Recordings | None = None,
         faults: Faults | None = None,
     ) -> None:
+        super().__init__()
         self.recordings = recordings or Recordings()
         self.numbers = numbers or []
         self.faults = faults or Faults()
@@ -74,34 +75,11 @@ class TwilioRest:
         """Of the account: active, suspended or closed."""
         self._account_sid = account_sid
         self._authorization = "Basic " + base64.b64encode(f"{account_sid}:{auth_token}".encode()).decode()
-        self._port = 0
-        self._server: asyncio.Server | None = None
-        self._talks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        self._port = self._server.sockets[0].getsockname()[1]
+        await super().__aenter__()
         self.recordings.url = f"{self.url}/2010-04-01/Accounts/{{account_sid}}/Recordings/"
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._server is not None:
-            self._server.close()
-        for talk in self._talks:
-            talk.cancel()
-        await asyncio.gather(*self._talks, return_exceptions=True)
-
-    @property
-    def url(self) -> str:
-        """What TWILIO_API_URL is set to."""
-        return f"http://127.0.0.1:{self._port}"
-
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        talk = asyncio.get_running_loop().create_task(self._serve(reader, writer))
-        self._talks.add(talk)
-        talk.add_done_callback(self._talks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection's requests until it is over."""

@@ -22,6 +22,10 @@ REST_S = 30.0
 """So long; then it gets one trial at a time, until one succeeds."""
 
 
+class Declined(Exception):
+    """Mixed into the error of a request that was refused for what it holds: one caller's words stop no other's talk."""
+
+
 class Breaker:
     """After `FAILURES` failures in a row the service rests `REST_S`, then one request at a time may try it.
 
@@ -61,8 +65,8 @@ class Breaker:
 class Asking:
     """One request: a `with` block around all of it, also where what it gives is waited for or handed on.
 
-    The service worked when the block ends, failed when it ends with a `ServiceError`; a request that is given up in the
-    middle (cancelled, closed) says nothing, and a trial that is given up leaves the trial to the next.
+    The service worked when the block ends, failed when it ends with a `ServiceError`; a request that is `Declined`, or
+    given up in the middle (cancelled, closed), says nothing, and as a trial it leaves the trial to the next.
     """
 
     def __init__(self, breaker: Breaker, began: CircuitState) -> None:
@@ -80,5 +84,6 @@ class Asking:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        worked = True if kind is None else False if issubclass(kind, ServiceError) else None
+        failed = kind is not None and issubclass(kind, ServiceError) and not issubclass(kind, Declined)
+        worked = True if kind is None else False if failed else None
         self._breaker._over(self._began, worked)

@@ -14,7 +14,7 @@ from openai import AsyncOpenAI, AsyncStream, BadRequestError, omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
 from bot.errors import ModelError
-from bot.services.breaker import Breaker
+from bot.services.breaker import Breaker, Declined
 from bot.services.openai_client import FAILURES, Warmth, connect, reason
 from bot.services.token_usage import Bill
 from bot.settings import OpenAiSettings
@@ -35,6 +35,10 @@ class Message(TypedDict):
 
     role: Literal["system", "user", "assistant"]
     content: str
+
+
+class ModelDeclined(ModelError, Declined):
+    """The model's server refused this request, or its content filter what was being answered."""
 
 
 class ChatModel:
@@ -94,9 +98,13 @@ class ChatModel:
                         deadline, late = now() + self._stall_s, "stalled"
         except TimeoutError as error:
             raise ModelError(late) from error
+        except BadRequestError as error:
+            raise ModelDeclined(reason(error)) from error
         except FAILURES as error:
             raise ModelError(reason(error)) from error
-        if finish in (None, "length", "content_filter"):
+        if finish == "content_filter":
+            raise ModelDeclined(f"cut ({finish})")
+        if finish in (None, "length"):
             raise ModelError(f"cut ({finish})")
 
     async def complete(self, messages: Sequence[Mapping[str, object]], *, json: bool = False, timeout_s: float) -> str:
@@ -159,6 +167,8 @@ class ChatModel:
                 return await self._whole(messages, json=json, options=True)
             except BadRequestError:
                 return await self._whole(messages, json=False, options=False)
+        except BadRequestError as error:
+            raise ModelDeclined(reason(error)) from error
         except FAILURES as error:
             raise ModelError(reason(error)) from error
 

@@ -30,8 +30,8 @@ DELAYS_S = (0.0, 0.3, 0.6, 1.2)  # before the tries to open a socket
 GIVE_UP_S = 4.0
 """All tries together take no longer, also where nobody answers: the caller waits, and is to be told."""
 HEALTHY_S = 10.0
-"""A socket that lived so long, or brought a final, was of use. An interim is no progress: the next socket is sent the same
-audio, and what made this one break may lie in it."""
+"""A socket that lived so long, or brought a final, was of use. An interim is no progress: the next socket is sent the
+same audio, and what made this one break may lie in it."""
 DRAIN_S = 2.0
 
 Emit = Callable[[Event], None]

@@ -188,6 +188,30 @@ async def test_a_call_whose_process_is_gone_is_ended_a_minute_after_its_lease(op
     assert await work(two) == ["entry:dead"], "it lived on, and had more to keep"
 
 
+async def test_a_call_that_was_only_thought_to_be_abandoned_goes_on(open_store, clock) -> None:
+    store = await open_store()
+    call = await told(store, "CA1", WALK)
+    clock.forward(seconds=121)
+    assert await store.close_lapsed() == 1
+    await call.renew()
+    assert not await store.is_ended("CA1")
+    await call.add_said(1, PRIZE, 0, 1)
+    await call.handed_over()
+    assert await store.claim_media_token("CA1", await store.media_token("CA1")) == call.stream + 1
+    await store.owned("CA1", call.stream + 1).ended("approved")
+    assert await why(store) == "approved"
+    assert await work(store) == ["entry:CA1"]
+    told_of = await after(store)
+    assert told_of is not None and told_of.said == [WALK, PRIZE]
+
+
+async def test_an_end_that_was_told_is_not_taken_back_by_a_renewal(store: Store) -> None:
+    call = await told(store, "CA1", WALK)
+    await store.call_ended("CA1", "completed")
+    await call.renew()
+    assert await why(store) == "completed" and await store.is_ended("CA1")
+
+
 async def test_a_talk_that_was_handed_over_is_taken_up_within_a_minute_or_ended(store: Store, clock) -> None:
     for call_sid in ("CA1", "CA2"):
         call = await told(store, call_sid, WALK)

@@ -175,7 +175,9 @@ async def _open_door(**environ):
     app.get("/health")(HealthDoor(phone).health)
     app.asgi_app = bounded_bodies(media_sockets(app.asgi_app), LARGEST_BODY_BYTES)
     async with asyncio.TaskGroup() as tasks:
-        door = Door(app, settings, NotingStore(), LiveCalls(tasks, lambda call: call.run()), Patience(tasks))
+        door = Door(
+            app, settings, NotingStore(), LiveCalls(tasks, lambda call: call.run()), Patience(tasks, lambda note: note)
+        )
 
         def new_call(send, close):
             door.calls.append(NotingCall(send, close))

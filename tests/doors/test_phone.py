@@ -214,6 +214,21 @@ async def test_an_end_that_the_store_could_not_take_is_noted_later(open_door, mo
         assert door.store.recordings == [(CALL_SID, RECORDING_SID)]
 
 
+@pytest.mark.parametrize("path", ["/twilio/after?resumed=2", "/twilio/recorded"])
+async def test_what_is_told_after_a_hang_up_waits_here_for_the_store(open_door, monkeypatch, path):
+    monkeypatch.setattr(patience, "PAUSES_S", (0.01,))
+    told = {"RecordingSid": RECORDING_SID, "RecordingDuration": "12"} if path == "/twilio/recorded" else {}
+    async with open_door() as door:
+        door.store.fails = True
+        assert verbs(await document(await door.post(path, CallStatus="completed", **told))) == []
+        door.store.fails = False
+        async with asyncio.timeout(10):
+            while len(door.patience):
+                await asyncio.sleep(0.01)
+        assert list(door.store.ended) == [CALL_SID]
+        assert door.store.recordings == ([(CALL_SID, RECORDING_SID)] if told else [])
+
+
 async def test_while_draining_every_call_is_sent_on_to_the_next_process(open_door):
     async with open_door() as door:
         door.live.drain()

@@ -56,6 +56,23 @@ def test_a_break_in_the_middle_of_the_bots_sentence_counts_from_the_break() -> N
     assert lengths(sounds) == [(2500, "break")]
 
 
+def test_a_line_that_goes_dead_and_breaks_later_counts_from_when_it_went_dead() -> None:
+    sounds = call(("bot", 0, 1000), ("broke", 1000), ("broke", 6000), ("bot", 6400, 7000))
+    assert lengths(sounds) == [(5400, "break")]
+
+
+def test_a_line_that_goes_dead_under_the_caller_counts_from_the_end_of_the_turn() -> None:
+    sounds = call(
+        ("bot", 0, 500),
+        ("caller", 1000, 2000),
+        ("broke", 2000),
+        ("caller", 2020, 4000),
+        ("done", 0),
+        ("bot", 7000, 7500),
+    )
+    assert lengths(sounds) == [(3000, "turn")]
+
+
 def test_a_break_while_the_caller_thinks_counts_from_the_break() -> None:
     sounds = call(("bot", 0, 1000), ("broke", 5000), ("bot", 6500, 7000))
     assert lengths(sounds) == [(1500, "break")]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bot.errors import ModelError, VoiceError
 from bot.services.breaker import FAILURES, REST_S, Breaker
+from bot.services.llm import ModelDeclined
 
 
 class Service:
@@ -75,7 +76,7 @@ def test_one_trial_at_a_time() -> None:
     assert again and not again.is_trial
 
 
-@pytest.mark.parametrize("given_up", [asyncio.CancelledError, GeneratorExit, KeyError])
+@pytest.mark.parametrize("given_up", [asyncio.CancelledError, GeneratorExit, KeyError, ModelDeclined])
 def test_what_is_given_up_says_nothing_of_the_service(given_up: type[BaseException]) -> None:
     service = Service()
     for _ in range(5):

@@ -322,6 +322,20 @@ async def test_over_the_wire_a_failing_model_is_replaced_within_the_turn(faults:
         await model.close()
 
 
+DECLINED = 'data: {"choices": [{"delta": {}, "finish_reason": "content_filter"}]}\n\ndata: [DONE]\n\n'
+
+
+@pytest.mark.parametrize("faults", [Faults(chat_status=400), Faults(garbage_chat=DECLINED)], ids=["400", "filtered"])
+async def test_over_the_wire_what_is_refused_to_one_caller_does_not_make_the_model_rest_for_all(faults: Faults) -> None:
+    async with OpenAiLab(profile=Profile(first_token_ms=0, token_ms=1), faults=faults) as lab:
+        model = ChatModel(OpenAiSettings(api_key=lab.key, base_url=lab.url, model="lab"))
+        for _ in range(FAILURES + 1):
+            assert await answered(model) == BUILTIN
+        lab.faults = Faults()
+        assert await answered(model) != BUILTIN
+        await model.close()
+
+
 async def test_over_the_wire_the_tokens_are_the_server_s_own_count() -> None:
     async with OpenAiLab(profile=Profile(first_token_ms=0, token_ms=0)) as lab:
         model = ChatModel(OpenAiSettings(api_key=lab.key, base_url=lab.url, model="lab"))
