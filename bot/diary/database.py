@@ -206,8 +206,13 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
         if statement:
             connection.exec_driver_sql(statement)
 
+    def roll_back(connection: Any, _record: object, _error: object) -> None:
+        # Closed in the middle of a query it would keep its lock, for as long as anybody holds on to that query.
+        connection.rollback()
+
     event.listen(engine.sync_engine, "connect", set_pragmas)
     event.listen(engine.sync_engine, "begin", begin)
+    event.listen(engine.sync_engine, "invalidate", roll_back)
     return engine
 
 

@@ -189,7 +189,8 @@ def _transcript(fields: dict[str, object]) -> Inbound:
     best = alternatives[0] if isinstance(alternatives, list) and alternatives else None
     alternative = best if isinstance(best, dict) else {}
     text = alternative.get("text")
-    text = text.strip() if isinstance(text, str) else ""
+    # JSON may hold half of a surrogate pair, which nothing behind this could write down.
+    text = text.encode("utf-8", "replace").decode().strip() if isinstance(text, str) else ""
     if fields.get("final") is True:
         return Final(seq, start_ms, duration_ms, text, _words(alternative.get("words")))
     if not text:

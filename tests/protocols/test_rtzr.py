@@ -112,6 +112,14 @@ def test_a_partial_without_text_says_nothing() -> None:
     assert isinstance(Session().receive(transcript(final=False, alternatives=[])), Ignored)
 
 
+def test_text_that_could_not_be_written_down_is_made_to_be() -> None:
+    half = '{"seq":1,"final":true,"alternatives":[{"text":"\\ud83d \uc544\uce68"}]}'
+    final = Session().receive(half)
+    assert isinstance(final, Final)
+    assert final.text.encode("utf-8").decode() == final.text
+    assert "아침" in final.text
+
+
 @pytest.mark.parametrize(
     ("message", "why"),
     [
