@@ -30,7 +30,7 @@ from bot.services.stt_token import Tokens
 from bot.settings import RtzrSettings, TwilioSettings
 from bot.worker import Worker
 from tests.diary.conftest import Clock
-from tests.diary.talks import let_in
+from tests.diary.talks import NUMBER, let_in
 from tests.services.listening import TEXTS
 
 CALL = "CA" + "1" * 32
@@ -134,6 +134,16 @@ async def test_a_recording_that_is_told_twice_is_written_down_once(office: Offic
     assert len(await office.store.turns(CALL)) == 2
 
 
+async def test_the_recording_of_a_call_that_was_removed_while_it_was_made_is_removed(office: Office) -> None:
+    assert await office.store.forget_number(NUMBER) == [CALL]
+    await office.recorded(NAMES[0])
+    assert await office.through() == []
+    assert await office.work(ERASE) is None
+    assert not office.rest.recordings.kept
+    assert not office.rtzr.report.files, "nobody hears it"
+    assert await office.store.turns(CALL) == []
+
+
 @pytest.mark.parametrize("names", [(), ("",)], ids=["nothing", "silence"])
 async def test_a_recording_without_a_word_is_done_without_a_turn(office: Office, names: tuple[str, ...]) -> None:
     if names:
@@ -197,31 +207,38 @@ async def test_a_transcription_that_comes_to_nothing_is_begun_again(office: Offi
         assert isinstance(await office.work(), Later)
         office.clock.forward(minutes=31)
         office.rtzr.profile.file_ms = 5
-        assert type(await office.work()) is RecogniserError
-    else:
-        assert isinstance(await office.work(), TranscriptionGone)
+    assert isinstance(await office.work(), TranscriptionGone)
     assert TRANSCRIPTION not in (await office.job(f"recording:{sid}")).args
     await office.through()
     assert len(office.rtzr.report.files) == 2
     assert [turn.said for turn in await office.store.turns(CALL)][1:] == [TEXTS[NAMES[0]]]
 
 
-async def test_a_service_that_fails_costs_a_try_and_the_recording_stays(office: Office) -> None:
+async def test_a_service_that_is_away_costs_no_try_for_a_day_and_the_recording_stays(office: Office) -> None:
     sid = await office.recorded(NAMES[0])
     office.rest.faults.errors = 1
-    assert type(await office.work()) is CarrierError
-    office.rtzr.faults.file_posts = 1
-    assert type(await office.work()) is RecogniserError
     assert isinstance(await office.work(), Later)
+    office.rtzr.faults.file_posts = 1
+    assert isinstance(await office.work(), Later)
+    assert isinstance(await office.work(), Later)
+    assert TRANSCRIPTION in (await office.job(f"recording:{sid}")).args
     await asyncio.sleep(0.3)  # longer than the transcription takes
     office.rtzr.faults.file_gets = 1
-    assert type(await office.work()) is RecogniserError
+    assert isinstance(await office.work(), Later)
     assert sid in office.rest.recordings.kept
     await office.through()
     office.rest.faults.errors = 1
     assert type(await office.work(ERASE)) is CarrierError
     assert await office.work(ERASE) is None
     assert not office.rest.recordings.kept
+
+
+async def test_a_service_that_is_away_for_longer_costs_tries(office: Office) -> None:
+    sid = await office.recorded(NAMES[0])
+    office.clock.forward(days=1)
+    office.rest.faults.errors = 1
+    assert type(await office.work()) is CarrierError
+    assert sid in office.rest.recordings.kept
 
 
 async def test_of_a_call_that_is_forgotten_nothing_is_written_down(office: Office) -> None:

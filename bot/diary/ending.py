@@ -62,12 +62,15 @@ async def end_call(
 
 
 async def recording_made(database: Database, call_sid: str, recording_sid: str, why: str, now: datetime) -> None:
-    """Note the end of a call whose rest was recorded, and have the recording written down, once."""
+    """Note the end of a call whose rest was recorded, and have the recording written down, once.
+
+    That of a call which was removed while it was made is removed by the same job.
+    """
     async with database.write() as connection:
-        if await end_call(database, connection, call_sid, why, now):
-            args = {"call_sid": call_sid, "recording_sid": recording_sid}
-            key = f"{after_call.RECORDING}:{recording_sid}"
-            await enqueue(database, connection, after_call.RECORDING, key, args, now=now)
+        await end_call(database, connection, call_sid, why, now)
+        args = {"call_sid": call_sid, "recording_sid": recording_sid}
+        key = f"{after_call.RECORDING}:{recording_sid}"
+        await enqueue(database, connection, after_call.RECORDING, key, args, now=now)
 
 
 async def close_lapsed(database: Database, now: datetime) -> int:

@@ -238,7 +238,8 @@ def _is_suspect() -> ColumnElement[bool]:
 
 
 def _owned(job: Job) -> ColumnElement[bool]:
-    return and_(jobs.c.id == job.id, jobs.c.token == job.token, jobs.c.state == "run")
+    # The key too: SQLite gives the id of a job that was removed to another one.
+    return and_(jobs.c.id == job.id, jobs.c.key == job.key, jobs.c.token == job.token, jobs.c.state == "run")
 
 
 def _lost(job: Job) -> LeaseLost:

@@ -20,7 +20,7 @@ from bot.diary.database import Database
 from bot.diary.outbox import Job, Later, Outbox, enqueue
 from bot.diary.owned import add_recorded
 from bot.diary.schema import jobs
-from bot.errors import CarrierNotReady, RecogniserError, RecogniserFull, TranscriptionGone
+from bot.errors import CarrierError, CarrierNotReady, RecogniserError, RecogniserFull, TranscriptionGone
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ NOT_READY_S = 5.0
 FULL_S = 20.0
 NOT_READY_FOR = timedelta(hours=2)
 """A recording that is not there so long after it was made will not come."""
+AWAY_S = 60.0
+AWAY_FOR = timedelta(days=1)
+"""So long a service may be away before that counts as failed tries; a recording is kept at Twilio meanwhile."""
 TRANSCRIBED_FOR = timedelta(minutes=30)
 """A transcription takes no longer; one that does is begun again."""
 EMPTY_BYTES = 1_700
@@ -71,14 +74,19 @@ class RecordingJob:
     clock: Callable[[], datetime]
 
     async def __call__(self, job: Job, outbox: Outbox) -> None:
-        """Add the words to the call; Later while they are not there, any other error is a failed try."""
+        """Add the words to the call; Later while they are not there, or a service is away; else a failed try."""
         call_sid, recording_sid = job.args["call_sid"], job.args["recording_sid"]
         async with outbox.fenced(job) as connection:
             made_at = await connection.scalar(select(jobs.c.made_at).where(jobs.c.id == job.id))
             call = await call_after(connection, self.keys, call_sid)
         said: list[str] = []
         if call is not None and not call.forgotten:
-            said = await self._said(job, outbox, made_at or self.clock())
+            try:
+                said = await self._said(job, outbox, made_at or self.clock())
+            except (CarrierError, RecogniserError) as error:
+                if _is_away(error) and self.clock() - (made_at or self.clock()) < AWAY_FOR:
+                    raise Later(AWAY_S) from error
+                raise
         async with outbox.finish(job) as connection:
             now = self.clock()
             if said:
@@ -118,7 +126,7 @@ class RecordingJob:
             return said
         if self.clock() - datetime.fromisoformat(job.args[SUBMITTED_AT]) >= TRANSCRIBED_FOR:
             await self._begin_again(job, outbox)
-            raise RecogniserError("a transcription that does not end")
+            raise TranscriptionGone("a transcription that does not end")
         raise Later(POLL_S)
 
     async def _begin_again(self, job: Job, outbox: Outbox) -> None:
@@ -139,6 +147,13 @@ class EraseJob:
         await self.recordings.delete_recording(job.args["recording_sid"])
         async with outbox.finish(job):
             pass
+
+
+def _is_away(error: CarrierError | RecogniserError) -> bool:
+    """Whether to ask again is all there is to do: the service was not reached, or failed by itself."""
+    if isinstance(error, CarrierError):
+        return error.status is None or error.status >= 500
+    return type(error) is RecogniserError  # the others say more
 
 
 async def _keep_args(job: Job, outbox: Outbox, args: Mapping[str, str]) -> None:

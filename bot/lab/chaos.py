@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -62,6 +62,7 @@ class Ground:
     template: str
     diary_key: str
     rtzr_port: int
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @asynccontextmanager
     async def outside(self, case: Case, slots: Slots) -> AsyncIterator[Outside]:
@@ -75,11 +76,12 @@ class Ground:
                     template = await _migrated(server, self.diary_key)
                 url = await asyncio.to_thread(server.new_database, template=template)
             yield Outside(
-                url,
-                server,
-                self.diary_key,
-                self.rtzr_port,
-                FOLDER / "chaos",
+                database_url=url,
+                postgres=server,
+                diary_key=self.diary_key,
+                rtzr_port=self.rtzr_port,
+                folder=FOLDER / "chaos",
+                starting=self.starting,
                 ready=slots.take,
                 call_ended=slots.give_back,
             )
@@ -148,11 +150,11 @@ async def chaos(cases: Sequence[Case], runs: int, calls: int, *, at_once: int, s
     not_run: list[str] = []
     standing = asyncio.Semaphore(PAIRS)
 
-    async def run(number: int, case: Case, calls: int, batch_seed: int) -> None:
+    async def run(number: int, case: Case, count: int, batch_seed: int) -> None:
         found: list[Outcome] = []
         try:
             async with base.outside(case, slots) as outside:
-                found = await run_batch(case, outside, batch_seed, calls)
+                found = await run_batch(case, outside, batch_seed, count)
         except* BotDied as died:
             not_run.append(f"{case.name}: {died.exceptions[0]}")
         finally:
@@ -162,9 +164,9 @@ async def chaos(cases: Sequence[Case], runs: int, calls: int, *, at_once: int, s
         print(f"{time.monotonic() - began_s:6.0f} s  {number:3}/{len(batches)}  {line}", flush=True)
 
     async with ground(sqlite=sqlite) as base, asyncio.TaskGroup() as tasks:
-        for number, (case, calls) in enumerate(batches, 1):
+        for number, (case, count) in enumerate(batches, 1):
             await standing.acquire()
-            tasks.create_task(run(number, case, calls, luck.randrange(1 << 30)))
+            tasks.create_task(run(number, case, count, luck.randrange(1 << 30)))
     rows = chaos_report.rows_of(outcomes)
     chaos_report.print_table(rows)
     chaos_report.write_json(FOLDER / "chaos.json", rows, outcomes, seed)

@@ -71,7 +71,8 @@ class Outcome:
 class Outside:
     """What a batch is given: a database of its own, the keys of the diary, a recogniser.
 
-    `folder` takes what was logged; the calls begin when `ready` returns, and `call_ended` is told of each.
+    `folder` takes what was logged. One pair of processes starts at a time (`starting`), or the lab gets late. The calls
+    begin when `ready` returns, and `call_ended` is told of each.
     """
 
     database_url: str
@@ -79,6 +80,7 @@ class Outside:
     diary_key: str
     rtzr_port: int
     folder: Path
+    starting: asyncio.Lock
     ready: Callable[[int], Awaitable[None]]
     call_ended: Callable[[], None]
 
@@ -139,7 +141,8 @@ async def _scene(case: Case, callers: Sequence[_Caller], outside: Outside, luck:
         router = await stack.enter_async_context(Router())
         environ = environ_of(recogniser.url, openai.url, rest.url)
         environ |= {"DATABASE_URL": outside.database_url, "DIARY_KEY": outside.diary_key}
-        crew = await stack.enter_async_context(fleet(environ, router))
+        async with outside.starting:
+            crew = await stack.enter_async_context(fleet(environ, router))
         if case.on_one:
             router.preferred = {crew.running[0]}
         lab = TwilioLab(router.url, auth_token=AUTH_TOKEN, recordings=rest.recordings)

@@ -3,11 +3,13 @@
 import asyncio
 
 import pytest
+from sqlalchemy import select
 
 from bot.conversation.commands import Mood, Status
 from bot.diary import rotation
 from bot.diary.after_call import call_after
 from bot.diary.crypto import Keys
+from bot.diary.schema import calls
 from bot.diary.store import Store
 from tests.diary.talks import let_in, told
 
@@ -66,3 +68,20 @@ async def test_nobody_waits_for_another_in_a_circle(open_store, monkeypatch: pyt
             tasks.create_task(store.rotate())
     for n in range(CALLS):
         assert await stores[0].is_ended(f"CA{n}")
+
+
+async def test_who_is_cancelled_in_the_middle_of_a_query_holds_nobody_up(store: Store) -> None:
+    await told(store, "CA1", "걸었어요")
+
+    async def look_for_ever() -> None:
+        async with store.database.write() as connection:
+            while True:
+                await connection.execute(select(calls))
+
+    for _ in range(10):
+        cut_off = asyncio.create_task(look_for_ever())
+        await asyncio.sleep(0.02)
+        cut_off.cancel()
+        await asyncio.wait({cut_off})
+        async with asyncio.timeout(2):
+            await store.call_ended("CA1", "completed")

@@ -38,7 +38,6 @@ async def test_the_first_word_on_how_a_call_ended_counts(store: Store) -> None:
 
 async def test_a_call_that_nobody_knows_cannot_end(store: Store) -> None:
     await store.call_ended("CA9", "completed")
-    await store.recording_made("CA9", "RE1", "recorded")
     assert not await store.is_ended("CA9")
     assert await work(store) == []
 

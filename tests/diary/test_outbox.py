@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from bot.diary.outbox import LEASE_S, TRIES, Job, Outbox, backoff_s, enqueue
 from bot.diary.schema import jobs, schedules
@@ -143,6 +143,21 @@ async def test_who_was_overtaken_writes_no_results(way: str, open_store: OpenSto
         async with getattr(mine.outbox, way)(job) as connection:
             await enqueue(mine.database, connection, KIND, "result", {}, now=clock())
     assert [job.key for job in await other.outbox.claim([KIND], 4)] == []
+
+
+@pytest.mark.parametrize("way", END_OF_A_TRY)
+async def test_whose_job_was_removed_does_not_take_another_one_for_it(way: str, store: Store) -> None:
+    await asked_for(store, "a")
+    gone = await the_one(store.outbox)
+    async with store.database.write() as connection:
+        await connection.execute(delete(jobs))
+    await asked_for(store, "b")
+    await the_one(store.outbox)
+    before = await row(store, "b")
+    with pytest.raises(LeaseLost):
+        await END_OF_A_TRY[way](store.outbox, gone)
+    await store.outbox.hand_back([gone])
+    assert await row(store, "b") == before
 
 
 async def test_nobody_claims_a_job_between_the_check_of_its_token_and_the_end_of_the_transaction(
