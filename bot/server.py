@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 BAD_SETTING, CANNOT_START, INTERRUPTED = 2, 1, 130
 CLOSE_S = 1
+LINGER_S = 0.5
+"""Twilio asks what comes next as soon as a stream is closed, and asks nobody else when that breaks off: so long its
+requests are still taken, and so long they are answered. A second later it asks the next process."""
 _QUIET = ("uvicorn", "httpx2", "httpx", "openai", "alembic", "websockets", "quart", "asyncio", "aiosqlite")
 
 
@@ -96,6 +99,13 @@ class Server(uvicorn.Server):
         """Capture none: see `Ending`."""
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port first; who is connected already may still ask."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(LINGER_S)
+        await super().shutdown(sockets)
+
 
 class Ending:
     """What the signals do: the first begins the drain; a second SIGINT ends it at once.
@@ -124,6 +134,7 @@ class Ending:
             live.drain()
             if not await live.streams_over(DRAIN_S):
                 log.warning("streams are still open after %.0f s", DRAIN_S)
+            await asyncio.sleep(LINGER_S)
         finally:
             self._stop()
 

@@ -35,7 +35,13 @@ from bot.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FIRST_LINES = (*LINES.greeting_first, *LINES.greeting_again, *LINES.filler)
+FIRST_LINES = (
+    *LINES.greeting_first,
+    *LINES.greeting_again,
+    *LINES.resumed,
+    *LINES.resumed_listening,
+    *LINES.filler,
+)
 AGAIN_S = 60.0
 
 

@@ -250,6 +250,18 @@ async def test_a_drain_lets_the_sentence_come_to_its_end_and_sends_on_whoever_as
     assert not any("Traceback" in line or "cut off" in line for line in bot.lines)
 
 
+async def test_who_asks_right_after_the_last_stream_was_handed_over_is_still_answered(tmp_path):
+    async with RtzrLab() as lab, serving(tmp_path, **account(lab)) as bot:
+        async with talking(bot) as caller:
+            assert json.loads(await caller.recv())["event"] == "media"
+            bot.process.send_signal(signal.SIGTERM)
+            await heard_to_its_end(caller)
+            over = {"CallSid": CALL_SID, "AccountSid": ACCOUNT_SID, "CallStatus": "in-progress"}
+            sent_on = ET.fromstring(await bot.get("/twilio/after", over))
+            assert [verb.tag for verb in sent_on] == ["Pause", "Redirect"]
+        assert await bot.ended() == 0
+
+
 async def test_a_second_interrupt_ends_it_at_once(tmp_path):
     async with RtzrLab() as lab, serving(tmp_path, **account(lab)) as bot, talking(bot) as caller:
         assert json.loads(await caller.recv())["event"] == "media"

@@ -57,7 +57,7 @@ class Outcome:
     """1 when something was said that is in the diary, so that there must be an entry."""
     entries: int = 0
     entry_s: float | None = None
-    """From the end of the call to its entry, in s."""
+    """From the end of the call to when its entry was seen: looked for only when the last call of the batch is over."""
     silence: Silence = NO_SILENCE
     said_again: int = 0
     streams: int = 0

@@ -15,7 +15,7 @@ from bot.lab.silences import DEFINITION
 
 LATE_MS = 250
 """A lab that was later than this measures silences that are its own."""
-_HEAD = "case           times  spoken   kept  lost  days  entries   silence  limit    late  verdict"
+_HEAD = "case           times  spoken   kept     lost/of  days  entries   silence  limit    late  verdict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class Row:
     def line(self) -> str:
         """The row as it is printed."""
         verdict = "ok" if not self.broken else "BROKEN: " + ", ".join(self.broken)
-        words = f"{self.spoken:>8}{self.found:>7}{self.lost:>6}{self.days:>6}{self.entries:>9}"
+        lost = f"{self.lost}/{self.committed}"
+        words = f"{self.spoken:>8}{self.found:>7}{lost:>12}{self.days:>6}{self.entries:>9}"
         quiet = f"{self.silence_ms / 1000:>8.1f} s{self.limit_ms / 1000:>5.0f} s{self.late_ms:>5} ms"
         return f"{self.case:<14}{self.times:>6}{words}{quiet}  {verdict}"
 
@@ -100,8 +101,9 @@ def print_table(rows: Sequence[Row]) -> None:
     times, again = sum(row.times for row in rows), sum(row.said_again for row in rows)
     print(f"\n{times} calls; {again} times something was told again, since the line broke under it or nobody answered")
     print("spoken: words that the callers said to the end of a sentence, said again counted once; kept: those of them")
-    print("that are in the diary; lost: words in the diary just before the fault that are not there at the end; days:")
-    print("calls with words in the diary, each must have one entry; late: by how much the lab was, at worst.")
+    print("that are in the diary; lost/of: words in the diary just before the fault that are gone at the end, of all")
+    print("that were (0/0 proves nothing); days: calls with words in the diary, each needs an entry; late: by")
+    print("how much the lab was, at worst.")
     late_ms = max((row.late_ms for row in rows), default=0)
     if late_ms > LATE_MS:
         print(f"The lab was {late_ms} ms late: this machine was too busy, and the silences are partly the lab's own.")
