@@ -214,7 +214,9 @@ def test_what_works_again_is_used_again_in_the_same_call(outcomes: Mapping[str, 
     outcome = outcomes[name]
     services = ("model", "voice") if TROUBLES[name].is_away else ("voice",)
     for service in services:
-        assert outcome.log.count(f"the {service} rests") == outcome.log.count(f"the {service} works again") == 1
+        # A trial that came too early lets it rest once more.
+        rests, works_again = (outcome.log.count(f"the {service} {what}") for what in ("rests", "works again"))
+        assert rests >= works_again >= 1
     if "model" in services:
         assert any(chat.is_done or chat.completion_tokens for chat in outcome.models.report.replies)
     assert "POST /v1/audio/speech" in outcome.models.report.requests
