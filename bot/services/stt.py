@@ -21,7 +21,7 @@ from bot.services.stt_link import Broken, Journal, Link
 from bot.services.stt_names import Names
 from bot.services.stt_stats import FinalPace, SttStats
 from bot.services.stt_token import RecogniserRefused, Tokens
-from bot.services.stt_watch import DeafRest
+from bot.services.stt_watch import DeafTries
 from bot.settings import RtzrSettings
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class SttStream:
         self._spare: ClientConnection | None = None
         self._tries = 0
         self._short_lived = 0  # sockets in a row that were of no use
-        self._deaf_rest = DeafRest()
+        self._deaf_tries = DeafTries()
         self._drained = 0  # sockets that broke at the end
         self._told_p95_ms: int | None = None
         self.stats = SttStats()
@@ -178,6 +178,9 @@ class SttStream:
             self._drained += 1
             self._set_limit()
             return self._drained > 1
+        if broken is Broken.DEAF and self._spare is None:
+            self._emit(SttLost(SttLoss.UNREACHABLE))
+            return True
         self._count(link, broken, healthy=self.stats.finals > finals or now() - opened_s >= HEALTHY_S)
         return False
 
@@ -192,12 +195,15 @@ class SttStream:
     async def _replace(self) -> bool:
         """For a socket that is deaf, or hears nothing but noise: open another, and keep it if it is still needed.
 
-        The old one stays until then, since there may be no channel for the new one.
+        The old one stays until then, since there may be no channel for the new one. When other sockets were tried
+        often enough, this one is given up for nothing.
         """
         now = asyncio.get_running_loop().time
-        if not self._deaf_rest.allows(now()):
+        if not self._deaf_tries.allows(now()):
             return False
-        self._deaf_rest.tried(now())
+        if self._deaf_tries.exhausted:
+            return True
+        self._deaf_tries.tried(now())
         try:
             spare = await self._recogniser.account.connect(self.stats)
         except RecogniserError as error:
@@ -212,7 +218,7 @@ class SttStream:
     # ── what was recognised ──────────────────────────────────────────────────────────────────────────────────────
 
     def _recognised(self, inbound: rtzr.Interim | rtzr.Final) -> None:
-        self._deaf_rest.helped()
+        self._deaf_tries.helped()
         at_ms = self._feed.outbox.since_call_began_ms(inbound.start_ms)
         if isinstance(inbound, rtzr.Interim):
             self.stats.interims += 1

@@ -54,7 +54,7 @@ class Link:
         name: str,
         journal: Journal | None,
     ) -> None:
-        """`told` gets what was recognised; `replace` returns whether there is another socket for one that is deaf."""
+        """`told` gets what was recognised; `replace` returns whether one that is deaf is to be given up."""
         self._socket = socket
         self._feed = feed
         self._outbox = feed.outbox

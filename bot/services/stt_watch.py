@@ -22,7 +22,8 @@ AFTER_FINALIZE_MS = 1_200.0
 """What is called a voice behind a Finalize may for so long be the wait for its answer."""
 
 DEAF_REST_S = 30.0
-MOST_DEAF_REST_S = 480.0
+DEAF_TRIES = 3
+"""So many other connections are tried, so far apart; when no word came on any of them, none will come on a next."""
 
 
 class Watch:
@@ -92,22 +93,27 @@ class Watch:
         self._deaf_at_s = at_s if self._deaf_at_s is None else min(self._deaf_at_s, at_s)
 
 
-class DeafRest:
-    """How seldom a connection is given up for being deaf: after each time without effect twice as seldom."""
+class DeafTries:
+    """How often and how seldom another connection is tried for one that is deaf."""
 
     def __init__(self) -> None:
+        self._in_vain = 0
         self._until_s: float | None = None
-        self._next_s = DEAF_REST_S
 
     def allows(self, now_s: float) -> bool:
         """Whether it is time for a try."""
         return self._until_s is None or now_s >= self._until_s
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether all tries were in vain."""
+        return self._in_vain >= DEAF_TRIES
+
     def tried(self, now_s: float) -> None:
         """Note a try."""
-        self._until_s = now_s + self._next_s
-        self._next_s = min(2 * self._next_s, MOST_DEAF_REST_S)
+        self._in_vain += 1
+        self._until_s = now_s + DEAF_REST_S
 
     def helped(self) -> None:
         """Note that words came."""
-        self._next_s = DEAF_REST_S
+        self._in_vain = 0

@@ -20,7 +20,7 @@ from bot.conversation.korean import normalise
 from bot.conversation.utterances import Utterances
 from bot.lab.rtzr import RtzrLab
 from bot.lab.rtzr_behaviour import Close, Faults, Freeze, FreezeAt, Profile
-from bot.services import stt, stt_account, stt_link
+from bot.services import stt, stt_account, stt_link, stt_watch
 from bot.services.stt import Recogniser
 from bot.services.stt_token import Tokens
 from tests.services.listening import LONG, PATIENCE_S, SHORT, TEXTS, Listener, call, settings_of, spoken
@@ -307,6 +307,21 @@ async def test_where_there_is_no_second_channel_one_that_may_be_deaf_is_kept() -
         assert lab.report.refused == [429]
         assert TEXTS["jia-rain"] in listener.finals
         assert listener.events.count(SttReady()) == 1
+
+
+async def test_a_recogniser_that_is_deaf_on_every_socket_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stt_watch, "DEAF_REST_S", 0.5)
+    monkeypatch.setattr(stt_watch, "DEAF_AFTER_S", 0.2)
+    async with recognising(Faults(freezes=[FreezeAt(0, Freeze.DEAF)] * 9)) as (lab, recogniser):
+        listener = Listener(recogniser)
+        async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(listener.stream.run())
+            talking = tasks.create_task(listener.hold(18 * spoken("jia-rain"), urgent=True))
+            await running
+            talking.cancel()
+        sockets = 1 + stt_watch.DEAF_TRIES
+        assert listener.events == [SttReady()] * sockets + [SttLost(SttLoss.UNREACHABLE)]
+        assert lab.report.sockets == sockets
 
 
 async def test_a_recogniser_that_is_frozen_altogether_is_given_up_in_time() -> None:

@@ -8,10 +8,10 @@ from bot.services.stt_watch import (
     ANSWER_S,
     DEAF_AFTER_S,
     DEAF_REST_S,
+    DEAF_TRIES,
     DEAF_VOICE_MS,
-    MOST_DEAF_REST_S,
     PROBE_AFTER_S,
-    DeafRest,
+    DeafTries,
     Watch,
 )
 
@@ -108,19 +108,17 @@ def test_an_utterance_that_was_begun_and_gets_no_final_is_deaf() -> None:
     assert watch.is_deaf(1.01 + ANSWER_S)
 
 
-def test_each_try_without_effect_doubles_the_rest_and_a_word_ends_that() -> None:
-    rest, now_s, waits = DeafRest(), 0.0, []
-    assert rest.allows(now_s)
-    for _ in range(7):
-        rest.tried(now_s)
-        began_s = now_s
-        while not rest.allows(now_s):
-            now_s += 1.0
-        waits.append(now_s - began_s)
-    assert waits == [DEAF_REST_S * factor for factor in (1, 2, 4, 8, 16)] + [MOST_DEAF_REST_S] * 2
-    rest.helped()
-    rest.tried(now_s)
-    assert rest.allows(now_s + DEAF_REST_S)
+def test_a_few_tries_far_apart_and_a_word_makes_them_as_many_again() -> None:
+    tries = DeafTries()
+    assert tries.allows(0.0)
+    for times in range(DEAF_TRIES):
+        assert not tries.exhausted
+        tries.tried(times * DEAF_REST_S)
+        assert not tries.allows((times + 1) * DEAF_REST_S - 0.1)
+        assert tries.allows((times + 1) * DEAF_REST_S)
+    assert tries.exhausted
+    tries.helped()
+    assert not tries.exhausted
 
 
 @given(st.lists(st.tuples(st.sampled_from("vqfitp"), st.floats(0.01, 2.0)), max_size=60))
