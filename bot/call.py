@@ -231,10 +231,10 @@ class Call:
     def _last_words(self) -> None:
         """No word will come any more: what the talk still knows is kept, then how the stream ended."""
         assert self._keeper
-        if self._stopped or (self._leaves is None and self._talk.turns.says_goodbye):
-            self._leaves = HangUp("caller gone")
-        elif self._leaves is None:
-            self._leaves = HandOver()
+        if not isinstance(self._leaves, HangUp):
+            if self._stopped or (self._leaves is None and self._talk.turns.says_goodbye):
+                self._leaves = HangUp("caller gone")
+            self._leaves = self._leaves or HandOver()
         if self._gone or isinstance(self._leaves, HandOver):
             self._carry_out(self._talk.hang_up())
         self._speaker.close()

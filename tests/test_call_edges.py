@@ -16,7 +16,7 @@ from bot.conversation.snapshot import decode
 from bot.diary.owned import OwnedCall
 from bot.errors import StoreError
 from bot.journal import BLOCK_RECORDS
-from tests.calls_in_memory import CALL, Phone, Stage, ringing, staged, work
+from tests.calls_in_memory import CALL, HandStt, Phone, Stage, ringing, staged, work
 
 GREETING = len(LINES.greeting_first)
 REPLY = 2
@@ -144,6 +144,30 @@ async def test_words_over_the_goodbye_of_an_approved_day_are_in_its_entry(stage:
     assert stage.scribe.asked[-1] == ("공원을 걸었어요", "김치찌개를 먹었어요")
     [entry] = await stage.store.entries()
     assert entry.status is Status.UNCONFIRMED
+
+
+async def test_a_caller_who_hangs_up_just_before_the_bot_does_not_change_how_the_call_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whys: list[str] = []
+
+    async def ended(_call: OwnedCall, why: str) -> None:
+        whys.append(why)
+
+    async def drained(stt: HandStt) -> None:
+        await stt.ended.wait()
+        phone.hang_up()
+
+    monkeypatch.setattr(OwnedCall, "ended", ended)
+    monkeypatch.setattr(HandStt, "run", drained)
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await asked_to_approve(phone)
+        phone.hold_marks = False
+        await phone.utter("jia-right", "맞아요")
+        await running
+    assert whys == ["approved"]
 
 
 async def test_that_a_call_is_over_is_told_until_the_database_is_there(
