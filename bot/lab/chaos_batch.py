@@ -123,6 +123,9 @@ async def run_batch(case: Case, outside: Outside, seed: int, calls: int) -> list
                 await case.fault(scene, luck)
             kept_s = await _entries(diary, database, callers)
             outcomes = [await _outcome(case, diary, caller, hit_s, kept_s) for caller in callers]
+            rows = Counter(entry.call_sid for entry in await diary.entries() if not entry.provisional)
+            for outcome in outcomes:
+                outcome.entries = rows[outcome.call_sid]
         finally:
             await database.close()
             await diary.close()
@@ -218,7 +221,6 @@ async def _outcome(case: Case, diary: Store, caller: _Caller, hit_s: float, kept
     outcome.committed, outcome.lost = caller.committed.total(), (caller.committed - kept).total()
     outcome.days = int(kept.total() > 0)
     if caller.call_sid in kept_s:
-        outcome.entries = 1
         outcome.entry_s = round(max(kept_s[caller.call_sid] - (caller.ended_s or 0), 0.0), 1)
     outcome.silence = longest(report.sounds)
     outcome.said_again, outcome.streams = report.said_again, len(report.stream_sids)
