@@ -11,7 +11,7 @@ NEWEST = for name in python3.16 python3.15 python3.14 python3.13 python3.12 pyth
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test chaos run bench-% clean
+.PHONY: demo test chaos run clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python -m bot.lab.demo $(if $(OFFLINE),--offline)

@@ -43,15 +43,15 @@ def _doctor(arguments: list[str]) -> int:
 
 
 def _forget(arguments: list[str]) -> int:
-    from bot.forget import forget
+    from bot.forget import main
 
-    return forget(arguments, os.environ)
+    return main(arguments, os.environ)
 
 
 def _rotate(arguments: list[str]) -> int:
-    from bot.forget import rotate
+    from bot.rotate import main
 
-    return rotate(arguments, os.environ)
+    return main(arguments, os.environ)
 
 
 def _call(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 
 from bot.conversation.events import Before, CallStarted, TurnBefore
 from bot.conversation.snapshot import decode
@@ -84,12 +85,13 @@ class Admission:
 
 async def _claimed(store: Store, start: Started) -> int:
     """The number of the stream that the token lets in; 0: none. StoreError when the store fails again and again."""
+    claim = partial(store.claim_media_token, start.call_sid, start.parameters.get("token", ""))
     for pause_s in CLAIM_PAUSES_S:
         try:
-            return await store.claim_media_token(start.call_sid, start.parameters.get("token", ""))
+            return await claim()
         except StoreError:
             await asyncio.sleep(pause_s)
-    return await store.claim_media_token(start.call_sid, start.parameters.get("token", ""))
+    return await claim()
 
 
 async def take_up(store: Store, call_sid: str, arrival: Arrival) -> CallStarted:

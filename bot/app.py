@@ -62,7 +62,7 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                 worker = Worker(own.store.outbox, handlers(own), chores=(own.store.close_lapsed,))
 
                 async def to_the_end(call: LiveCall) -> None:
-                    await carry_out(call)
+                    await guarded("a call", call.run())
                     worker.wake()
 
                 live, patience = LiveCalls(tasks, to_the_end), Patience(tasks, partial(guarded, "a note"))
@@ -78,11 +78,6 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                 await working
 
     return app
-
-
-async def carry_out(call: LiveCall) -> None:
-    """Run a call to its end; whatever breaks in it stays in it."""
-    await guarded("a call", call.run())
 
 
 async def guarded(what: str, work: Awaitable[None]) -> None:

@@ -25,7 +25,7 @@ from bot.conversation.events import Draining, Event
 from bot.conversation.talk import Talk
 from bot.conversation.turns import Turns
 from bot.errors import RemoteProtocolError, StoreError, where
-from bot.keeper import Keepable, Keeper
+from bot.keeper import Keepable, Keeper, Leaving
 from bot.playout import Playout
 from bot.process import Services
 from bot.protocols.twilio import Inbound, Media, MediaStream, Started, Stopped
@@ -46,9 +46,6 @@ SAVE_S = 3.0
 """So long the caller waits for what was said to be committed before another process goes on with the talk."""
 
 NORMAL, POLICY = 1000, 1008
-
-Leaving = HangUp | HandOver | RecordRest
-"""Why the bot closes the stream; what Twilio does then follows from it."""
 
 
 class Call:
@@ -99,22 +96,17 @@ class Call:
             if self._bad == BAD_MESSAGES:
                 self._end()
             return
-        if self._admission.is_over:
-            self._hear(inbound, message)
-            return
-        match inbound:
-            case Started():
-                self.call_sid = inbound.call_sid
-            case Stopped():
-                self._stopped = True
-                self._end()
-        self._admission.wait(inbound, message)
-
-    def _hear(self, inbound: Inbound, message: str | bytes) -> None:
         if isinstance(inbound, Stopped):
             self._stopped = True
             self._end()
-            return
+        elif self._admission.is_over:
+            self._hear(inbound, message)
+        else:
+            if isinstance(inbound, Started):
+                self.call_sid = inbound.call_sid
+            self._admission.wait(inbound, message)
+
+    def _hear(self, inbound: Inbound, message: str | bytes) -> None:
         if isinstance(inbound, Media):
             self._watchdog.heard()
         try:
@@ -137,11 +129,6 @@ class Call:
             asyncio.get_running_loop().call_later(HANDOVER_S, self._end)
         else:
             self._end()
-
-    def overtaken(self) -> None:
-        """Another stream of this call was let in, maybe in another process: this one says nothing more."""
-        log.warning("call %s: its stream was overtaken by another", self.call_sid)
-        self._end()
 
     def _end(self) -> None:
         self._gone = True
@@ -199,7 +186,7 @@ class Call:
             services.scribe,
             arrival,
             forget_journals=services.forget_journals,
-            on_lost=self.overtaken,
+            on_lost=self._end,
         )
         if services.journal:
             self._recorder.open(services.journal, call_sid, start.stream_sid)

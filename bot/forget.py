@@ -1,7 +1,7 @@
-"""The commands `forget` and `rotate`: remove a person with all calls, and bring the diary to the newest key.
+"""The command `forget`: remove a person with all calls.
 
-They need the diary's settings, and `forget` the telephone account's if there is one, for recordings that are still
-there. It must not print what was said, or a number in full.
+It needs the diary's settings, and the telephone account's if there is one, for recordings that are still there. It must
+not print what was said, or a number in full.
 """
 
 import argparse
@@ -17,15 +17,18 @@ from bot.diary.outside import Recordings
 from bot.diary.records import typed_number
 from bot.diary.schema import callers, calls
 from bot.diary.store import Store, open_store
-from bot.errors import CarrierError, IlgiError, SettingError
+from bot.errors import CarrierError, IlgiError
 from bot.services.carrier import Carrier
 from bot.settings import StoreSettings, TwilioSettings, load_store, load_twilio
 
 CANNOT, BAD_USAGE = 1, 2
 
 
-def forget(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `forget`; returns the exit status: 1 after a failure or for nobody, 2 for bad usage."""
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run `forget` with the arguments behind its name; returns the exit status.
+
+    1 after a failure or for nobody, 2 for bad usage.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m bot forget",
         description="Remove a caller: every call, what was said in it, its entry, its journals, and its recordings.",
@@ -49,33 +52,11 @@ def forget(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return CANNOT
 
 
-def rotate(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run `rotate`; returns the exit status: 1 after a failure."""
-    argparse.ArgumentParser(
-        prog="python -m bot rotate",
-        description="Encrypt the whole diary with the newest key of DIARY_KEY, so that the older ones can be dropped.",
-    ).parse_args(argv)
-    try:
-        return asyncio.run(_rotate(load_store(environ)))
-    except IlgiError as error:
-        sys.stderr.write(f"rotate: {error}\n")
-        return CANNOT
-
-
-async def _rotate(settings: StoreSettings) -> int:
-    if not _is_there(settings):
-        raise SettingError("DATABASE_URL", "there is no diary yet")
-    store = await open_store(settings.database_url, settings.diary_keys, settings.timezone)
-    try:
-        sys.stdout.write(f"{await store.rotate()} texts were brought to the newest key\n")
-    finally:
-        await store.close()
-    return 0
-
-
 async def _forget(number: str, settings: StoreSettings, twilio: TwilioSettings | None, *, ask: bool) -> int:
     """`twilio` None: recordings are left where they are."""
-    if not _is_there(settings):
+    file = sqlite_file(settings.database_url)
+    if file is not None and not file.exists():
+        # Looking must not make a diary where there is none.
         return _nobody()
     store = await open_store(settings.database_url, settings.diary_keys, settings.timezone)
     carrier = Carrier(twilio) if twilio is not None and twilio.auth_tokens else None
@@ -99,12 +80,6 @@ async def _forget(number: str, settings: StoreSettings, twilio: TwilioSettings |
         if carrier is not None:
             await carrier.close()
         await store.close()
-
-
-def _is_there(settings: StoreSettings) -> bool:
-    """Whether there is a diary: looking must not make one."""
-    file = sqlite_file(settings.database_url)
-    return file is None or file.exists()
 
 
 def _nobody() -> int:

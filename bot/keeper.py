@@ -38,6 +38,9 @@ from bot.errors import LeaseLost, StoreError
 
 log = logging.getLogger(__name__)
 
+Leaving = HangUp | HandOver | RecordRest
+"""Why the bot closes the stream; what Twilio does then follows from it."""
+
 Keepable = (
     KeepSaid
     | KeepHeard
@@ -48,9 +51,7 @@ Keepable = (
     | ForgetDay
     | ForgetTurn
     | ReopenDay
-    | HandOver
-    | RecordRest
-    | HangUp
+    | Leaving
 )
 
 DRAFT_S = 7.0
@@ -65,8 +66,6 @@ COMMIT_S = 15.0
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
 """Between two tries of a commit while the database is away; each pause is twice the one before."""
-
-_LAST = HandOver | RecordRest | HangUp
 
 
 class _Waiting(NamedTuple):
@@ -97,7 +96,6 @@ class Keeper:
         self._on_lost = on_lost
         self._day = arrival.day
         self._waiting: deque[_Waiting] = deque()
-        self._committing: _Waiting | None = None
         self._more = asyncio.Event()
         self._finished = False
         self._lease = asyncio.Lock()
@@ -109,8 +107,7 @@ class Keeper:
     def keep(self, command: Keepable) -> None:
         """Commit this after all that came before it; what it supersedes and still waits is left out."""
         if (subject := _subject(command)) is not None:
-            still_counts = (one for one in self._waiting if one is self._committing or _subject(one.command) != subject)
-            self._waiting = deque(still_counts)
+            self._waiting = deque(one for one in self._waiting if _subject(one.command) != subject)
         self._waiting.append(_Waiting(command, self._entry))
         if isinstance(command, ForgetDay | ForgetTurn):
             self._entry = None
@@ -145,15 +142,13 @@ class Keeper:
     async def _commit_all(self) -> None:
         while self._waiting or not self._finished:
             if self._waiting:
-                self._committing = self._waiting[0]
+                # Taken out first: what breaks by a bug of ours holds up nothing behind it.
+                first = self._waiting.popleft()
                 try:
-                    await self._commit_patiently(*self._committing)
-                except Exception:
-                    # A bug of ours: what waits behind it is not lost with it.
-                    self._waiting.popleft()
+                    await self._commit_patiently(*first)
+                except asyncio.CancelledError:
+                    self._waiting.appendleft(first)
                     raise
-                self._waiting.popleft()
-                self._committing = None
             else:
                 self._more.clear()
                 await self._more.wait()
@@ -231,7 +226,7 @@ class Keeper:
             case HandOver() | RecordRest() | HangUp():
                 await self._give_up(command)
 
-    async def _give_up(self, command: _LAST) -> None:
+    async def _give_up(self, command: Leaving) -> None:
         # A renewal that is under way must not come after it.
         async with self._lease:
             match command:

@@ -19,6 +19,7 @@ from uvicorn.loops.auto import auto_loop_factory
 from bot.app import DRAIN_S, IlgiApp, create_app
 from bot.doors.asgi import LARGEST_MESSAGE_BYTES
 from bot.errors import IlgiError, SettingError, where
+from bot.keepalive import PatientProtocol
 from bot.settings import Settings, load
 from bot.wiring import open_services
 
@@ -174,7 +175,7 @@ def _config(app: IlgiApp) -> uvicorn.Config:
         app,
         workers=1,
         lifespan="on",
-        ws="websockets-sansio",
+        ws=PatientProtocol,
         ws_max_size=LARGEST_MESSAGE_BYTES,
         ws_per_message_deflate=False,
         log_config=None,

@@ -31,6 +31,8 @@ DEFAULT_CALL_MINUTES = 30
 DEFAULT_TIMEZONE = "Asia/Seoul"
 LONGEST_CALL_MINUTES = 240
 LONGEST_RETENTION_DAYS = 36_500
+SHORTEST_STREAM_KEY_CHARS = 32
+MOST_PROXIES = 10
 
 _ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -85,7 +87,11 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(StoreSettings):
-    """What a serving process needs. `public_url` has no slash at its end."""
+    """What a serving process needs. `public_url` has no slash at its end.
+
+    `stream_keys` let programs in at the streaming jobs. So many `proxies` stand before the process, each of which adds
+    the address that it saw to X-Forwarded-For.
+    """
 
     port: int = DEFAULT_PORT
     public_url: str
@@ -94,6 +100,8 @@ class Settings(StoreSettings):
     openai: OpenAiSettings | None = None
     tts: Tts = "espeak"
     max_call_minutes: int = DEFAULT_CALL_MINUTES
+    stream_keys: tuple[str, ...] = field(default=(), repr=False)
+    proxies: int = 0
 
     @property
     def media_url(self) -> str:
@@ -129,16 +137,18 @@ def load(environ: Environ) -> Settings:
         openai=load_openai(environ),
         tts=load_tts(environ),
         max_call_minutes=whole(environ, "MAX_CALL_MINUTES", 1, LONGEST_CALL_MINUTES) or DEFAULT_CALL_MINUTES,
+        stream_keys=_stream_keys(environ),
+        proxies=_proxies(environ),
     )
 
 
 def load_store(environ: Environ) -> StoreSettings:
     """The settings of the diary alone; SettingError names the first that cannot be used."""
     return StoreSettings(
-        database_url=_database_url(environ),
-        diary_keys=_diary_keys(environ),
+        database_url=load_database_url(environ),
+        diary_keys=load_diary_keys(environ),
         timezone=_timezone(environ),
-        journal_dir=_journal_dir(environ),
+        journal_dir=load_journal_dir(environ),
         retention_days=_retention_days(environ),
     )
 
@@ -177,7 +187,8 @@ def load_public_url(environ: Environ) -> str:
     return given or f"http://localhost:{_port(environ)}"
 
 
-def _database_url(environ: Environ) -> str:
+def load_database_url(environ: Environ) -> str:
+    """Where the diary is."""
     database_url = text(environ, "DATABASE_URL") or DEFAULT_DATABASE_URL
     scheme, separator, rest = database_url.partition("://")
     if not separator or not rest or scheme not in _SQLITE + _POSTGRES:
@@ -185,9 +196,10 @@ def _database_url(environ: Environ) -> str:
     return database_url
 
 
-def _diary_keys(environ: Environ) -> str | None:
+def load_diary_keys(environ: Environ) -> str | None:
+    """The text of DIARY_KEY; None: the key is in a file beside the SQLite file."""
     diary_keys = text(environ, "DIARY_KEY")
-    if diary_keys is None and _database_url(environ).partition("://")[0] in _POSTGRES:
+    if diary_keys is None and load_database_url(environ).partition("://")[0] in _POSTGRES:
         raise SettingError("DIARY_KEY", "is required with PostgreSQL")
     return diary_keys
 
@@ -196,7 +208,8 @@ def _timezone(environ: Environ) -> ZoneInfo:
     return timezone(environ, "TIMEZONE", DEFAULT_TIMEZONE)
 
 
-def _journal_dir(environ: Environ) -> Path | None:
+def load_journal_dir(environ: Environ) -> Path | None:
+    """Where journals are kept; None: nowhere."""
     journal_dir = text(environ, "JOURNAL_DIR")
     if journal_dir is None:
         return None
@@ -207,6 +220,21 @@ def _journal_dir(environ: Environ) -> Path | None:
 
 def _retention_days(environ: Environ) -> int | None:
     return whole(environ, "RETENTION_DAYS", 1, LONGEST_RETENTION_DAYS)
+
+
+def _stream_keys(environ: Environ) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in (text(environ, "STREAM_KEYS") or "").split(",") if key.strip())
+    if any(len(key) < SHORTEST_STREAM_KEY_CHARS or not key.isascii() or len(key.split()) != 1 for key in keys):
+        why = f"holds a key that is shorter than {SHORTEST_STREAM_KEY_CHARS} ASCII characters, or has a space in it"
+        raise SettingError("STREAM_KEYS", why)
+    return keys
+
+
+def _proxies(environ: Environ) -> int:
+    given = whole(environ, "PROXIES", 0, MOST_PROXIES)
+    if given is not None:
+        return given
+    return 0 if is_loopback(urlsplit(load_public_url(environ)).hostname or "") else 1
 
 
 def _allow_unsigned(environ: Environ) -> bool:
@@ -294,10 +322,12 @@ _PARTS: tuple[Callable[[Environ], object], ...] = (
     lambda environ: service_url(environ, "RTZR_API_URL"),
     load_openai,
     load_tts,
-    _database_url,
-    _diary_keys,
+    load_database_url,
+    load_diary_keys,
     _timezone,
-    _journal_dir,
+    load_journal_dir,
     _retention_days,
     lambda environ: whole(environ, "MAX_CALL_MINUTES", 1, LONGEST_CALL_MINUTES),
+    _stream_keys,
+    _proxies,
 )

@@ -16,7 +16,6 @@ from bot.call import Call
 from bot.conversation.lines import LINES
 from bot.conversation.replies import BuiltinReplies
 from bot.conversation.texts import prompt
-from bot.diary.crypto import Keys
 from bot.diary.entries import Scribe
 from bot.diary.retention import Retention
 from bot.diary.store import Store, keys_of
@@ -80,7 +79,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             scribe=Scribe(model),
             voice=voice,
             max_call_ms=settings.max_call_minutes * 60_000,
-            journal=partial(_journal, settings.journal_dir, keys) if settings.journal_dir else None,
+            journal=partial(Journal.begin, settings.journal_dir, keys=keys) if settings.journal_dir else None,
             forget_journals=partial(forget, settings.journal_dir) if settings.journal_dir else None,
             carrier=carrier,
             transcriber=transcriber,
@@ -110,10 +109,6 @@ def _probe(folder: Path) -> None:
             file.write(b"\0")
     except OSError as error:
         raise SettingError("JOURNAL_DIR", f"cannot be written to: {error.strerror}") from error
-
-
-def _journal(folder: Path, keys: Keys, call_sid: str, stream_sid: str) -> Journal:
-    return Journal.begin(folder, call_sid, stream_sid, keys)
 
 
 def call_factory(services: Services, live: LiveCalls) -> NewCall:

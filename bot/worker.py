@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
 
 from bot.diary.outbox import Job, Later, Outbox
 from bot.errors import IlgiError, LeaseLost, StoreError, where
@@ -25,11 +24,8 @@ LONGEST_TRY_S = 900.0
 
 Chore = Callable[[], Awaitable[object]]
 
-
-class Handler(Protocol):
-    """Does a job of one kind, and ends it by `outbox.finish`. What it raises is a failed try, unless it is Later."""
-
-    def __call__(self, job: Job, outbox: Outbox, /) -> Awaitable[None]: ...
+Handler = Callable[[Job, Outbox], Awaitable[None]]
+"""Does a job of one kind, and ends it by `outbox.finish`. What it raises is a failed try, unless it is Later."""
 
 
 class Worker:
@@ -79,12 +75,12 @@ class Worker:
         self._woken.set()
         if self._polling is not None:
             # While the poll ends it may still give back what it has just claimed.
-            await _ended({self._polling, *self._running.values()}, within_s)
+            await asyncio.wait({self._polling, *self._running.values()}, timeout=within_s)
             rest = dict(self._running)
             self._polling.cancel()
             for task in rest.values():
                 task.cancel()
-            await _ended({self._polling, *rest.values()}, HAND_BACK_S)
+            await asyncio.wait({self._polling, *rest.values()}, timeout=HAND_BACK_S)
             await self._hand_back(rest)
         self._stopped.set()
 
@@ -101,7 +97,7 @@ class Worker:
             except Exception as error:
                 failures += 1
                 log.warning("durable work waits, failure %d: %s", failures, _said_of(error))
-                await _told(self._stopping, min(LONGEST_WAIT_S, self._poll_s * 2**failures))
+                await _set_within(self._stopping, self._pause_s(failures))
                 continue
             failures = 0
             if self._stopping.is_set():
@@ -110,7 +106,11 @@ class Worker:
             for job in claimed:
                 self._running[job] = task = tasks.create_task(self._work(job))
                 task.add_done_callback(partial(self._is_over, job))
-            await _told(self._woken, self._poll_s)
+            await _set_within(self._woken, self._poll_s)
+
+    def _pause_s(self, failures: int) -> float:
+        """How long to wait after so many failures, one after the other."""
+        return min(LONGEST_WAIT_S, self._poll_s * 2.0 ** min(failures, 10))
 
     async def _claim(self) -> list[Job]:
         free = self._slots - len(self._running)
@@ -168,7 +168,7 @@ class Worker:
             except Exception as error:
                 failures += 1
                 log.warning("job %d (%s) ended, which is not noted yet: %s", job.id, job.kind, _said_of(error))
-                await asyncio.sleep(min(LONGEST_WAIT_S, self._poll_s * 2**failures))
+                await asyncio.sleep(self._pause_s(failures))
 
     async def _renew_for_ever(self) -> None:
         while True:
@@ -182,7 +182,7 @@ class Worker:
             await self._outbox.renew(job)
         except LeaseLost as error:
             # It may have been finished, or put off, while this waited for its row.
-            if not task.done() and job in self._running:
+            if not task.done():
                 log.warning("given up: %s", error)
                 task.cancel()
         except Exception as error:
@@ -201,18 +201,13 @@ class Worker:
             await asyncio.sleep(self._chores_s)
 
 
-async def _told(event: asyncio.Event, within_s: float) -> None:
-    """Wait for an event, and no longer than `within_s`."""
+async def _set_within(event: asyncio.Event, within_s: float) -> None:
+    """Wait until an event is set, and no longer than `within_s`."""
     try:
         async with asyncio.timeout(within_s):
             await event.wait()
     except TimeoutError:
         pass
-
-
-async def _ended(tasks: set[asyncio.Task[None]], within_s: float) -> None:
-    if pending := {task for task in tasks if not task.done()}:
-        await asyncio.wait(pending, timeout=within_s)
 
 
 def _said_of(error: Exception) -> str:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -178,7 +179,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         scribe=scribe,  # type: ignore[arg-type]
         voice=voice,  # type: ignore[arg-type]
         max_call_ms=1_800_000,
-        journal=lambda call_sid, stream_sid: Journal.begin(folder / "journals", call_sid, stream_sid, KEYS),
+        journal=partial(Journal.begin, folder / "journals", keys=KEYS),
     )
     try:
         yield Stage(store, replies, voice, scribe, services, stts, texts, folder)

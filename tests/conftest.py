@@ -1,20 +1,23 @@
-"""For all tests: the order of the whole calls, and the two databases that a diary can be in.
+"""For all tests: the order of the whole calls, the two databases that a diary can be in, and calls in memory.
 
-A test that takes `database_url` (in tests/diary: `diary_url`, `store`) runs once for each of `--databases`. The marks
-`sqlite` and `postgresql` are for what only one of them has. PostgreSQL is a real server, one for each worker, started
-when the first test needs it; a server that cannot be had is an error, never a skip.
+A test that takes `database_url` or `store` (in tests/diary also `diary_url`) runs once for each of `--databases`. The
+marks `sqlite` and `postgresql` are for what only one of them has. PostgreSQL is a real server, one for each worker,
+started when the first test needs it; a server that cannot be had is an error, never a skip.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from bot.diary import migrate
+from bot.diary.crypto import Keys, make_secret
+from bot.diary.store import Store
 from bot.lab.postgres import PostgresLab
+from tests.calls_in_memory import Stage, staged
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -91,6 +94,14 @@ def database_url(
 
 
 @pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """An empty diary, open."""
+    store = await Store.open(database_url, Keys.parse(make_secret()))
+    yield store
+    await store.close()
+
+
+@pytest.fixture
 def unmigrated_url(
     request: pytest.FixtureRequest, database_kind: str, make_database: Callable[..., str], tmp_path: Path
 ) -> Iterator[str]:
@@ -103,6 +114,13 @@ def _for_one_test(request: pytest.FixtureRequest, url: str) -> Iterator[str]:
     yield url
     if lab is not None:
         lab.drop_database(url)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    """A process for calls in memory, with its diary in tmp_path/diary.db."""
+    async with staged(tmp_path) as stage:
+        yield stage
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -125,30 +125,19 @@ class Process:
             os.close(self._read)
 
 
-class Workplace:
-    """Processes at one diary."""
+class Workplace(contextlib.ExitStack):
+    """Processes at one diary, which end with the block."""
 
     def __init__(self, url: str, root: Path) -> None:
-        self.url = url
-        self.root = root
-        self._processes: list[Process] = []
+        super().__init__()
+        self._url = url
+        self._root = root
 
     def begin(self, *, root: Path | None = None, **options: Any) -> Process:
         """Start a process with these options; `wait_for("ready")` tells that it has begun."""
-        process = Process(self.url, root or self.root, **options)
-        self._processes.append(process)
+        process = Process(self._url, root or self._root, **options)
+        self.callback(process.close)
         return process
-
-    @classmethod
-    @contextlib.contextmanager
-    def at(cls, url: str, root: Path) -> Iterator["Workplace"]:
-        """A place whose processes end with the block."""
-        place = cls(url, root)
-        try:
-            yield place
-        finally:
-            for process in place._processes:
-                process.close()
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ CONTENT = re.compile(r"일\d+")
 
 FRAME_MS = 20
 QUIET = b64encode(b"\xff" * 160).decode()
+MEDIA = f'{{"event":"media","streamSid":"{STREAM}","media":{{"timestamp":"%d","payload":"{QUIET}","track":"inbound"}}}}'
+"""A frame of the line; what is said on it is known to the ears and the recogniser."""
+
 WISHES = ("다시 말해 줘", "잠깐만", "천천히 말해 줘", "이건 적지 마", "오늘은 여기까지 할게", "맞아요")
 LETTER_FRAMES = 8
 """A letter of the voice lasts about 160 ms."""
@@ -286,8 +289,11 @@ class World:
         self.store = MadeUpStore()
         self.recognised: list[str] = []
         self.died_with: set[str] = set()
+        """Words that were recognised and not kept yet when their process died."""
         self.moved: set[str] = set()
+        """Words that stood in one utterance's interim and came in the final of the next: they may be taken twice."""
         self.seen: set[str] = set()
+        """The kinds of command."""
         self.faults: list[str] = []
         self.most_ahead_ms = 0
         self.frames_played = 0
@@ -388,8 +394,7 @@ class World:
         if self.stt and word is not None:
             self.stt.speaks(word)
         self.phone.tick()
-        media = {"timestamp": str(self.at_ms), "payload": QUIET, "track": "inbound"}
-        self.say({"event": "media", "media": media})
+        self.call.receive(MEDIA % self.at_ms)
         self.at_ms += FRAME_MS
         await asyncio.sleep(FRAME_MS / 1000)
 

@@ -50,6 +50,8 @@ async def test_every_route_is_there(settings):
         ("/twilio/after", "POST"),
         ("/twilio/status", "POST"),
         ("/twilio/stream-status", "POST"),
+        ("/twilio/recorded", "POST"),
+        ("/twilio/recording-status", "POST"),
         ("/twilio/media", "GET"),
         ("/health", "GET"),
     } <= rules

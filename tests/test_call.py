@@ -1,8 +1,7 @@
 """Calls from their handshake to the moment when all of them is kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -19,13 +18,7 @@ from bot.diary.owned import OwnedCall
 from bot.errors import StoreError
 from bot.journal import decode_event, read
 from bot.lab.replay import Replayed, replay
-from tests.calls_in_memory import CALL, FIXTURES, KEYS, Phone, Stage, ringing, staged, work
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as stage:
-        yield stage
+from tests.calls_in_memory import CALL, FIXTURES, KEYS, Phone, Stage, ringing, work
 
 
 async def test_a_whole_call(stage: Stage) -> None:

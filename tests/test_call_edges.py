@@ -1,9 +1,7 @@
 """Calls that are forgotten, cut off, ended and resumed at the worst moment: what is kept of them, and when they end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,17 +14,11 @@ from bot.conversation.snapshot import decode
 from bot.diary.owned import OwnedCall
 from bot.errors import StoreError
 from bot.journal import BLOCK_RECORDS
-from tests.calls_in_memory import CALL, HandStt, Phone, Stage, ringing, staged, work
+from tests.calls_in_memory import CALL, HandStt, Phone, Stage, ringing, work
 
 GREETING = len(LINES.greeting_first)
 REPLY = 2
 """How many sentences, and so marks, a reply has."""
-
-
-@pytest.fixture
-async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with staged(tmp_path) as stage:
-        yield stage
 
 
 async def told(phone: Phone) -> int:
@@ -168,6 +160,15 @@ async def test_a_caller_who_hangs_up_just_before_the_bot_does_not_change_how_the
         await phone.utter("jia-right", "맞아요")
         await running
     assert whys == ["approved"]
+
+
+async def test_a_caller_who_hangs_up_before_anything_is_said_has_ended_the_call(stage: Stage) -> None:
+    phone = await ringing(stage)
+    phone.hang_up()
+    async with asyncio.timeout(20):
+        await phone.call.run()
+    assert phone.sent == []
+    assert await stage.store.is_ended(CALL)
 
 
 async def test_that_a_call_is_over_is_told_until_the_database_is_there(

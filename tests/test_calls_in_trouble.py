@@ -5,7 +5,7 @@ and begin one after the other, so that no webhook has to wait for the start of a
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from bot.lab.rtzr_behaviour import Close
 from bot.lab.rtzr_behaviour import Faults as RecogniserFaults
 from bot.lab.script import HangUp, Say, Send, Step, Wait, WaitForBot
 from bot.lab.stage import staged
+from tests.troubles import outcomes_of
 
 PATIENT_MS = 7_000
 """Quiet that is longer than the bot's in the middle of writing the entry, and shorter than it takes to be asked."""
@@ -86,19 +87,9 @@ async def one(folder: Path, trouble: Trouble, starting: asyncio.Lock) -> Outcome
     return Outcome(report, entries, [*report.breaches, *rtzr.breaches], "\n".join(stage.bot.log), rtzr.report)
 
 
-async def all_of_them(folder: Path) -> dict[str, Outcome]:
-    starting = asyncio.Lock()
-    async with asyncio.TaskGroup() as tasks:
-        running = {}
-        for index, (name, trouble) in enumerate(TROUBLES.items()):
-            (folder / str(index)).mkdir()
-            running[name] = tasks.create_task(one(folder / str(index), trouble, starting))
-    return {name: task.result() for name, task in running.items()}
-
-
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Outcome]]:
-    yield asyncio.run(all_of_them(tmp_path_factory.mktemp("troubles")))
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    return asyncio.run(outcomes_of(TROUBLES, one, tmp_path_factory.mktemp("troubles")))
 
 
 @pytest.mark.parametrize("name", TROUBLES)

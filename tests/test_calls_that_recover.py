@@ -6,7 +6,7 @@ caller who speaks again before the answer has come leaves a turn without one, so
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from bot.lab.report import CallReport
 from bot.lab.rtzr import RtzrLab
 from bot.lab.script import BargeIn, HangUp, Say, Step, WaitForBot
 from bot.lab.stage import Stage, staged
+from tests.troubles import outcomes_of
 
 LONGEST_SILENCE_MS = 3_000
 PATIENT_MS = 3_200
@@ -153,19 +154,9 @@ async def one(folder: Path, trouble: Trouble, starting: asyncio.Lock) -> Outcome
     return Outcome(report, entries, breaches, "\n".join(stage.bot.log), models)
 
 
-async def all_of_them(folder: Path) -> dict[str, Outcome]:
-    starting = asyncio.Lock()
-    async with asyncio.TaskGroup() as tasks:
-        running = {}
-        for index, (name, trouble) in enumerate(TROUBLES.items()):
-            (folder / str(index)).mkdir()
-            running[name] = tasks.create_task(one(folder / str(index), trouble, starting))
-    return {name: task.result() for name, task in running.items()}
-
-
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Outcome]]:
-    yield asyncio.run(all_of_them(tmp_path_factory.mktemp("recoveries")))
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Outcome]:
+    return asyncio.run(outcomes_of(TROUBLES, one, tmp_path_factory.mktemp("recoveries")))
 
 
 def silences_ms(report: CallReport) -> list[int]:

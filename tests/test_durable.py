@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from bot.diary.schema import jobs
 from bot.diary.store import Store
 from bot.errors import StoreError
 from bot.lab.postgres import PostgresLab
-from tests.diary.talks import let_in
+from tests.diary.talks import let_in, opened
 from tests.durable_process import RESULTS, SECRET, Process, Workplace
 
 ROOT = Path(__file__).parents[1]
@@ -30,22 +31,22 @@ Measure = Callable[[str, object], None]
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[Store]:
-    store = await open_with_results(database_url)
-    yield store
-    await store.close()
+    async with opened_with_results(database_url) as store:
+        yield store
 
 
 @pytest.fixture
 def place(database_url: str, store: Store) -> Iterator[Workplace]:
-    with Workplace.at(database_url, ROOT) as place:
+    with Workplace(database_url, ROOT) as place:
         yield place
 
 
-async def open_with_results(url: str) -> Store:
-    store = await Store.open(url, Keys.parse(SECRET))
-    async with store.database.write() as connection:
-        await connection.execute(text(RESULTS))
-    return store
+@asynccontextmanager
+async def opened_with_results(url: str) -> AsyncIterator[Store]:
+    async with opened(url, Keys.parse(SECRET)) as store:
+        async with store.database.write() as connection:
+            await connection.execute(text(RESULTS))
+        yield store
 
 
 async def ask(store: Store, *keys: str, kind: str = "work", s: float = 0.0) -> None:
@@ -129,7 +130,7 @@ async def test_what_a_killed_process_had_begins_again_when_its_lease_ends(
     assert began - killed < LEASE_S + 20
 
 
-async def test_only_newer_code_is_left(store: Store, place: Workplace, tmp_path: Path) -> None:
+async def test_newer_code_does_what_an_older_release_has_left(store: Store, place: Workplace, tmp_path: Path) -> None:
     call = await let_in(store, "CA1")
     await call.add_said(0, "공원을 걸었어요", 0, 1000)
     await call.ended("goodbye")
@@ -232,17 +233,16 @@ async def test_a_database_that_restarts_loses_nothing_and_doubles_nothing(how: s
     async with PostgresLab() as lab:
         url = await asyncio.to_thread(lab.new_database)
         await upgrade(url)
-        store = await open_with_results(url)
-        with Workplace.at(url, ROOT) as place:
-            processes = await begun(place, 2)
-            keys = [f"{number:02}" for number in range(24)]
-            await ask(store, *keys, s=0.5)
-            await asyncio.to_thread(processes[0].wait_for, "done")
-            await asyncio.to_thread(lab.restart, how, away_s=1.5)
-            await until(lambda: quietly(all_done(store, len(keys))))
-            assert sorted(key for key, _, _ in await results(store)) == keys
-            assert [process.process.poll() for process in processes] == [None, None]
-        await store.close()
+        async with opened_with_results(url) as store:
+            with Workplace(url, ROOT) as place:
+                processes = await begun(place, 2)
+                keys = [f"{number:02}" for number in range(24)]
+                await ask(store, *keys, s=0.5)
+                await asyncio.to_thread(processes[0].wait_for, "done")
+                await asyncio.to_thread(lab.restart, how, away_s=1.5)
+                await until(lambda: quietly(all_done(store, len(keys))))
+                assert sorted(key for key, _, _ in await results(store)) == keys
+                assert [process.process.poll() for process in processes] == [None, None]
 
 
 async def quietly(condition: Callable[[], Awaitable[bool]]) -> bool:

@@ -1,4 +1,4 @@
-"""bot/forget.py: a person is removed with everything; the diary is brought to its newest key."""
+"""bot/forget.py and rotate.py: a person is removed with everything; the diary is brought to its newest key."""
 
 import asyncio
 import io
@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from bot.diary.crypto import Keys
-from bot.diary.store import Store
 from bot.errors import WrongKey
-from bot.forget import forget, rotate
+from bot.forget import main as forget
+from bot.rotate import main as rotate
 from tests.canned import Answer, canned
-from tests.diary.talks import told
+from tests.diary.talks import ANOTHER, BOTH_SECRETS, NEWER_SECRET, NUMBER, SECRET, opened, told
 
-NUMBER, ANOTHER = "+821012345678", "+821099999999"
 SIDS = ["CA" + "1a" * 16, "CA" + "2b" * 16, "CA" + "3c" * 16]
 AWAITED, LEFT = "RE" + "4d" * 16, "RE" + "5e" * 16
-KEY, NEW_KEY = "first-secret-of-the-tests-0123456789", "second-secret-of-the-tests-987654321"
 ACCOUNT = "AC" + "0f" * 16
 REST = f"/2010-04-01/Accounts/{ACCOUNT}"
 
@@ -30,7 +28,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def environ(database_url, folder):
-    return {"DATABASE_URL": database_url, "DIARY_KEY": KEY, "JOURNAL_DIR": str(folder)}
+    return {"DATABASE_URL": database_url, "DIARY_KEY": SECRET, "JOURNAL_DIR": str(folder)}
 
 
 @pytest.fixture
@@ -38,22 +36,19 @@ def filled(database_url, folder):
     """Two calls of one person, one of another; the second call waits for its recording."""
 
     async def fill():
-        store = await Store.open(database_url, Keys.parse(KEY))
-        for sid, number in zip(SIDS, (NUMBER, NUMBER, ANOTHER), strict=True):
-            await told(store, sid, "산책했어요", number=number)
-            (folder / f"{sid}-MZ1.journal").touch()
-        await store.recording_made(SIDS[1], AWAITED, "recorded")
-        await store.close()
+        async with opened(database_url) as store:
+            for sid, number in zip(SIDS, (NUMBER, NUMBER, ANOTHER), strict=True):
+                await told(store, sid, "산책했어요", number=number)
+                (folder / f"{sid}-MZ1.journal").touch()
+            await store.recording_made(SIDS[1], AWAITED, "recorded")
 
     asyncio.run(fill())
 
 
 def kept(database_url):
     async def read():
-        store = await Store.open(database_url, Keys.parse(KEY))
-        found = [record.call_sid for record in await store.entries()]
-        await store.close()
-        return found
+        async with opened(database_url) as store:
+            return [record.call_sid for record in await store.entries()]
 
     return asyncio.run(read())
 
@@ -159,19 +154,17 @@ def test_looking_makes_no_diary(environ, tmp_path, folder, capsys):
 
 
 def test_after_a_rotation_the_old_key_can_be_dropped(filled, environ, database_url, capsys):
-    async def opened_with(key):
-        store = await Store.open(database_url, Keys.parse(key))
-        found = [record.caller for record in await store.entries(NUMBER)]
-        await store.close()
-        return found
+    async def callers_with(key):
+        async with opened(database_url, Keys.parse(key)) as store:
+            return [record.caller for record in await store.entries(NUMBER)]
 
     with pytest.raises(WrongKey):
-        asyncio.run(opened_with(NEW_KEY))
-    assert rotate([], {**environ, "DIARY_KEY": f"{NEW_KEY},{KEY}"}) == 0
+        asyncio.run(callers_with(NEWER_SECRET))
+    assert rotate([], {**environ, "DIARY_KEY": BOTH_SECRETS}) == 0
     assert " texts were brought to the newest key" in capsys.readouterr().out
-    assert asyncio.run(opened_with(NEW_KEY)) == [NUMBER, NUMBER]
+    assert asyncio.run(callers_with(NEWER_SECRET)) == [NUMBER, NUMBER]
     with pytest.raises(WrongKey):
-        asyncio.run(opened_with(KEY))
+        asyncio.run(callers_with(SECRET))
 
 
 def test_the_command_line_knows_them(monkeypatch, capsys):

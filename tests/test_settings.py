@@ -34,6 +34,14 @@ def test_the_least_environment():
     assert (least.timezone.key, least.max_call_minutes, least.retention_days) == ("Asia/Seoul", 30, None)
 
 
+def test_the_keys_of_the_streaming_jobs_and_the_proxies_in_front():
+    keys = "k" * 32, "other-key-" + "x" * 32
+    assert settings(STREAM_KEYS=f" {keys[0]} ,{keys[1]},").stream_keys == keys
+    assert settings().stream_keys == () and keys[0] not in repr(settings(STREAM_KEYS=keys[0]))
+    assert (settings().proxies, settings(PUBLIC_URL="https://diary.example.com").proxies) == (0, 1)
+    assert settings(PROXIES="2").proxies == 2
+
+
 def test_everything_set():
     full = settings(
         **TWILIO,
@@ -95,6 +103,7 @@ def test_an_empty_value_is_an_absent_one():
         ("TIMEZONE", "Seoul"), ("TIMEZONE", "../etc/passwd"),
         ("JOURNAL_DIR", __file__),
         ("MAX_CALL_MINUTES", "0"), ("MAX_CALL_MINUTES", "241"),
+        ("STREAM_KEYS", "short"), ("STREAM_KEYS", "a" * 31 + " b"), ("PROXIES", "11"),
         ("RETENTION_DAYS", "0"), ("RETENTION_DAYS", "-1"), ("RETENTION_DAYS", "1.5"), ("RETENTION_DAYS", "36501"),
     ],
 )  # fmt: skip

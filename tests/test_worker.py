@@ -5,26 +5,20 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import select
 
-from bot.diary.crypto import Keys, make_secret
 from bot.diary.outbox import Job, Later, Outbox, enqueue
 from bot.diary.schema import jobs
 from bot.diary.store import Store
 from bot.errors import ModelError, StoreError
 from bot.worker import Worker
+from tests.virtual_time import in_virtual_time
 
 SECRET = "비밀이에요"
 Asked = Callable[..., Awaitable[None]]
-
-
-@pytest.fixture
-async def store(database_url: str) -> AsyncIterator[Store]:
-    store = await Store.open(database_url, Keys.parse(make_secret()))
-    yield store
-    await store.close()
 
 
 @pytest.fixture
@@ -118,13 +112,25 @@ async def test_a_kind_without_a_handler_is_left_alone(store: Store, ask: Asked) 
 
 
 async def test_whoever_wakes_it_does_not_wait_for_the_poll(store: Store, ask: Asked) -> None:
+    looks = 0
+
+    class Counting(Outbox):
+        async def claim(self, kinds: object, at_most: int, *, idle: bool = True) -> list[Job]:
+            nonlocal looks
+            claimed = await super().claim(kinds, at_most, idle=idle)  # type: ignore[arg-type]
+            looks += 1
+            return claimed
+
     handler = Handlers()
-    worker = Worker(store.outbox, {"letter": handler}, poll_s=3600)
+    worker = Worker(Counting(store.database, clock=store.clock), {"letter": handler}, poll_s=3600, chores_s=3600)
     async with at_work(worker):
-        await asyncio.sleep(0.1)
+        await until(lambda: asyncio.sleep(0, looks > 0))
         await ask("a")
+        await asyncio.sleep(0.1)
+        assert handler.begun == []
         worker.wake()
         await handler.all_done(1)
+    assert handler.done == ["a"]
 
 
 FAILURES = {
@@ -228,10 +234,40 @@ async def test_while_the_database_is_away_it_goes_on_asking(
     await ask("a")
     async with at_work(Worker(outbox, {"letter": handler}, poll_s=0.02)):
         await handler.all_done(1)
+    assert outbox.failures == 0
     assert SECRET not in caplog.text
 
 
-async def test_a_failure_is_told_when_the_database_is_back(store: Store, ask: Asked) -> None:
+@in_virtual_time
+async def test_a_database_that_is_away_for_hours_does_not_end_it() -> None:
+    loop = asyncio.get_running_loop()
+    away_s = 6 * 3_600.0
+    began, looks = loop.time(), list[float]()
+
+    class NoDatabase:
+        lease_s = 60.0
+
+        async def run_due_schedules(self) -> None:
+            looks.append(loop.time())
+            if loop.time() - began < away_s:
+                raise StoreError("the diary's database cannot be reached")
+
+        async def claim(self, *_: object, idle: bool) -> list[Job]:
+            return []
+
+    worker = Worker(NoDatabase(), {"letter": Handlers()})  # type: ignore[arg-type]
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(worker.run())
+        await asyncio.sleep(away_s + 60.0)
+        await worker.stop()
+    assert sum(look >= began + away_s for look in looks) > 10
+    waits = [after - before for before, after in pairwise(looks)]
+    assert max(waits) == 15.0
+
+
+async def test_a_failure_is_told_when_the_database_is_back(
+    store: Store, ask: Asked, caplog: pytest.LogCaptureFixture
+) -> None:
     outbox = Away(store.database, clock=store.clock)
 
     async def before(job: Job) -> None:
@@ -241,6 +277,8 @@ async def test_a_failure_is_told_when_the_database_is_back(store: Store, ask: As
     await ask("a")
     async with at_work(Worker(outbox, {"letter": Handlers(before)}, poll_s=0.02)):
         await until(lambda: is_in(store, "ready", attempt=1))
+        assert await state(store) == ("ready", 1, "ModelError: no answer in time")
+    assert "(letter) ended, which is not noted yet: StoreError" in caplog.text
 
 
 async def test_chores_are_done_again_and_again_whatever_they_raise(
@@ -348,8 +386,12 @@ async def test_what_was_claimed_while_it_was_told_to_stop_is_given_back(store: S
     assert await state(store) == ("ready", 0, None)
 
 
-async def test_one_that_was_stopped_before_it_began_ends_at_once(store: Store) -> None:
-    worker = Worker(store.outbox, {"letter": Handlers()})
+async def test_one_that_was_stopped_before_it_began_does_nothing(store: Store, ask: Asked) -> None:
+    handler = Handlers()
+    await ask("a")
+    worker = Worker(store.outbox, {"letter": handler})
     await worker.stop()
     async with asyncio.timeout(5):
         await worker.run()
+    assert handler.begun == []
+    assert await state(store) == ("ready", 0, None)

@@ -3,7 +3,8 @@
 import asyncio
 import selectors
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import wraps
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -43,3 +44,14 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
             return loop.run_until_complete(work)
     finally:
         loop.close()
+
+
+def in_virtual_time(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
+    """Have pytest run a test without fixtures in virtual time."""
+
+    @wraps(test)
+    def in_its_loop() -> None:
+        run(test())
+
+    del in_its_loop.__wrapped__  # type: ignore[attr-defined]
+    return in_its_loop

@@ -82,22 +82,23 @@ class BotsReplies:
         self.drop_ledger()
         self.owes_answer = False
         if heard := ledger.heard(now_ms):
-            self.noted(heard)
+            self.tick_off_notice(heard)
             if kept := self.transcript.heard(ledger.turn, heard):
                 self.out.append(kept)
-        if ledger.started_ms is not None and not ledger.repeats:
+        if ledger.begun and not ledger.repeats:
             self.last_said = ledger.sentences or self.last_said
 
     def hear(self, ledger: Ledger) -> None:
         """One more piece of a reply was heard: kept at once, for a process may die in the middle of a reply."""
         if heard := ledger.heard_whole:
             self.owes_answer = False
-            self.noted(heard)
+            self.tick_off_notice(heard)
             if kept := self.transcript.hearing(ledger.turn, heard):
                 self.out.append(kept)
 
-    def noted(self, heard: str) -> None:
-        if self.dialogue.notice and self.dialogue.notice in heard:
+    def tick_off_notice(self, heard: str) -> None:
+        """What a first caller has to be told need not be said again once it was heard."""
+        if self.dialogue.notice in heard:
             self.dialogue.notice = ""
 
     def stop_reply(self, now_ms: int) -> None:

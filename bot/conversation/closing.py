@@ -7,7 +7,6 @@ next state. Nothing that was said is dropped on the way out.
 from collections.abc import Callable
 
 from bot.conversation.commands import Finalize, HangUp, KeepEntry, KeepHabit, RecordRest, Status
-from bot.conversation.dialogue import Move
 from bot.conversation.endpointing import FINAL_WAIT_MS, FIRST_FINAL_WAIT_MS, PROBATION_MS, WORDS_GONE_MS
 from bot.conversation.events import (
     Due,
@@ -21,6 +20,7 @@ from bot.conversation.events import (
     Timer,
 )
 from bot.conversation.floor import Floor, State
+from bot.conversation.moves import Move
 
 LAST_WORDS_MS = 15_000
 """So long after the goodbye a caller may still be saying something; noise keeps no line open for longer."""
@@ -54,7 +54,7 @@ def time_is_up(floor: Floor, event: Due, now_ms: int) -> State:
 
 def stt_lost(floor: Floor, event: SttLost, now_ms: int) -> State:
     """Nothing more is understood; whoever goes on with the call may have a recogniser again."""
-    if floor.last_reply is not None:
+    if floor.is_draining:
         floor.due[Timer.HANDOVER] = now_ms
         return floor.state
     return close_with(floor, lambda: floor.dialogue.stt_lost(event.loss), now_ms)
@@ -134,7 +134,7 @@ def goodbye_or_not(floor: Floor, now_ms: int) -> State:
         floor.end_turn(now_ms)
     else:
         floor.utterances.end_turn()
-    floor.resume_reply(now_ms, after_words=bool(floor.utterances.text))
+    floor.resume_reply(now_ms, after_words=bool(text))
     return hung_up_if_said(floor, now_ms)
 
 

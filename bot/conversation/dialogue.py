@@ -11,12 +11,10 @@ from bot.conversation.commands import Manner
 from bot.conversation.intents import Intent, IntentKind, intent
 from bot.conversation.korean import is_backchannel, is_filler, is_polite
 from bot.conversation.lines import LINES
-from bot.conversation.moves import LISTEN, Move, Stage
-from bot.conversation.snapshot import Snapshot
+from bot.conversation.moves import LISTEN, Move
+from bot.conversation.snapshot import Snapshot, Stage
 from bot.conversation.stages import Stages
 from bot.conversation.told import Told, is_content, is_passing, is_sound
-
-__all__ = ["Dialogue", "Move", "Stage"]
 
 PATIENCE_MS = 60_000
 """How long a caller who asked to be waited for is left alone."""
@@ -63,7 +61,7 @@ class Dialogue(Stages):
                 held=self._held,
                 discarded=self._discarded,
                 day_discarded=self._day_discarded,
-                why=self._why,
+                why=self.why,
                 notice=self.notice,
                 pace=self.manner.pace,
                 gain_db=self.manner.gain_db,
@@ -75,7 +73,7 @@ class Dialogue(Stages):
         self.stage, self.reopenable, self.told = noted.stage, noted.reopenable, Told.of(noted)
         self.entry, self.entry_stands, self.draft = noted.entry, noted.entry_stands, noted.draft
         self.silences, self._misunderstood, self._held = noted.silences, noted.misunderstood, noted.held
-        self._discarded, self._day_discarded, self._why = noted.discarded, noted.day_discarded, noted.why
+        self._discarded, self._day_discarded, self.why = noted.discarded, noted.day_discarded, noted.why
         self.notice, self.manner = noted.notice, Manner(noted.pace, noted.gain_db)
 
     def turn(self, text: str, *, interrupted: bool) -> Move:
@@ -98,7 +96,7 @@ class Dialogue(Stages):
                     return self.discard()
                 if is_content(text):
                     self.told.add(text)
-                    return self._write()
+                    return self.write()
                 return LISTEN
             case Stage.APPROVAL:
                 return self._approval(text, wish, rest)
@@ -200,7 +198,7 @@ class Dialogue(Stages):
                 return None
 
     def _again(self) -> Move:
-        return Move(again=True, hang_up=self._why if self.stage is Stage.GOODBYE else None)
+        return Move(again=True, hang_up=self.why if self.stage is Stage.GOODBYE else None)
 
     def _meant(self, found: Intent, text: str) -> tuple[str, ...]:
         """Take back what is to be off the record: what stands before the wish, else what was told last, and after it.

@@ -22,13 +22,14 @@ from bot.conversation.commands import (
     StopSpeaking,
     WriteEntry,
 )
-from bot.conversation.dialogue import Dialogue, Move, Stage
+from bot.conversation.dialogue import Dialogue
 from bot.conversation.endpointing import FILLER_AFTER_MS, learn, turn_wait_ms
 from bot.conversation.events import Timer
 from bot.conversation.habit import PauseHabit
 from bot.conversation.korean import normalise
+from bot.conversation.moves import Move
 from bot.conversation.sentence_ends import ending
-from bot.conversation.snapshot import Snapshot
+from bot.conversation.snapshot import Snapshot, Stage
 from bot.conversation.utterances import Utterances
 from bot.conversation.waterfall import Stopwatch
 
@@ -87,9 +88,13 @@ class Floor(BotsReplies):
         self.habit_before = self.habit
         self.final_p95_ms: int | None = None
         self.spent_ms = 0
+        """How long the call has lasted on its streams before."""
         self.last_reply: int | None = None
+        """The process is going away, and no reply after this one is begun."""
         self.cut_off = False
+        """The caller was in the middle of something when the stream ended."""
         self.left: tuple[str, ...] | None = None
+        """What was not heard when the stream ended."""
         self.kept = Snapshot()
 
     # ── the caller's turn ────────────────────────────────────────────────────────────────────────────────────────
@@ -246,11 +251,13 @@ class Floor(BotsReplies):
         if unheard and self.undo and self.undo[0] == ledger.reply:
             if self.undo[1].manner != self.dialogue.manner:
                 self.out.append(ChangeManner(self.undo[1].manner))
-            self.dialogue = replace(self.undo[1], draft=self.dialogue.draft)
+            kept = self.dialogue
+            self.dialogue = replace(self.undo[1], draft=kept.draft, entry_stands=kept.entry_stands)
             self.broken_off = self.undo[2]
             self.reopened_turn = self.transcript.take_back()
             self.owes_answer = False
             self.drop_ledger()
+            # Before the turn that grew: whoever finds only that one takes it up as a whole.
             self.keep_stage(now_ms)
             return True
         self.broken_off = ledger.unheard
@@ -259,18 +266,10 @@ class Floor(BotsReplies):
 
     # ── for who goes on with the call ────────────────────────────────────────────────────────────────────────────
 
-    def snapshot(self, now_ms: int, *, handed_over: bool) -> Snapshot:
-        """Where the talk is now."""
-        return replace(
-            self.dialogue.noted(),
-            handed_over=handed_over,
-            turn=self.transcript.turn - (self.reopened_turn is not None),
-            answered=not self.owes_answer,
-            unheard=self.unheard,
-            last_said=self.last_said,
-            patience_ms=self.patience_ms,
-            spent_ms=self.spent_ms + now_ms,
-        )
+    @property
+    def is_draining(self) -> bool:
+        """The process is going away."""
+        return self.last_reply is not None
 
     @property
     def unheard(self) -> tuple[str, ...]:
@@ -286,7 +285,16 @@ class Floor(BotsReplies):
     def keep_stage(self, now_ms: int, *, handed_over: bool = False) -> None:
         """Have where the talk is kept, if it has changed."""
         self.reopen_if_behind()
-        snapshot = self.snapshot(now_ms, handed_over=handed_over)
+        snapshot = replace(
+            self.dialogue.noted(),
+            handed_over=handed_over,
+            turn=self.transcript.turn - (self.reopened_turn is not None),
+            answered=not self.owes_answer,
+            unheard=self.unheard,
+            last_said=self.last_said,
+            patience_ms=self.patience_ms,
+            spent_ms=self.spent_ms + now_ms,
+        )
         if snapshot != self.kept:
             self.kept = snapshot
             self.out.append(KeepStage(snapshot))

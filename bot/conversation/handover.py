@@ -6,10 +6,12 @@ is taken up again is in `resuming.py`.
 """
 
 from bot.conversation.closing import hung_up, keep_habit
-from bot.conversation.commands import HandOver, Pause, Play, Reply, Say, WriteEntry
-from bot.conversation.dialogue import Dialogue, Move, Stage
+from bot.conversation.commands import HandOver, Pause, Reply, Say, WriteEntry
+from bot.conversation.dialogue import Dialogue
 from bot.conversation.events import CallerGone, Draining, Due, Final, Interim, Timer
 from bot.conversation.floor import Floor, State
+from bot.conversation.moves import Move
+from bot.conversation.snapshot import Stage
 
 HANDOVER_MS = 6_000
 """So long the bot may finish its sentence, or the caller their turn."""
@@ -20,7 +22,7 @@ _CALLER_SPEAKS = (State.LISTENING, State.ENDPOINTING, State.PROBATION)
 
 def drain(floor: Floor, event: Draining, now_ms: int) -> State:
     """The process is going away: what is being said may be finished, and nothing new is begun."""
-    if floor.last_reply is None:
+    if not floor.is_draining:
         floor.last_reply = floor.replies
         floor.due[Timer.HANDOVER] = now_ms + HANDOVER_MS
     return floor.state
@@ -40,7 +42,7 @@ def is_at_rest(floor: Floor) -> bool:
 
 def hold_back(floor: Floor) -> None:
     """While the process is going away, no frame of a further sentence is sent."""
-    if floor.last_reply is None or floor.is_held or floor.state not in _BOT_SPEAKS:
+    if not floor.is_draining or floor.is_held or floor.state not in _BOT_SPEAKS:
         return
     if floor.ledger and floor.ledger.begun and floor.ledger.sent_whole:
         floor.is_held = True
@@ -81,12 +83,10 @@ def caller_gone(floor: Floor, event: CallerGone, now_ms: int) -> State:
 def leave_reply(floor: Floor, now_ms: int) -> None:
     """The reply ends here: what was heard of it is history, and what was not is left for the next process."""
     floor.cut_off = floor.talking and floor.state in _CALLER_SPEAKS
-    owes_answer = floor.owes_answer
     if floor.ledger:
-        owes_answer = owes_answer and not floor.ledger.heard(now_ms)
+        floor.owes_answer = floor.owes_answer and not floor.ledger.heard(now_ms)
         floor.broken_off = floor.ledger.unheard
-    floor.owes_answer = owes_answer
-    floor.left = floor.unheard
+    owes_answer, floor.left = floor.owes_answer, floor.unheard
     floor.stop_reply(now_ms)
     floor.owes_answer = owes_answer
 
@@ -103,7 +103,7 @@ def take_last_words(floor: Floor, now_ms: int) -> None:
     if move := taken_up(floor.dialogue, text, interrupted=interrupted):
         floor.left = None
         floor.carry_out(move, now_ms)
-        floor.out = [command for command in floor.out if not isinstance(command, Say | Reply | Play | WriteEntry)]
+        floor.out = [command for command in floor.out if not isinstance(command, Say | Reply | WriteEntry)]
         floor.left, floor.owes_answer = floor.unheard, floor.owes_answer and not floor.cut_off
         floor.drop_ledger()
 
@@ -115,6 +115,6 @@ def taken_up(dialogue: Dialogue, text: str, *, interrupted: bool) -> Move | None
     if removal := dialogue.removes(text):
         return removal
     if dialogue.reopens(text):
-        return dialogue.turn(text, interrupted=True)
+        return dialogue.turn(text, interrupted=False)
     dialogue.notes(text)
     return None

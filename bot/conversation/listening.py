@@ -5,7 +5,6 @@ Actions for the table in `turns.py`: each takes the floor, the event and the tim
 
 from bot.conversation.closing import keep_what_was_begun
 from bot.conversation.commands import Finalize, Interject
-from bot.conversation.dialogue import Stage
 from bot.conversation.endpointing import (
     BACKCHANNEL_EVERY_MS,
     LONG_STORY_MS,
@@ -31,6 +30,7 @@ from bot.conversation.floor import Floor, State
 from bot.conversation.lines import LINES
 from bot.conversation.preparing import prepare
 from bot.conversation.sentence_ends import Ending, ending
+from bot.conversation.snapshot import Stage
 
 PATIENT = frozenset({Ending.CONNECTIVE, Ending.PARTICLE})
 """A story that pauses like this goes on; the bot may show that it listens."""

@@ -1,11 +1,8 @@
-"""Where a diary call is, and what the bot may do next. Knows no words."""
+"""What the bot may do next. Knows no words."""
 
 from dataclasses import dataclass
 
 from bot.conversation.commands import ForgetDay, Manner, Status
-from bot.conversation.snapshot import Stage
-
-__all__ = ["LISTEN", "Move", "Stage"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,16 @@ it says that there was one, and asks for them again. What was said and got no an
 """
 
 from dataclasses import replace
+from itertools import takewhile
 
 from bot.conversation.commands import ChangeManner, Manner
-from bot.conversation.dialogue import NOTICE, Dialogue, Move, Stage
+from bot.conversation.dialogue import NOTICE, Dialogue
 from bot.conversation.events import Before
 from bot.conversation.floor import Floor, State
 from bot.conversation.handover import taken_up
 from bot.conversation.lines import LINES, Line
-from bot.conversation.moves import LISTEN
-from bot.conversation.snapshot import Snapshot
+from bot.conversation.moves import LISTEN, Move
+from bot.conversation.snapshot import Snapshot, Stage
 from bot.conversation.told import told_in
 
 LEAST_MS = 60_000
@@ -21,14 +22,12 @@ LEAST_MS = 60_000
 
 _BROKE, _SAY_AGAIN = LINES.resumed[:1], LINES.resumed[1:]
 _OF_ITS_OWN = frozenset(
-    (
-        *LINES.resumed,
-        *LINES.resumed_listening,
-        *LINES.resumed_answering,
-        *LINES.resumed_speaking,
-        *LINES.resumed_reading,
-        *LINES.resumed_writing,
-    )
+    LINES.resumed
+    + LINES.resumed_listening
+    + LINES.resumed_answering
+    + LINES.resumed_speaking
+    + LINES.resumed_reading
+    + LINES.resumed_writing
 )
 """What is said here, and is said no second time when the talk is taken up once more."""
 
@@ -53,13 +52,12 @@ def resume(floor: Floor, before: Before, now_ms: int, *, first_time: bool) -> St
 
 def noted_from_turns(before: Before, *, first_time: bool) -> Snapshot:
     """What the turns alone tell, when nobody could note where the talk was."""
-    said = [turn for turn in before.turns if turn.said]
-    heard = [at for at, turn in enumerate(before.turns) if turn.heard]
-    answered = not said or (bool(heard) and heard[-1] >= before.turns.index(said[-1]))
-    told = told_in(turn.said for turn in (said if answered else said[:-1]) if turn.said)
-    unheard_of = first_time and not any(NOTICE in (turn.heard or "") for turn in before.turns)
-    last_turn = before.next_turn - 1 if answered else said[-1].turn - 1
-    return told.noted_in(Snapshot(turn=last_turn, notice=NOTICE if unheard_of else ""))
+    unanswered = takewhile(lambda turn: not turn.heard, reversed(before.turns))
+    waiting = next((turn for turn in unanswered if turn.said), None)
+    told = told_in(turn.said for turn in before.turns if turn.said and turn is not waiting)
+    last_turn = (waiting.turn if waiting else before.next_turn) - 1
+    knows_notice = not first_time or any(NOTICE in (turn.heard or "") for turn in before.turns)
+    return told.noted_in(Snapshot(turn=last_turn, notice="" if knows_notice else NOTICE))
 
 
 def be_there(floor: Floor, noted: Snapshot) -> Snapshot:
@@ -97,9 +95,9 @@ def first_words(dialogue: Dialogue, noted: Snapshot, move: Move) -> Move:
         move = _from_the_stage(dialogue, noted)
     if move.hang_up:
         return move
-    lead = () if noted.handed_over else _BROKE
-    if move.ask_model and noted.handed_over:
-        lead = LINES.resumed_answering
+    lead = _BROKE
+    if noted.handed_over:
+        lead = LINES.resumed_answering if move.ask_model else ()
     if dialogue.notice and dialogue.notice not in move.say and (move.ask_model or not owed):
         lead = (*lead, dialogue.notice)
     return replace(move, say=(*lead, *move.say))
@@ -108,10 +106,11 @@ def first_words(dialogue: Dialogue, noted: Snapshot, move: Move) -> Move:
 def _from_the_stage(dialogue: Dialogue, noted: Snapshot) -> Move:
     """Nothing is owed to the caller: where the talk stood says how it goes on. The break was told already."""
     if dialogue.stage is Stage.GOODBYE:
-        return Move(say=noted.unheard or LINES.goodbye_resumed, hang_up=noted.why or "goodbye")
+        unheard = noted.unheard if noted.stage is Stage.GOODBYE else ()
+        return Move(say=unheard or LINES.goodbye_resumed, hang_up=dialogue.why or "goodbye")
     if dialogue.stage is Stage.WRITING:
         written = dialogue.entry is not None and dialogue.entry.draft == dialogue.draft
-        return replace(LISTEN if written else dialogue.write_again(), say=LINES.resumed_writing)
+        return replace(LISTEN if written else dialogue.write(), say=LINES.resumed_writing)
     if noted.patience_ms:
         return Move(say=LINES.waiting, patience_ms=noted.patience_ms)
     if dialogue.stage is Stage.CORRECTION:

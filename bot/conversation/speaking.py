@@ -63,7 +63,7 @@ def sentence_made(floor: Floor, event: SentenceMade, now_ms: int) -> State:
 
 def sentence_started(floor: Floor, event: SentenceStarted, now_ms: int) -> State:
     if ledger := floor.live(event.reply):
-        if ledger.started_ms is None and ledger.reply == floor.answer_reply:
+        if not ledger.begun and ledger.reply == floor.answer_reply:
             keep_waterfall(floor, ledger, now_ms + event.ahead_ms)
         ledger.started(event.index, now_ms)
         floor.forget(Timer.FILLER)

@@ -28,7 +28,6 @@ COMMA_SYLLABLES = 3
 SHORT_SYLLABLES = 12
 """… if the sentence goes on for more than this; a lone 네 or 아 never does."""
 
-
 LONG_CHARS = 45
 """A sentence that is longer than this is cut at its last clause."""
 CLAUSE_FROM_CHARS = 16

@@ -10,8 +10,8 @@ from bot.conversation.commands import ForgetDay, Status
 from bot.conversation.events import EntryWritten, SttLoss
 from bot.conversation.korean import split_sentences
 from bot.conversation.lines import LINES, Line
-from bot.conversation.moves import Move, Stage
-from bot.conversation.snapshot import Written
+from bot.conversation.moves import Move
+from bot.conversation.snapshot import Stage, Written
 from bot.conversation.texts import table
 from bot.conversation.told import Told
 
@@ -35,7 +35,7 @@ class Stages:
     _misunderstood: int = 0
     _discarded: bool = False
     _day_discarded: bool = False
-    _why: str = ""
+    why: str = ""
 
     def copy(self) -> Self:
         """A copy that later turns leave alone."""
@@ -76,9 +76,10 @@ class Stages:
 
     def falls_behind(self) -> bool:
         """Whether something has just been told that the entry that was kept does not hold."""
-        behind = self.entry_stands and not self.entry_is_current
-        self.entry_stands = self.entry_stands and not behind
-        return behind
+        if not self.entry_stands or self.entry_is_current:
+            return False
+        self.entry_stands = False
+        return True
 
     def spoken(self) -> Move | None:
         """The bot has said what it had to say; None: it listens now."""
@@ -144,7 +145,7 @@ class Stages:
             self.stage = Stage.TALK
             return Move(say=LINES.off_record, off_record=gone)
         if self.said:
-            return replace(self._write(), say=LINES.off_record_rewriting, off_record=gone)
+            return replace(self.write(), say=LINES.off_record_rewriting, off_record=gone)
         goodbye = self._goodbye((*LINES.off_record, *LINES.goodbye_nothing), "nothing said", reopenable=True)
         return replace(goodbye, off_record=gone)
 
@@ -161,17 +162,14 @@ class Stages:
             return self._goodbye(LINES.goodbye_nothing, "nothing said", reopenable=True)
         if not self.unsettled:
             return self._goodbye(LINES.goodbye_plain, "approved", reopenable=True)
-        return self._write()
+        return self.write()
 
-    def _write(self) -> Move:
+    def write(self) -> Move:
+        """An entry of all that was told is to be written, as a new draft."""
         self.stage = Stage.WRITING
         self.draft += 1
         self.told.drafted()
         return Move(write=True, say=LINES.writing)
-
-    def write_again(self) -> Move:
-        """The entry that was asked for has not come, or is void: ask for it once more."""
-        return self._write()
 
     def read_back(self, entry: Written) -> Move:
         """Read the entry to the caller, and ask for a decision."""
@@ -187,7 +185,7 @@ class Stages:
         """Write the entry anew; with `how` empty, ask first."""
         if how:
             self.told.correct(how)
-            return self._write()
+            return self.write()
         self.stage = Stage.CORRECTION
         return Move(say=LINES.ask_correction)
 
@@ -208,5 +206,5 @@ class Stages:
         forget: ForgetDay | None = None,
         reopenable: bool = False,
     ) -> Move:
-        self.stage, self.reopenable, self._why = Stage.GOODBYE, reopenable, why
+        self.stage, self.reopenable, self.why = Stage.GOODBYE, reopenable, why
         return Move(say=line, keep=keep, forget=forget, hang_up=why)

@@ -146,10 +146,6 @@ for _state in (_G, _T, _S):
     TABLE[_state, Interim] = _row(listening.words_broke_in, _state, _L)
     TABLE[_state, Final] = _row(listening.words_broke_in, _state, _E)
     TABLE[_state, KeyPressed] = _row(listening.key, _state, *_ASK)
-for _state in (_L, _E, _G, _T, _S, _P, _B):
-    TABLE[_state, SentenceMade] = _row(speaking.sentence_made, _state)
-    TABLE[_state, FirstToken] = _row(speaking.first_token, _state)
-    TABLE[_state, FirstAudio] = _row(speaking.first_audio, _state)
 for _state in (_G, _T, _S, _P, _B):
     _after = {_B: (_X,), _P: (_E, *_ASK)}.get(_state, _ASK)
     if _state is not _T:
@@ -162,6 +158,9 @@ for _state in (_G, _T, _S, _P, _B):
 for _state in (_T, _S, _P):
     TABLE[_state, EntryWritten] = _row(speaking.entry_written, _state)
 for _state in _OPEN:
+    TABLE[_state, SentenceMade] = _row(speaking.sentence_made, _state)
+    TABLE[_state, FirstToken] = _row(speaking.first_token, _state)
+    TABLE[_state, FirstAudio] = _row(speaking.first_audio, _state)
     TABLE[_state, SttPace] = _row(listening.pace_known, _state)
     TABLE[_state, Timer.CALL] = _row(closing.time_is_up, _state, _B)
     TABLE[_state, CallerGone] = _row(handover.caller_gone, _X)
@@ -190,8 +189,8 @@ class Turns:
     @property
     def says_goodbye(self) -> bool:
         """The last words of the call are being said, or were."""
-        closing = self._floor.state is State.CLOSING and not self._floor.record
-        return closing or self._floor.state is State.CLOSED
+        floor = self._floor
+        return floor.state is State.CLOSED or (floor.state is State.CLOSING and not floor.record)
 
     @property
     def dialogue(self) -> Dialogue:

@@ -28,7 +28,7 @@ class AfterCall:
     """A call as its work finds it: what was said, turn by turn, and what there is of an entry.
 
     `provisional`: the entry may be written anew. Until `lease_until` a process may still be committing words of the
-    call; `ended`: no stream takes it up any more.
+    call.
     """
 
     day: date
@@ -37,7 +37,11 @@ class AfterCall:
     entry_status: Status | None
     provisional: bool
     lease_until: datetime | None
-    ended: bool
+
+    @property
+    def awaits_entry(self) -> bool:
+        """Whether an entry is missing, or there is one that may be written anew."""
+        return not self.forgotten and (self.entry_status is None or self.provisional)
 
 
 async def call_after(connection: AsyncConnection, keys: Keys, call_sid: str) -> AfterCall | None:
@@ -54,7 +58,6 @@ async def call_after(connection: AsyncConnection, keys: Keys, call_sid: str) -> 
         entry_status=None if entry is None else Status(entry.status),
         provisional=entry is not None and entry.provisional and entry.status != Status.APPROVED.value,
         lease_until=call.lease_until,
-        ended=call.ended_at is not None,
     )
 
 
@@ -77,19 +80,19 @@ async def save_entry_after(  # noqa: PLR0917 (what, where, and the entry's three
     that is not provisional.
     """
     call = await call_after(connection, keys, call_sid)
-    if call is None or call.forgotten or call.said != of:
+    if call is None or not call.awaits_entry or call.said != of:
         return False
-    if call.entry_status is not None and not call.provisional:
-        return False
-    values = entry_values(keys, title, body, mood, Status.UNCONFIRMED, now=now)
-    values |= {"day": call.day, "provisional": provisional}
-    await database.upsert(connection, entries, {"call_sid": call_sid}, values)
+    values = entry_values(keys, title, body, mood, Status.UNCONFIRMED, day=call.day, now=now)
+    await database.upsert(connection, entries, {"call_sid": call_sid}, values | {"provisional": provisional})
     return True
 
 
-def entry_values(keys: Keys, title: str, body: str, mood: Mood, status: Status, *, now: datetime) -> dict[str, object]:
+def entry_values(
+    keys: Keys, title: str, body: str, mood: Mood, status: Status, *, day: date, now: datetime
+) -> dict[str, object]:
     """The columns of an entry of which nothing more is awaited."""
     return {
+        "day": day,
         "title_sealed": keys.encrypt(title),
         "body_sealed": keys.encrypt(body),
         "mood": mood.value,

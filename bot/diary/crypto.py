@@ -1,8 +1,8 @@
 """The diary's keys: what is written with them, and what is looked up or proven with them.
 
-One secret of DIARY_KEY gives, through HKDF-SHA256 (RFC 5869), one key for each use: text, numbers, media tokens. What
-is encrypted carries the id of its key, so that a missing key and a damaged row are told apart. This module must not
-know tables, addresses or settings other than DIARY_KEY.
+One secret of DIARY_KEY gives, through HKDF-SHA256 (RFC 5869), one key for each use: text, numbers, media tokens, and
+the proofs of the web. What is encrypted carries the id of its key, so that a missing key and a damaged row are told
+apart. This module must not know tables, addresses or settings other than DIARY_KEY.
 """
 
 import base64
@@ -34,6 +34,7 @@ class _Key:
     text: Fernet
     number: bytes
     token: bytes
+    web: bytes
 
 
 def _spread(secret: str) -> _Key:
@@ -42,7 +43,7 @@ def _spread(secret: str) -> _Key:
         return HKDF(algorithm=SHA256(), length=length_bytes, salt=None, info=info).derive(secret.encode())
 
     text = Fernet(base64.urlsafe_b64encode(derive("text")))
-    return _Key(derive("id", KEY_ID_BYTES), text, derive("number"), derive("token"))
+    return _Key(derive("id", KEY_ID_BYTES), text, derive("number"), derive("token"), derive("web"))
 
 
 class Keys:
@@ -131,6 +132,18 @@ class Keys:
         ]
         return any(matches)
 
+    def web_proof(self, use: str, *parts: str) -> bytes:
+        """HMAC-SHA256, 32 bytes, of what is kept or handed out on the web; no two uses have a proof in common.
+
+        Of `parts` only the last may hold what anybody chose: there are NULs between them.
+        """
+        return _web_proof(self._keys[0], use, parts)
+
+    def is_web_proof(self, proof: bytes, use: str, *parts: str) -> bool:
+        """Tell in constant time whether `proof` is that, by any of the keys."""
+        matches = [hmac.compare_digest(proof, _web_proof(key, use, parts)) for key in self._keys]
+        return any(matches)
+
 
 def make_secret() -> str:
     """Make one new secret for DIARY_KEY: 256 bits, 43 characters."""
@@ -140,6 +153,10 @@ def make_secret() -> str:
 def _media_token(key: _Key, call_sid: str, stream: int) -> str:
     proof = hmac.digest(key.token, f"{stream}:{call_sid}".encode("utf-8", "replace"), "sha256")
     return base64.urlsafe_b64encode(proof).rstrip(b"=").decode()
+
+
+def _web_proof(key: _Key, use: str, parts: Sequence[str]) -> bytes:
+    return hmac.digest(key.web, "\0".join((use, *parts)).encode("utf-8", "replace"), "sha256")
 
 
 def _create_key_file(path: Path) -> None:

@@ -146,6 +146,10 @@ class Database:
             await stack.enter_async_context(connection.begin())
             yield connection
 
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT of this database, which can say what becomes of a row that is there already."""
+        return sqlite.insert(table) if self.file else postgresql.insert(table)
+
     async def upsert(
         self,
         connection: AsyncConnection,
@@ -156,9 +160,8 @@ class Database:
         only_new: Sequence[str] = (),
     ) -> None:
         """Insert a row, or change the one with that key; columns in `only_new` keep what a row there already has."""
-        insert = sqlite.insert(table) if self.file else postgresql.insert(table)
         changes = {name: value for name, value in values.items() if name not in only_new}
-        row = insert.values({**key, **values})
+        row = self.insert(table).values({**key, **values})
         if changes:
             await connection.execute(row.on_conflict_do_update(index_elements=list(key), set_=changes))
         else:

@@ -5,8 +5,9 @@ must not know how the entry is written. The order of locks is that of `after_cal
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import and_, or_, update
+from sqlalchemy import Row, and_, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Status
@@ -14,7 +15,6 @@ from bot.diary import after_call, queries
 from bot.diary.database import Database
 from bot.diary.outbox import enqueue
 from bot.diary.schema import calls, entries
-from bot.errors import LeaseLost
 
 ABANDONED = "abandoned"
 LAPSED_AFTER = timedelta(seconds=60)
@@ -29,36 +29,17 @@ RECORDED_FOR = timedelta(minutes=30)
 MOST_AT_ONCE = 200
 
 
-async def end_call(
-    database: Database,
-    connection: AsyncConnection,
-    call_sid: str,
-    why: str,
-    now: datetime,
-    *,
-    stream: int | None = None,
-) -> bool:
-    """Note how a call ended (the first word counts), and have its entry written; False for a call nobody knows.
-
-    `stream`: it is this stream that ended, with nothing left to commit; LeaseLost when it is not the call's owner.
-    """
-    call = await queries.call(connection, call_sid)
-    if call is None:
-        return False
-    if stream is not None and call.owner != stream:
-        raise LeaseLost(f"call {call_sid}: stream {stream} does not own it")
-    values: dict[str, object] = {} if call.ended_at is not None else {"ended_at": now, "why": why[:64]}
-    if stream is not None:
-        values |= {"lease_until": None}
-    if values:
-        await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(values))
+async def end_call(database: Database, connection: AsyncConnection, call: Row[Any], why: str, now: datetime) -> None:
+    """Note how a call, whose row is locked, ended (the first word counts), and have its entry written."""
+    if call.ended_at is None:
+        ended = update(calls).where(calls.c.call_sid == call.call_sid)
+        await connection.execute(ended.values(ended_at=now, why=why[:64]))
     # More was said after the caller approved of the day, and it was not approved anew.
     overtaken = and_(entries.c.status == Status.APPROVED.value, entries.c.provisional)
     open_entry = or_(entries.c.status == Status.DRAFT.value, overtaken)
-    unconfirmed = update(entries).where(entries.c.call_sid == call_sid, open_entry)
+    unconfirmed = update(entries).where(entries.c.call_sid == call.call_sid, open_entry)
     await connection.execute(unconfirmed.values(status=Status.UNCONFIRMED.value))
-    await after_call.ask_for_entry(database, connection, call_sid, now)
-    return True
+    await after_call.ask_for_entry(database, connection, call.call_sid, now)
 
 
 async def recording_made(database: Database, call_sid: str, recording_sid: str, why: str, now: datetime) -> None:
@@ -67,7 +48,8 @@ async def recording_made(database: Database, call_sid: str, recording_sid: str, 
     That of a call which was removed while it was made is removed by the same job.
     """
     async with database.write() as connection:
-        await end_call(database, connection, call_sid, why, now)
+        if (call := await queries.call(connection, call_sid)) is not None:
+            await end_call(database, connection, call, why, now)
         args = {"call_sid": call_sid, "recording_sid": recording_sid}
         key = f"{after_call.RECORDING}:{recording_sid}"
         await enqueue(database, connection, after_call.RECORDING, key, args, now=now)
@@ -78,19 +60,20 @@ async def close_lapsed(database: Database, now: datetime) -> int:
     lapsed = queries.lapsed(
         lease_before=now - LAPSED_AFTER, recorded_before=now - RECORDED_FOR, quiet_since=now - QUIET_FOR
     )
-    forgotten_work = queries.ended_without_work()
+    unasked = queries.ended_without_work(after_call.ENTRY)
     closed = 0
     async with database.read() as connection:
-        sids = (await connection.scalars(lapsed.limit(MOST_AT_ONCE))).all()
-        unasked = (await connection.scalars(forgotten_work.limit(MOST_AT_ONCE))).all()
-    for call_sid in sids:
+        lapsed_sids = (await connection.scalars(lapsed.limit(MOST_AT_ONCE))).all()
+        unasked_sids = (await connection.scalars(unasked.limit(MOST_AT_ONCE))).all()
+    for call_sid in lapsed_sids:
         async with database.write() as connection:
-            await queries.call(connection, call_sid)
+            call = await queries.call(connection, call_sid)
             # A stream may have taken it up since.
-            if (await connection.scalars(lapsed.where(calls.c.call_sid == call_sid))).first() is not None:
-                await end_call(database, connection, call_sid, ABANDONED, now)
+            still_lapsed = await connection.scalar(lapsed.where(calls.c.call_sid == call_sid))
+            if call is not None and still_lapsed is not None:
+                await end_call(database, connection, call, ABANDONED, now)
                 closed += 1
-    for call_sid in unasked:
+    for call_sid in unasked_sids:
         async with database.write() as connection:
             if await queries.call(connection, call_sid) is not None:
                 await after_call.ask_for_entry(database, connection, call_sid, now)

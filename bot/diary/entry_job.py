@@ -49,7 +49,7 @@ class EntryJob:
             call = await self._call(connection, call_sid)
         if call is None or not _is_wanted(call):
             async with outbox.finish(job) as connection:
-                await self._finish_without(connection, call_sid, call)
+                await self._finish_without(connection, call_sid)
             return
         said, corrections = day_of_turns(call.said)
         try:
@@ -67,7 +67,7 @@ class EntryJob:
             log.warning("call %s: its entry stays in the caller's own sentences", call_sid)
         async with outbox.finish(job) as connection:
             if not await self._save(connection, call_sid, entry, call, provisional=False):
-                await self._finish_without(connection, call_sid, call)
+                await self._finish_without(connection, call_sid)
 
     async def _call(self, connection: AsyncConnection, call_sid: str) -> AfterCall | None:
         """The call, when nobody else is at it; Later when somebody may be."""
@@ -96,10 +96,10 @@ class EntryJob:
             now=self.clock(),
         )
 
-    async def _finish_without(self, connection: AsyncConnection, call_sid: str, seen: AfterCall | None) -> None:
-        """Leave the call as it is; Later when what there is to write is not what was `seen` any more."""
-        now = await self._call(connection, call_sid)
-        if now is not None and _is_wanted(now) and now != seen:
+    async def _finish_without(self, connection: AsyncConnection, call_sid: str) -> None:
+        """Leave the call as it is; Later when there is something to write by now."""
+        call = await self._call(connection, call_sid)
+        if call is not None and _is_wanted(call):
             raise Later(CHANGED_AGAIN_S)
         # Nothing better comes: what was told since is nothing for a diary.
         whole = update(entries).where(entries.c.call_sid == call_sid, entries.c.provisional.is_(True))
@@ -108,7 +108,7 @@ class EntryJob:
 
 def _is_wanted(call: AfterCall) -> bool:
     """Whether there is an entry to write, and something for it."""
-    if call.forgotten or (call.entry_status is not None and not call.provisional):
+    if not call.awaits_entry:
         return False
     said, corrections = day_of_turns(call.said)
     return bool(plain_entry(said, corrections, call.day).body)

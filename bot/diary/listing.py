@@ -13,7 +13,7 @@ from typing import Any
 
 from bot.diary.database import sqlite_file
 from bot.diary.records import EntryRecord, TurnRecord, typed_number
-from bot.diary.store import Store, open_store
+from bot.diary.store import open_store
 from bot.errors import IlgiError
 from bot.journal import forget
 from bot.settings import StoreSettings, load_store
@@ -51,7 +51,7 @@ async def _run(arguments: argparse.Namespace, settings: StoreSettings) -> int:
     if file is not None and not file.exists():
         # Looking must not make a diary where there is none.
         return _deleted(arguments.delete, False) if arguments.delete else _print([], as_json=arguments.json)
-    store: Store = await open_store(settings.database_url, settings.diary_keys, settings.timezone)
+    store = await open_store(settings.database_url, settings.diary_keys, settings.timezone)
     try:
         if arguments.delete:
             journals = forget(settings.journal_dir, arguments.delete) if settings.journal_dir else 0

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, and_, case, select, update
+from sqlalchemy import ColumnElement, Row, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.diary import schedules
@@ -43,8 +43,9 @@ class Job:
     args: Mapping[str, str] = field(hash=False)
     attempt: int
     token: int
+    made_at: datetime
     is_last_try: bool
-    is_suspect: bool = False
+    is_suspect: bool
     """Processes ended with it: nothing else may run beside it."""
 
 
@@ -64,14 +65,13 @@ async def enqueue(
     args: Mapping[str, str],
     *,
     now: datetime,
-    run_at: datetime | None = None,
 ) -> None:
     """Ask for a job in the transaction of `connection`; nothing happens when one with this key was ever asked for."""
     values = {
         "kind": kind,
-        "args": msgspec.json.encode(dict(args)).decode(),
+        "args": _as_json(args),
         "state": "ready",
-        "run_at": run_at or now,
+        "run_at": now,
         "attempt": 0,
         "token": 0,
         "made_at": now,
@@ -109,8 +109,9 @@ class Outbox:
         async with self._database.read() as connection:
             if await connection.scalar(select(jobs.c.id).where(due).limit(1)) is None:
                 return []
-        suspects_first = case((_is_suspect(), 0), else_=1)
-        query = select(jobs).where(due).order_by(suspects_first, jobs.c.run_at, jobs.c.id)
+        is_suspect = and_(jobs.c.state == "run", jobs.c.attempt >= SUSPECT_AFTER)
+        query = select(jobs, is_suspect.label("is_suspect")).where(due)
+        query = query.order_by(is_suspect.desc(), jobs.c.run_at, jobs.c.id)
         async with self._database.write() as connection:
             # Two statements: one UPDATE over a locking subselect with a LIMIT can take more than the limit.
             rows = (await connection.execute(query.limit(at_most).with_for_update(skip_locked=True))).all()
@@ -127,6 +128,11 @@ class Outbox:
         """Keep a job for another LEASE_S; LeaseLost when it is somebody else's."""
         async with self._database.write() as connection:
             await self._change(connection, job, run_at=self._clock() + timedelta(seconds=self.lease_s))
+
+    async def keep_args(self, job: Job, args: Mapping[str, str]) -> None:
+        """Change the arguments of a job for its next tries; LeaseLost when it is somebody else's."""
+        async with self._database.write() as connection:
+            await self._change(connection, job, args=_as_json(args))
 
     @asynccontextmanager
     async def fenced(self, job: Job) -> AsyncIterator[AsyncConnection]:
@@ -215,8 +221,9 @@ class Outbox:
             args=args,
             attempt=attempt,
             token=row.token + 1,
+            made_at=row.made_at,
             is_last_try=attempt >= self._tries,
-            is_suspect=row.state == "run" and row.attempt >= SUSPECT_AFTER,
+            is_suspect=row.is_suspect,
         )
 
     async def _change(self, connection: AsyncConnection, job: Job, **values: object) -> None:
@@ -233,13 +240,13 @@ def _due(kinds: Collection[str], now: datetime) -> ColumnElement[bool]:
     return and_(jobs.c.state.in_(["ready", "run"]), jobs.c.run_at <= now, jobs.c.kind.in_(sorted(kinds)))
 
 
-def _is_suspect() -> ColumnElement[bool]:
-    return and_(jobs.c.state == "run", jobs.c.attempt >= SUSPECT_AFTER)
-
-
 def _owned(job: Job) -> ColumnElement[bool]:
     # The key too: SQLite gives the id of a job that was removed to another one.
     return and_(jobs.c.id == job.id, jobs.c.key == job.key, jobs.c.token == job.token, jobs.c.state == "run")
+
+
+def _as_json(args: Mapping[str, str]) -> str:
+    return msgspec.json.encode(dict(args)).decode()
 
 
 def _lost(job: Job) -> LeaseLost:

@@ -17,18 +17,15 @@ from sqlalchemy import select
 from bot import journal
 from bot.diary.after_call import RECORDING
 from bot.diary.database import Database
-from bot.diary.recording_job import ERASE
+from bot.diary.recording_job import ERASE, Erases
 from bot.diary.schema import jobs
 
 
-class Recordings(Protocol):
+class Recordings(Erases, Protocol):
     """The telephone company's recordings; failures are CarrierError."""
 
     async def recordings_of(self, call_sid: str) -> list[str]:
         """The sids of those that are kept of a call."""
-
-    async def delete_recording(self, recording_sid: str) -> None:
-        """Remove one for good; one that is gone already is no error."""
 
 
 async def kept_recordings(database: Database, call_sids: Collection[str]) -> set[str]:

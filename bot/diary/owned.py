@@ -110,8 +110,6 @@ class OwnedCall:
         if status is Status.DISCARDED:
             await self.forget_day()
             return True
-        now = self._clock()
-        values = after_call.entry_values(self._keys, title, body, mood, status, now=now)
         async with self._database.write() as connection:
             call = await self._own_call(connection)
             approved = select(entries.c.call_sid).where(
@@ -122,7 +120,8 @@ class OwnedCall:
             refused = status is not Status.APPROVED and await connection.scalar(approved) is not None
             if call.forgotten_at is not None or refused:
                 return False
-            values |= {"day": call.day, "status": _status_now(status, call).value}
+            status = _status_now(status, call)
+            values = after_call.entry_values(self._keys, title, body, mood, status, day=call.day, now=self._clock())
             await self._database.upsert(connection, entries, {"call_sid": self.call_sid}, values)
         return True
 
@@ -168,11 +167,9 @@ class OwnedCall:
         A draft that nobody approved is unconfirmed from now on. Nothing of this stream comes after.
         """
         async with self._database.write() as connection:
-            known = await ending.end_call(
-                self._database, connection, self.call_sid, why, self._clock(), stream=self.stream
-            )
-            if not known:
-                raise self._lost()
+            call = await self._own_call(connection)
+            await ending.end_call(self._database, connection, call, why, self._clock())
+            await self._change(connection, lease_until=None)
 
     async def renew(self) -> None:
         """The process of this stream lives: the call is its own for another 60 s.
@@ -187,11 +184,8 @@ class OwnedCall:
     async def _own_call(self, connection: AsyncConnection) -> Row[Any]:
         call = await queries.known_call(connection, self.call_sid)
         if call.owner != self.stream:
-            raise self._lost()
+            raise LeaseLost(f"call {self.call_sid}: stream {self.stream} does not own it")
         return call
-
-    def _lost(self) -> LeaseLost:
-        return LeaseLost(f"call {self.call_sid}: stream {self.stream} does not own it")
 
     async def _change(self, connection: AsyncConnection, **values: object) -> None:
         await connection.execute(update(calls).where(calls.c.call_sid == self.call_sid).values(**values))

@@ -83,9 +83,12 @@ def lapsed(*, lease_before: datetime, recorded_before: datetime, quiet_since: da
     return query.order_by(calls.c.arrived_at, calls.c.call_sid)
 
 
-def ended_without_work() -> Select[str]:
-    """The sids of ended calls with something said whose entry is missing or provisional, and nobody writes it."""
-    job = select(jobs.c.state).where(jobs.c.key == literal("entry:") + calls.c.call_sid)
+def ended_without_work(kind: str) -> Select[str]:
+    """The sids of ended calls with something said whose entry is missing or provisional, and nobody writes it.
+
+    `kind` is that of the jobs that would.
+    """
+    job = select(jobs.c.state).where(jobs.c.key == literal(f"{kind}:") + calls.c.call_sid)
     no_entry = ~exists().where(entries.c.call_sid == calls.c.call_sid)
     provisional = exists().where(entries.c.call_sid == calls.c.call_sid, entries.c.provisional)
     query = select(calls.c.call_sid).where(

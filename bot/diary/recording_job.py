@@ -6,20 +6,16 @@ when all tries failed it still does. It must not know telephones, or how an entr
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
-
-import msgspec
-from sqlalchemy import select, update
 
 from bot.diary.after_call import call_after
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.outbox import Job, Later, Outbox, enqueue
 from bot.diary.owned import add_recorded
-from bot.diary.schema import jobs
 from bot.errors import CarrierError, CarrierNotReady, RecogniserError, RecogniserFull, TranscriptionGone
 
 log = logging.getLogger(__name__)
@@ -43,11 +39,15 @@ EMPTY_BYTES = 1_700
 """A WAV file of 8 kHz and 16 bits that is no longer holds 0.1 s and no word; the recogniser would refuse it."""
 
 
-class Recordings(Protocol):
-    """Where recordings are kept; failures are CarrierError."""
+class Fetches(Protocol):
+    """Who fetches recordings from where they are kept; failures are CarrierError."""
 
     async def recording(self, recording_sid: str) -> bytes:
         """Return one as a WAV file; CarrierNotReady while it is still being made."""
+
+
+class Erases(Protocol):
+    """Who removes recordings from where they are kept; failures are CarrierError."""
 
     async def delete_recording(self, recording_sid: str) -> None:
         """Remove one for good; one that is gone already is no error."""
@@ -69,7 +69,7 @@ class RecordingJob:
 
     database: Database
     keys: Keys
-    recordings: Recordings
+    recordings: Fetches
     transcriber: Transcriber
     clock: Callable[[], datetime]
 
@@ -77,14 +77,13 @@ class RecordingJob:
         """Add the words to the call; Later while they are not there, or a service is away; else a failed try."""
         call_sid, recording_sid = job.args["call_sid"], job.args["recording_sid"]
         async with outbox.fenced(job) as connection:
-            made_at = await connection.scalar(select(jobs.c.made_at).where(jobs.c.id == job.id))
             call = await call_after(connection, self.keys, call_sid)
         said: list[str] = []
         if call is not None and not call.forgotten:
             try:
-                said = await self._said(job, outbox, made_at or self.clock())
+                said = await self._said(job, outbox)
             except (CarrierError, RecogniserError) as error:
-                if _is_away(error) and self.clock() - (made_at or self.clock()) < AWAY_FOR:
+                if _is_away(error) and self.clock() - job.made_at < AWAY_FOR:
                     raise Later(AWAY_S) from error
                 raise
         async with outbox.finish(job) as connection:
@@ -95,7 +94,7 @@ class RecordingJob:
             await enqueue(self.database, connection, ERASE, f"{ERASE}:{recording_sid}", args, now=now)
         log.info("call %s: a recording is written down, %d utterances", call_sid, len(said))
 
-    async def _said(self, job: Job, outbox: Outbox, made_at: datetime) -> list[str]:
+    async def _said(self, job: Job, outbox: Outbox) -> list[str]:
         try:
             if (transcription := job.args.get(TRANSCRIPTION)) is not None:
                 return await self._result(job, outbox, transcription)
@@ -107,13 +106,13 @@ class RecordingJob:
             await outbox.renew(job)
             transcription = await self.transcriber.submit(wav)
         except CarrierNotReady as error:
-            if self.clock() - made_at < NOT_READY_FOR:
+            if self.clock() - job.made_at < NOT_READY_FOR:
                 raise Later(NOT_READY_S) from error
             raise
         except RecogniserFull as error:
             raise Later(FULL_S) from error
         submitted = {TRANSCRIPTION: transcription, SUBMITTED_AT: self.clock().isoformat()}
-        await _keep_args(job, outbox, {**job.args, **submitted})
+        await outbox.keep_args(job, {**job.args, **submitted})
         raise Later(POLL_S)
 
     async def _result(self, job: Job, outbox: Outbox, transcription: str) -> list[str]:
@@ -132,14 +131,14 @@ class RecordingJob:
     async def _begin_again(self, job: Job, outbox: Outbox) -> None:
         """The next try submits the recording once more."""
         own = (TRANSCRIPTION, SUBMITTED_AT)
-        await _keep_args(job, outbox, {name: value for name, value in job.args.items() if name not in own})
+        await outbox.keep_args(job, {name: value for name, value in job.args.items() if name not in own})
 
 
 @dataclass(frozen=True, slots=True)
 class EraseJob:
     """The handler of `erase` jobs, with the same arguments: the recording is not needed any more."""
 
-    recordings: Recordings
+    recordings: Erases
 
     async def __call__(self, job: Job, outbox: Outbox) -> None:
         """Remove the recording; CarrierError is a failed try."""
@@ -154,9 +153,3 @@ def _is_away(error: CarrierError | RecogniserError) -> bool:
     if isinstance(error, CarrierError):
         return error.status is None or error.status >= 500
     return type(error) is RecogniserError  # the others say more
-
-
-async def _keep_args(job: Job, outbox: Outbox, args: Mapping[str, str]) -> None:
-    async with outbox.fenced(job) as connection:
-        text = msgspec.json.encode(dict(args)).decode()
-        await connection.execute(update(jobs).where(jobs.c.id == job.id).values(args=text))

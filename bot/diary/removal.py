@@ -7,17 +7,18 @@ was begun and broken off is ended by another run. The order of locks is that of 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 
 from bot.diary import rotation
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.records import phone_number
-from bot.diary.schema import callers, calls, jobs
+from bot.diary.schema import callers, calls, jobs, sessions, sign_in_codes, stream_jobs
 
 BATCH_ROWS = 100
 JOBS_KEPT = timedelta(days=30)
 """So long a job that is done is remembered as done."""
+_HAS_CALLED = exists().where(calls.c.caller_id == callers.c.id)
 
 
 async def forget_number(database: Database, keys: Keys, number: str) -> list[str]:
@@ -27,6 +28,7 @@ async def forget_number(database: Database, keys: Keys, number: str) -> list[str
     async with database.write() as connection:
         number_hash = keys.number_hash(e164, await rotation.number_key(connection))
         caller_id = await connection.scalar(select(callers.c.id).where(callers.c.number_hash == number_hash))
+        await connection.execute(delete(sign_in_codes).where(sign_in_codes.c.number_hash == number_hash))
     if caller_id is None:
         return []
     removed: list[str] = []
@@ -38,11 +40,16 @@ async def forget_number(database: Database, keys: Keys, number: str) -> list[str
 
 
 async def remove_before(database: Database, day: date, now: datetime) -> list[str]:
-    """Remove calls of days before `day` with their jobs, callers without a call, and old jobs; gives the sids."""
+    """Remove calls of days before `day` with their jobs, callers who have nothing left, and old jobs; gives the sids.
+
+    A caller who is signed in, or for whom something was streamed, is kept as long as that is.
+    """
     removed: list[str] = []
     while batch := await _remove_batch(database, calls.c.day < day):
         removed += batch
-    while await _remove_callers(database, ~exists().where(calls.c.caller_id == callers.c.id)):
+    is_signed_in = exists().where(sessions.c.caller_id == callers.c.id, sessions.c.expires_at > now)
+    has_streamed = exists().where(stream_jobs.c.caller_id == callers.c.id)
+    while await _remove_callers(database, and_(~_HAS_CALLED, ~is_signed_in, ~has_streamed)):
         pass
     while await _remove_done_jobs(database, now - JOBS_KEPT):
         pass
@@ -67,12 +74,12 @@ def _names_one_of(sids: Sequence[str]) -> ColumnElement[bool]:
 
 
 async def _remove_callers(database: Database, which: ColumnElement[bool]) -> int:
-    """Remove callers who have no call; a call that comes in meanwhile keeps its caller."""
+    """Remove callers who have no call; a call, or whatever `which` asks for, that comes meanwhile keeps its caller."""
     query = select(callers.c.id).where(which).order_by(callers.c.id).limit(BATCH_ROWS).with_for_update()
-    without_calls = ~exists().where(calls.c.caller_id == callers.c.id)
     async with database.write() as connection:
         ids = (await connection.scalars(query)).all()
-        gone = delete(callers).where(callers.c.id.in_(ids), without_calls)
+        # Asked again: what was committed while the rows were waited for is only seen now.
+        gone = delete(callers).where(callers.c.id.in_(ids), which, ~_HAS_CALLED)
         return (await connection.execute(gone)).rowcount
 
 

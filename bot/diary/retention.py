@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from bot.diary import outside
 from bot.diary.outbox import Job, Outbox
-from bot.diary.outside import Recordings
+from bot.diary.recording_job import Erases
 from bot.diary.records import day_of
 from bot.diary.schema import calls
 from bot.diary.store import Store
@@ -36,7 +36,7 @@ class Retention:
         days: int | None,
         timezone: ZoneInfo,
         journal_dir: Path | None = None,
-        recordings: Recordings | None = None,
+        recordings: Erases | None = None,
     ) -> None:
         self._store = store
         self._days = days

@@ -81,7 +81,7 @@ async def keep(database: Database, plan: Plan, now: datetime) -> None:
     async with database.write() as connection:
         before = (await connection.execute(query)).one_or_none()
         same_hour = before is not None and (before.hhmm, before.tz) == (plan.hhmm, plan.tz)
-        if before is not None and same_hour and all(getattr(before, name) == value for name, value in values.items()):
+        if before is not None and all(getattr(before, name) == value for name, value in values.items()):
             return
         only_new = ["next_at"] if same_hour else []
         values["next_at"] = first

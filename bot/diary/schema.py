@@ -157,10 +157,93 @@ schedules = Table(
     Column("next_at", UtcTime, nullable=False, index=True),
 )
 
+sign_in_codes = Table(
+    "sign_in_codes",
+    metadata,
+    Column("number_hash", LargeBinary, primary_key=True, comment="The newest code of a number is its only one."),
+    Column("code_hash", LargeBinary, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("tries", Integer, nullable=False, comment="How often a wrong one was given."),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True, comment="The token itself is in a cookie alone."),
+    Column("caller_id", ForeignKey("callers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("made_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False, index=True),
+    comment="Who is signed in, and where.",
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("key", LargeBinary, primary_key=True, comment="The hash of what is counted, and of whom."),
+    Column("count", Integer, nullable=False),
+    Column("until", UtcTime, nullable=False, index=True, comment="Then the count begins anew."),
+    comment="How often somebody did what may not be done often.",
+)
+
+stream_jobs = Table(
+    "stream_jobs",
+    metadata,
+    Column("job_id", String(36), primary_key=True),
+    Column("caller_id", ForeignKey("callers.id", ondelete="CASCADE"), nullable=True, index=True),
+    Column("state", String(12), nullable=False, comment="created, streaming, completed or failed."),
+    Column("config", Text, nullable=False, comment="JSON: as it was asked for, without the title."),
+    Column("title_sealed", LargeBinary, nullable=True),
+    Column("made_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime, nullable=True),
+    Column("owner", Integer, nullable=False, comment="Goes up with every socket: an older one writes nothing."),
+    Column("lease_until", UtcTime, nullable=True, comment="So long the process that streams it surely lives."),
+    Column("audio_ms", Integer, nullable=False),
+    Column("summary_sealed", LargeBinary, nullable=True),
+    Column("error", String(200), nullable=True, comment="Why it failed, without a word that was said."),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job_id", ForeignKey("stream_jobs.job_id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False, comment="From 0."),
+    Column("start_ms", Integer, nullable=False),
+    Column("end_ms", Integer, nullable=False),
+    Column("text_sealed", LargeBinary, nullable=False),
+    UniqueConstraint("job_id", "number"),
+)
+
+chat_sessions = Table(
+    "chat_sessions",
+    metadata,
+    Column("session_id", String(64), primary_key=True),
+    Column("caller_id", ForeignKey("callers.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("made_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime, nullable=False, index=True),
+)
+
+chat_messages = Table(
+    "chat_messages",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("session_id", ForeignKey("chat_sessions.session_id", ondelete="CASCADE"), nullable=False),
+    Column("message_id", String(64), nullable=False, comment="Of the question; the answer has the same."),
+    Column("role", String(9), nullable=False, comment="user or assistant."),
+    Column("content_sealed", LargeBinary, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("place", Integer, nullable=False, comment="In the session's line; goes up when it is taken up again."),
+    Column("lease_until", UtcTime, nullable=True, comment="So long the process that answers it surely lives."),
+    UniqueConstraint("session_id", "message_id", "role"),
+)
+
 SEALED = (
     (callers, callers.c.id, (callers.c.number_sealed,)),
     (calls, calls.c.call_sid, (calls.c.stage_sealed,)),
     (turns, turns.c.id, (turns.c.said_sealed, turns.c.heard_sealed)),
     (entries, entries.c.call_sid, (entries.c.title_sealed, entries.c.body_sealed)),
+    (stream_jobs, stream_jobs.c.job_id, (stream_jobs.c.title_sealed, stream_jobs.c.summary_sealed)),
+    (segments, segments.c.id, (segments.c.text_sealed,)),
+    (chat_messages, chat_messages.c.id, (chat_messages.c.content_sealed,)),
 )
 """Every encrypted column, beside its table and the column that orders its rows."""

@@ -3,11 +3,12 @@
 Every method is one short transaction, committed when it returns, `remove_before` and its like many; any number of calls
 in any number of processes may use the same database. Failures are StoreError (WrongKey when only the key is wrong).
 What a media stream writes is in `owned.py`, and what a job does in `after_call.py`. It must not know telephones, models
-or how an entry is written. Text is encrypted before it gets here: no statement, error or log line holds a word of it.
+or how an entry is written. Text is encrypted before the database sees it: no statement, error or log line holds a word.
 """
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, tzinfo
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -32,15 +33,19 @@ def _wall_clock() -> datetime:
 
 
 class Store:
-    """One diary, for one event loop; made by `open`."""
+    """One diary, for one event loop; made by `open`.
+
+    `outbox` holds the work that is still to be done. Its handlers write in transactions of their own: for them are
+    `database`, `keys`, which open and seal, and `clock`, which gives aware moments.
+    """
 
     def __init__(self, database: Database, keys: Keys, clock: Callable[[], datetime], timezone: tzinfo) -> None:
         """Take a database whose tables are there; `open` makes sure of that."""
-        self._database = database
-        self._keys = keys
-        self._clock = clock
+        self.database = database
+        self.keys = keys
+        self.clock = clock
+        self.outbox = Outbox(database, clock=clock)
         self._timezone = timezone
-        self._outbox = Outbox(database, clock=clock)
 
     @classmethod
     async def open(
@@ -57,46 +62,25 @@ class Store:
         there the release step migrates. WrongKey when `keys` lacks a key that the diary is written with.
         """
         database = Database(database_url)
-        try:
+        async with AsyncExitStack() as on_failure:
+            on_failure.push_async_callback(database.close)
             await database.prepare()
             if not await migrate.is_current(database):
                 if database.file is None:
                     raise StoreError("the diary's tables are not of this release: run python -m bot.diary.migrate")
                 await migrate.upgrade_in(database)
             await rotation.check_keys(database, keys, clock)
-        except BaseException:
-            await database.close()
-            raise
+            on_failure.pop_all()
         return cls(database, keys, clock, timezone or ZoneInfo("Asia/Seoul"))
-
-    @property
-    def outbox(self) -> Outbox:
-        """The work that is still to be done, kept in this diary."""
-        return self._outbox
-
-    @property
-    def database(self) -> Database:
-        """For the handlers of jobs, whose writes are in transactions of their own."""
-        return self._database
-
-    @property
-    def keys(self) -> Keys:
-        """For the handlers of jobs, which open and seal what they read and write."""
-        return self._keys
-
-    @property
-    def clock(self) -> Callable[[], datetime]:
-        """For the handlers of jobs: gives aware moments."""
-        return self._clock
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._database.close()
+        await self.database.close()
 
     async def is_up(self) -> bool:
         """Tell within 2 s whether the diary can be read."""
         try:
-            async with asyncio.timeout(HEALTH_TIMEOUT_S), self._database.read() as connection:
+            async with asyncio.timeout(HEALTH_TIMEOUT_S), self.database.read() as connection:
                 await connection.execute(select(calls.c.call_sid).limit(1))
         except (StoreError, TimeoutError):
             return False
@@ -106,28 +90,28 @@ class Store:
 
     async def call_arrived(self, call_sid: str, number: str | None) -> Arrival:
         """Note a call, once however often it is told; a number that is not E.164 or is withheld makes no caller."""
-        now = self._clock()
+        now = self.clock()
         day = day_of(now, self._timezone)
-        return await arrivals.call_arrived(self._database, self._keys, call_sid, number, now=now, day=day)
+        return await arrivals.call_arrived(self.database, self.keys, call_sid, number, now=now, day=day)
 
     async def media_token(self, call_sid: str) -> str:
         """The token for the next media stream of a call: the same until it is used or 10 min old, then a new one."""
-        return await arrivals.media_token(self._database, self._keys, call_sid, self._clock())
+        return await arrivals.media_token(self.database, self.keys, call_sid, self.clock())
 
     async def claim_media_token(self, call_sid: str, token: str) -> int:
         """Use a token up: the number of its stream, exactly once for each, whichever process asks; 0 for any other.
 
         That stream owns the call from now on. A call that ended takes none.
         """
-        return await arrivals.claim_media_token(self._database, self._keys, call_sid, token, self._clock())
+        return await arrivals.claim_media_token(self.database, self.keys, call_sid, token, self.clock())
 
     def owned(self, call_sid: str, stream: int) -> OwnedCall:
         """What stream `stream` of a call writes."""
-        return OwnedCall(self._database, self._keys, self._clock, call_sid, stream)
+        return OwnedCall(self.database, self.keys, self.clock, call_sid, stream)
 
     async def next_step(self, call_sid: str) -> str | None:
         """What follows the last stream of a call ("record"); None: the talk is taken up."""
-        async with self._database.read() as connection:
+        async with self.database.read() as connection:
             return await connection.scalar(select(calls.c.next_step).where(calls.c.call_sid == call_sid))
 
     # The end
@@ -137,23 +121,24 @@ class Store:
 
         A draft nobody approved is unconfirmed now.
         """
-        async with self._database.write() as connection:
-            await ending.end_call(self._database, connection, call_sid, why, self._clock())
+        async with self.database.write() as connection:
+            if (call := await queries.call(connection, call_sid)) is not None:
+                await ending.end_call(self.database, connection, call, why, self.clock())
 
     async def recording_made(self, call_sid: str, recording_sid: str, why: str) -> None:
         """As `call_ended`, and have the recording of its rest written down, once."""
-        await ending.recording_made(self._database, call_sid, recording_sid, why, self._clock())
+        await ending.recording_made(self.database, call_sid, recording_sid, why, self.clock())
 
     async def close_lapsed(self) -> int:
         """End the calls that nobody ended and whose process is gone, as abandoned; have every missing entry written.
 
         Gives how many calls were ended or given work. Calls in which nothing was said are left alone.
         """
-        return await ending.close_lapsed(self._database, self._clock())
+        return await ending.close_lapsed(self.database, self.clock())
 
     async def is_ended(self, call_sid: str) -> bool:
         """Tell whether `call_ended` was told of this call."""
-        async with self._database.read() as connection:
+        async with self.database.read() as connection:
             query = select(calls.c.ended_at).where(calls.c.call_sid == call_sid)
             return await connection.scalar(query) is not None
 
@@ -161,8 +146,8 @@ class Store:
 
     async def turns(self, call_sid: str) -> list[TurnRecord]:
         """The talk so far, stream by stream; a turn that was forgotten is there with nothing but its number."""
-        async with self._database.read() as connection:
-            return await rows.turns_of(connection, self._keys, call_sid)
+        async with self.database.read() as connection:
+            return await rows.turns_of(connection, self.keys, call_sid)
 
     async def said(self, call_sid: str) -> list[str]:
         """What the caller said, turn by turn."""
@@ -170,46 +155,46 @@ class Store:
 
     async def habit(self, call_sid: str) -> PauseHabit:
         """What is known of the pauses of the caller of a call; of an anonymous one, nothing."""
-        async with self._database.read() as connection:
+        async with self.database.read() as connection:
             return rows.habit_of(await connection.scalar(queries.pause_habit(call_sid)), call_sid)
 
     async def stage(self, call_sid: str) -> str | None:
         """Where the talk of a call was when it was kept last; None: it was not, or it was forgotten."""
-        async with self._database.read() as connection:
+        async with self.database.read() as connection:
             sealed = await connection.scalar(select(calls.c.stage_sealed).where(calls.c.call_sid == call_sid))
-        return rows.opened(sealed, call_sid, self._keys)
+        return rows.opened(sealed, call_sid, self.keys)
 
     # Removal
 
     async def delete(self, call_sid: str) -> bool:
         """Remove the entry of a call and what was said in it; False when there was neither."""
-        return await forgetting.delete_call(self._database, call_sid, self._clock())
+        return await forgetting.delete_call(self.database, call_sid, self.clock())
 
     async def forget_number(self, number: str) -> list[str]:
         """Remove a caller with every call and all that is kept of it, also of calls that go on; gives their sids."""
-        return await removal.forget_number(self._database, self._keys, number)
+        return await removal.forget_number(self.database, self.keys, number)
 
     async def remove_before(self, day: date) -> list[str]:
         """Remove all calls of days before `day`, callers who have no call left, and jobs done 30 days ago.
 
         Gives the sids of the calls.
         """
-        return await removal.remove_before(self._database, day, self._clock())
+        return await removal.remove_before(self.database, day, self.clock())
 
     # All calls
 
     async def entries(self, number: str | None = None) -> list[EntryRecord]:
         """The entries of everybody, or of one caller, oldest call first."""
-        async with self._database.read() as connection:
+        async with self.database.read() as connection:
             number_hash = None
             if number is not None:
-                number_hash = self._keys.number_hash(number, await rotation.number_key(connection, to_write=False))
+                number_hash = self.keys.number_hash(number, await rotation.number_key(connection, to_write=False))
             found = (await connection.execute(queries.entries_with_callers(number_hash))).all()
-        return [rows.entry_record(row, self._keys) for row in found]
+        return [rows.entry_record(row, self.keys) for row in found]
 
     async def rotate(self) -> int:
         """Bring everything to the newest key, so that the older ones can be dropped; returns how many texts changed."""
-        return await rotation.rotate(self._database, self._keys)
+        return await rotation.rotate(self.database, self.keys)
 
 
 async def open_store(database_url: str, diary_key: str | None, timezone: tzinfo) -> Store:

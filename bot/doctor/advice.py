@@ -23,6 +23,8 @@ _ADVICE = {
     "TIMEZONE": "a name such as Asia/Seoul; or leave it out",
     "JOURNAL_DIR": "the path of a folder that this user may write to; or leave it out",
     "RETENTION_DAYS": "for how many days a call is kept, at least 1; or leave it out to keep everything",
+    "STREAM_KEYS": "keys of at least 32 random characters, with commas between; or leave it out",
+    "PROXIES": "how many proxies stand before the process, from 0 to 10; or leave it out",
     "MAX_CALL_MINUTES": "from 1 to 240; or leave it out for 30",
 }
 

@@ -35,14 +35,14 @@ class Check:
     run: Callable[[], Awaitable[list[Row]]]
 
 
-def main(argv: Sequence[str], environ: Mapping[str, str], *, limit_s: float = LIMIT_S) -> int:
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run `doctor` with the arguments behind its name; returns the exit status: 0 only when nothing failed."""
     parser = argparse.ArgumentParser(prog="python -m bot doctor", description="Check settings, accounts and database.")
     parser.add_argument("--json", action="store_true", help="print a JSON array")
     arguments = parser.parse_args(argv)
     logging.disable(logging.CRITICAL)  # what the parts log besides is in the rows
     try:
-        rows = asyncio.run(examined(environ, limit_s))
+        rows = asyncio.run(examined(environ))
     finally:
         logging.disable(logging.NOTSET)
     sys.stdout.write(as_json(rows) if arguments.json else as_table(rows))
@@ -57,45 +57,36 @@ async def examined(environ: Environ, limit_s: float = LIMIT_S) -> list[Row]:
         running = [tasks.create_task(_within(check, limit_s)) for check in checks(environ)]
     for task in running:
         rows += task.result()
-    return _each_once(rows)
+    return rows
 
 
 def checks(environ: Environ) -> list[Check]:
     """What can be checked with the settings that can be used; of the others their own rows tell."""
-    twilio = _loaded(settings.load_twilio, environ)
-    public_url = _loaded(settings.load_public_url, environ)
-    rtzr = _loaded(settings.load_rtzr, environ)
-    tts = _loaded(settings.load_tts, environ)
-    store = _loaded(settings.load_store, environ)
-    found = []
-    if twilio is not None:
-        found.append(Check("Twilio account", partial(telephone.twilio, twilio, public_url)))
-    if public_url is not None:
-        found.append(Check("PUBLIC_URL", partial(telephone.way_to_us, twilio, public_url)))
-    if rtzr is not None:
-        found.append(Check("recogniser", partial(services.recogniser, rtzr)))
-    try:
-        openai = settings.load_openai(environ)
-        found.append(Check("model", partial(services.model, openai)))
-        if tts is not None:
-            found.append(Check("voice", partial(services.voice, openai, tts)))
-    except SettingError:
-        pass
-    found.append(Check("second opinion", services.opinion))
-    if store is not None:
-        is_hosted = "DYNO" in environ or "RENDER" in environ
-        found.append(Check("database", partial(diary.database, store, clock=_now, is_hosted=is_hosted)))
-        found.append(Check("journals", partial(diary.journals, store.journal_dir)))
-    return found
+    public_url = _unless_malformed(partial(settings.load_public_url, environ))
+    account = _unless_malformed(partial(settings.load_twilio, environ))
+    database = partial(diary.database, clock=_now, is_hosted="DYNO" in environ or "RENDER" in environ)
+    wanted: list[Callable[[], Check]] = [
+        lambda: Check("Twilio account", partial(telephone.twilio, settings.load_twilio(environ), public_url)),
+        lambda: Check("PUBLIC_URL", partial(telephone.way_to_us, account, settings.load_public_url(environ))),
+        lambda: Check("recogniser", partial(services.recogniser, settings.load_rtzr(environ))),
+        lambda: Check("model", partial(services.model, settings.load_openai(environ))),
+        lambda: Check("voice", partial(services.voice, settings.load_openai(environ), settings.load_tts(environ))),
+        lambda: Check("second opinion", services.opinion),
+        lambda: Check(
+            "database", partial(database, settings.load_database_url(environ), settings.load_diary_keys(environ))
+        ),
+        lambda: Check("journals", partial(diary.journals, settings.load_journal_dir(environ))),
+    ]
+    return [check for one in wanted if (check := _unless_malformed(one)) is not None]
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _loaded(load: Callable[[Environ], _T], environ: Environ) -> _T | None:
+def _unless_malformed(load: Callable[[], _T]) -> _T | None:
     try:
-        return load(environ)
+        return load()
     except SettingError:
         return None
 
@@ -106,14 +97,6 @@ async def _within(check: Check, limit_s: float) -> list[Row]:
             return await check.run()
     except TimeoutError:
         return [fail(check.what, f"no answer within {limit_s:.0f} s", "see that it is up and reached from here")]
-
-
-def _each_once(rows: Sequence[Row]) -> list[Row]:
-    """Leave out a row that says what one before it has said of the same setting."""
-    seen: dict[tuple[str, str], Row] = {}
-    for row in rows:
-        seen.setdefault((row.what, row.found), row)
-    return list(seen.values())
 
 
 def as_json(rows: Sequence[Row]) -> str:

@@ -21,7 +21,6 @@ from bot.diary.schema import SEALED, diary_keys, jobs, schedules
 from bot.doctor.advice import advice
 from bot.doctor.row import Row, fail, off, ok, took, warn
 from bot.errors import SettingError, StoreError, WrongKey
-from bot.settings import StoreSettings
 
 SKEW_WARN_S, SKEW_FAIL_S = 5.0, 30.0
 OVERDUE = timedelta(minutes=10)
@@ -34,17 +33,19 @@ class _Undone(Exception):
     """Ends a transaction that was only tried."""
 
 
-async def database(settings: StoreSettings, *, clock: Callable[[], datetime], is_hosted: bool) -> list[Row]:
+async def database(
+    database_url: str, diary_key: str | None, *, clock: Callable[[], datetime], is_hosted: bool
+) -> list[Row]:
     """Whether it is reached and takes what is written, has this release's tables, and opens with these keys.
 
     `is_hosted`: this machine's files are gone with every deploy.
     """
     try:
-        file = sqlite_file(settings.database_url)
-        keys = _keys(settings.diary_keys, file)
+        file = sqlite_file(database_url)
+        keys = _keys(diary_key, file)
         if file is not None and not file.exists():
             return [_nothing_yet(file, is_hosted=is_hosted), ok("DIARY_KEY", "well-formed" if keys else _NO_DIARY)]
-        opened = Database(settings.database_url)
+        opened = Database(database_url)
     except SettingError as error:
         return [fail(error.name, error.why, advice(error))]
     except StoreError as error:
@@ -151,9 +152,7 @@ async def _clock(connection: AsyncConnection, clock: Callable[[], datetime]) -> 
     """How far this machine's clock is from the database's: leases are read on other machines."""
     what, mend = "clock", "set this machine's clock by NTP"
     before = clock()
-    theirs = await connection.scalar(select(func.clock_timestamp()))
-    if not isinstance(theirs, datetime):
-        return warn(what, "the database tells no time", mend)
+    theirs: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     after = clock()
     # Between the two readings it was right at some moment, if it is.
     skew_s = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)

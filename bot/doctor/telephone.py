@@ -126,10 +126,9 @@ def fallback_webhook(number: IncomingNumber, public_url: str) -> Row:
 async def way_to_us(settings: TwilioSettings | None, public_url: str) -> list[Row]:
     """PUBLIC_URL, as Twilio would use it; `settings` None: nothing can be signed."""
     local = is_loopback(urlsplit(public_url).hostname or "")
-    signed = settings is not None and bool(settings.auth_tokens)
     async with httpx2.AsyncClient(timeout=TIMEOUT_S) as client:
         answers, health = await _health(client, public_url, local=local)
-        if not answers or settings is None or not signed:
+        if not answers or settings is None or not settings.auth_tokens:
             return [health]
         webhook = await _signed_webhook(client, settings, public_url)
     if webhook.state == "fail":

@@ -2,9 +2,13 @@
 
 Quart queues messages without a bound and, when the peer closes, cancels the handler with messages still queued: the
 last words and `stop` would be lost. So messages go straight from the server to the call, in order, each within the same
-step of the event loop, and Quart only sees the handshake and the end. It must not know what the messages mean.
+step of the event loop, and Quart only sees the handshake and the end. A door that cannot keep up with what comes asks
+for one message at a time instead (`hold`, `pull`); what it has not asked for waits at the peer, since the server reads
+no further. It must not know what the messages mean.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -27,8 +31,9 @@ class MediaSocket:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._early: list[str | bytes] = []
+        self._early: deque[str | bytes] = deque()
         self._deliver: Callable[[str | bytes], None] = self._early.append
+        self._changed: asyncio.Event | None = None  # while messages are pulled
         self.close_code: int | None = None
 
     @staticmethod
@@ -44,6 +49,28 @@ class MediaSocket:
         for message in self._early:
             receiver(message)
 
+    def hold(self) -> None:
+        """From now on messages are pulled; to be called before the handshake is answered."""
+        self._changed = asyncio.Event()
+
+    async def pull(self) -> str | bytes | None:
+        """The next message, when it is there; None when the socket is over. May be cancelled: nothing is lost."""
+        assert self._changed
+        while not self._early:
+            if self.close_code is not None:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        message = self._early.popleft()
+        self._changed.set()
+        return message
+
+    async def has_room(self) -> None:
+        """Wait until another message may be read from the server."""
+        while self._changed and self._early and self.close_code is None:
+            self._changed.clear()
+            await self._changed.wait()
+
     async def send(self, text: str) -> None:
         """Send a text message; ConnectionResetError when the socket is over."""
         if self.close_code is not None:
@@ -57,7 +84,7 @@ class MediaSocket:
         """Close with `code`; does nothing when the socket is over."""
         if self.close_code is not None:
             return
-        self.close_code = code
+        self._end(code)
         try:
             await self._send({"type": "websocket.close", "code": code, "reason": ""})
         except OSError:
@@ -67,11 +94,18 @@ class MediaSocket:
         """A `websocket.receive` of ASGI: text or bytes."""
         text = event.get("text")
         self._deliver(text if text is not None else event.get("bytes") or b"")
+        if self._changed:
+            self._changed.set()
 
     def ended(self, event: MutableMapping[str, Any]) -> None:
         """A `websocket.disconnect` of ASGI."""
         if self.close_code is None:
-            self.close_code = event.get("code") or 1006
+            self._end(event.get("code") or 1006)
+
+    def _end(self, code: int) -> None:
+        self.close_code = code
+        if self._changed:
+            self._changed.set()
 
 
 def bounded_bodies(app: AsgiApp, most_bytes: int) -> AsgiApp:
@@ -111,8 +145,10 @@ def media_sockets(app: AsgiApp) -> AsgiApp:
         socket = MediaSocket(send)
 
         async def receive_rest() -> MutableMapping[str, Any]:
+            await socket.has_room()
             while (event := await receive())["type"] == "websocket.receive":
                 socket.received(event)
+                await socket.has_room()
             if event["type"] == "websocket.disconnect":
                 socket.ended(event)
             return event

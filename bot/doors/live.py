@@ -28,7 +28,7 @@ class LiveCall(Protocol):
 
 
 SETTLE_S = 3.0
-"""How long the next stream of a call waits for the one before it to save."""
+"""How long a stream that was ended is waited for while it saves."""
 
 NewCall = Callable[[Callable[[str], Awaitable[None]], Callable[[int], Awaitable[None]]], LiveCall]
 
@@ -80,10 +80,9 @@ class LiveCalls:
             return False
         return True
 
-    def end(self, call_sid: str) -> None:
-        """Tell every live call of this CallSid that its socket is over."""
-        for call in self._of(call_sid).values():
-            call.gone()
+    async def end(self, call_sid: str) -> None:
+        """End every stream of this CallSid; returns when they have saved, after `SETTLE_S` at the latest."""
+        await self._end(self._of(call_sid))
 
     async def alone(self, call: LiveCall) -> None:
         """Make `call` the only stream of its CallSid: end those that were before it, and wait until they have saved.
@@ -97,9 +96,7 @@ class LiveCalls:
             for task, other in self._of(call.call_sid).items()
             if other is not call and other in self._admitted
         }
-        for other in others.values():
-            other.gone()
-        await self._wait(set(others), SETTLE_S)
+        await self._end(others)
 
     def drain(self) -> None:
         """Ask every live call to end, and every later one at once."""
@@ -112,14 +109,6 @@ class LiveCalls:
         for task in list(self._live):
             task.cancel()
 
-    def holds(self, call_sid: str) -> bool:
-        """Whether a call of this CallSid is live here, or still saving."""
-        return bool(self._of(call_sid))
-
-    async def settled(self, call_sid: str, timeout_s: float) -> None:
-        """Wait until no call of this CallSid is live here, or until the time is over."""
-        await self._wait(set(self._of(call_sid)), timeout_s)
-
     async def finished(self, timeout_s: float) -> bool:
         """Wait until no call is live; False when the time was over first."""
         await self._wait(set(self._live), timeout_s)
@@ -127,6 +116,11 @@ class LiveCalls:
 
     def _of(self, call_sid: str | None) -> dict[asyncio.Task[None], LiveCall]:
         return {task: call for task, call in self._live.items() if call.call_sid == call_sid}
+
+    async def _end(self, calls: dict[asyncio.Task[None], LiveCall]) -> None:
+        for call in calls.values():
+            call.gone()
+        await self._wait(set(calls), SETTLE_S)
 
     async def _wait(self, tasks: set[asyncio.Task[None]], timeout_s: float) -> None:
         if tasks:

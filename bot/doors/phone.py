@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from quart import Blueprint, Response, request, websocket
 
 from bot.doors.asgi import BAD_FRAME, LARGEST_MESSAGE_BYTES, NOT_UTF8, TOO_BIG, MediaSocket
-from bot.doors.live import SETTLE_S, LiveCalls, NewCall
+from bot.doors.live import LiveCalls, NewCall
 from bot.doors.patience import Patience
 from bot.doors.signature import Form
 from bot.doors.signed import SignedRequests
@@ -140,8 +140,7 @@ class PhoneDoor:
                 await self._note(call_sid, partial(self._ended, call_sid, form["CallStatus"]))
                 return self._document("empty")
             # Twilio asks only once the stream is over, also when its socket is still open here.
-            running.live.end(call_sid)
-            await running.live.settled(call_sid, SETTLE_S)
+            await running.live.end(call_sid)
             if await running.store.is_ended(call_sid):
                 running.work_came()
                 return self._document("hangup")

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 from bot.errors import IlgiError
 
 FOLDER = Path(__file__).resolve().parents[2] / "twiml"
-NAMES = ("connect", "again", "wait", "record", "recorded", "lost", "hangup", "empty", "fallback")
+NAMES = ("connect", "again", "wait", "record", "recorded", "lost", "hangup", "empty", "fallback", "code")
 CONTENT_TYPE = "text/xml; charset=utf-8"
 
 

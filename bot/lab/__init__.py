@@ -3,18 +3,20 @@
 It may import anything; nothing but the command line imports it. What stands left of an arrow uses what stands right.
 
 Twilio        twilio.py (the whole) → phonecall.py (one call) → line.py (one media stream), wire.py (HTTP, dialling,
-              signatures), twiml.py, playback.py (what the ear hears), inspection.py (breaches), tape.py (<Record>),
-              witness.py (what is noted) → report.py → silences.py; twilio_rest.py (the REST API) → recordings.py
-its callers   script.py, caller.py, utterances.py, level.py; messages.py makes wire fixtures
-RTZR          rtzr.py (the server) → rtzr_connection.py (one socket), rtzr_behaviour.py (delays, faults, report),
-              hearing.py (cuts speech into utterances) → tracking.py, matching.py (find them in the audio)
-OpenAI        openai.py (the server) → http.py, openai_behaviour.py, model_texts.py (what it answers), openai_voice.py
+              signatures), twiml.py, callbacks.py, playback.py (what the ear hears), inspection.py (breaches), tape.py
+              (<Record>), witness.py (what is noted) → report.py → silences.py;
+              twilio_rest.py (the REST API) → recordings.py
+its callers   caller.py → script.py, acts.py (what they do), utterances.py, level.py; messages.py makes wire fixtures
+RTZR          rtzr.py (the server) → rtzr_connection.py (one socket) → rtzr_messages.py; rtzr_files.py (its files),
+              rtzr_behaviour.py (delays, faults, report); hearing.py (cuts speech into utterances) → tracking.py,
+              matching.py (find them in the audio)
+OpenAI        openai.py (the server) → openai_behaviour.py, model_texts.py (what it answers), openai_voice.py
 whole calls   stage.py (all of these, and a bot in a process of its own) ← demo.py, telephone.py (`call`)
 chaos         chaos.py → chaos_batch.py (some calls, one fault) → chaos_cases.py (the faults), chaos_callers.py;
               fleet.py (several bots) → router.py, warped.py, stage.py; chaos_report.py (the table)
 PostgreSQL    postgres.py (the server) → postgres_guard.py (ends it with its owner), postgres_install.py
-servers       loopback.py: what RTZR, OpenAI, the REST API and the router have in common
-recordings    recording.py makes them, replay.py plays them through the core
+in common     loopback.py (RTZR, OpenAI, the REST API, the router), http.py (OpenAI, the REST API), wav.py
+recordings    recording.py makes recorded calls, replay.py plays them through the core
 fixtures      fixtures.py makes them again → utterances.py, utterances.toml, noises.py, messages.py
 benches       bench_audio.py; bench_vad.py → vad_tally.py, vad_calls.py;
               bench_turns.py → turn_scripts.py, turn_figures.py

@@ -10,6 +10,18 @@ from random import Random
 
 from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_SILENCE
 from bot.lab import utterances
+from bot.lab.acts import (
+    SILENT_FRAME,
+    Act,
+    DisturbanceBegan,
+    DisturbanceEnded,
+    GaveUpWaiting,
+    PauseBegan,
+    SaidAgain,
+    SaidFrame,
+    TurnBegan,
+    TurnEnded,
+)
 from bot.lab.level import is_audible, mix
 from bot.lab.script import (
     BargeIn,
@@ -35,76 +47,6 @@ from bot.lab.utterances import FIXTURES, Utterance
 SPEECH_DBFS = utterances.LEVEL_DBFS
 NOISE_DBFS = -30.0
 LONGEST_SPEECH_MS = 180_000
-SILENT_FRAME = MULAW_SILENCE * MULAW_FRAME_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class SaidFrame:
-    """20 ms of the caller's line; None when the frame never arrives. `voiced`: some of the caller's speech is in it.
-
-    `held`: it arrives together with the next frame, and with all that are held before it.
-    """
-
-    mulaw: bytes | None
-    voiced: bool = False
-    held: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TurnBegan:
-    """The caller begins to say this, made of these utterances and pauses."""
-
-    text: str
-    parts: tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PauseBegan:
-    """The caller pauses in the middle of a turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnEnded:
-    """The caller is done with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DisturbanceBegan:
-    """The caller makes a sound over the bot, and does not want the floor."""
-
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class DisturbanceEnded:
-    """It is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class SaidAgain:
-    """The caller has to tell something once more: it did not arrive, or nobody answered."""
-
-
-@dataclass(frozen=True, slots=True)
-class GaveUpWaiting:
-    """The bot was waited for in vain."""
-
-
-Act = (
-    SaidFrame
-    | Press
-    | Silent
-    | Send
-    | Drop
-    | HangUp
-    | TurnBegan
-    | PauseBegan
-    | TurnEnded
-    | DisturbanceBegan
-    | DisturbanceEnded
-    | SaidAgain
-    | GaveUpWaiting
-)
 
 
 @dataclass(slots=True)
@@ -187,11 +129,9 @@ class Caller:
         """What the caller does: everything between two frames takes no time. Ends with hanging up."""
         for act in self._whole_script():
             if self.leaves():
-                break
+                yield HangUp()
+                return
             yield act
-        else:
-            return
-        yield HangUp()
 
     def _whole_script(self) -> Generator[Act, None, None]:
         while self._next_step < len(self.steps):
@@ -253,36 +193,33 @@ class Caller:
             yield self._frame(SILENT_FRAME)
 
     def _tell(self, step: Tell) -> Generator[Act, None, None]:
-        ear = self.ear
-
         def may_speak() -> bool:
-            interrupts = step.over_ms is not None and ear.speaking_ms >= step.over_ms
-            return ear.heard and (interrupts or ear.quiet_ms >= step.quiet_ms)
+            interrupts = step.over_ms is not None and self.ear.speaking_ms >= step.over_ms
+            return self.ear.heard and (interrupts or self.ear.quiet_ms >= step.quiet_ms)
 
         for once_more in range(step.times):
             yield from self._until(may_speak, step.timeout_ms)
             if once_more:
                 yield SaidAgain()
-            broke = self._breaks_from_now()
-            yield from self._say(step.parts, ends_with_line=True)
-            yield from self._until(lambda broke=broke: ear.heard or broke(), step.timeout_ms)  # type: ignore[misc]
-            if ear.heard and not broke():
+            if (yield from self._say_and_wait(step)):
                 return
 
-    def _breaks_from_now(self) -> Callable[[], bool]:
-        """Tells whether the line has broken since."""
+    def _say_and_wait(self, step: Tell) -> Generator[Act, None, bool]:
+        """Speak, and wait for the bot; returns whether it answered on the same line."""
         breaks = self._breaks
-        return lambda: self._breaks != breaks
+        yield from self._say(step.parts, ends_with_line=True)
+        yield from self._until(lambda: self.ear.heard or self._breaks != breaks, step.timeout_ms)
+        return self.ear.heard and self._breaks == breaks
 
     def _say(self, parts: tuple[str | int, ...], *, ends_with_line: bool = False) -> Generator[Act, None, None]:
         """Speak; `ends_with_line`: and stop in the middle when the line breaks."""
-        broke = self._breaks_from_now()
+        breaks = self._breaks
         yield TurnBegan(self._text(parts), parts)
         for part in parts:
             if isinstance(part, int):
                 yield PauseBegan()
             for frame in self._frames_of(part):
-                if ends_with_line and broke():
+                if ends_with_line and self._breaks != breaks:
                     yield TurnEnded()
                     return
                 if isinstance(part, str):

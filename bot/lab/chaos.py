@@ -144,7 +144,7 @@ async def chaos(cases: Sequence[Case], runs: int, calls: int, *, at_once: int, s
     outcomes: list[Outcome] = []
     slots, luck, began_s = Slots(at_once), Random(seed), time.monotonic()
     cases = [case for case in cases if not (sqlite and case.stops_postgres)]
-    batches = _batches(cases, runs, min(calls, at_once))
+    batches = batches_of(cases, runs, min(calls, at_once))
     print(f"seed {seed}: {runs} calls in {len(batches)} batches, at most {at_once} at once\n", flush=True)
 
     not_run: list[str] = []
@@ -175,7 +175,7 @@ async def chaos(cases: Sequence[Case], runs: int, calls: int, *, at_once: int, s
     return 1 if not_run or any(row.broken for row in rows) else 0
 
 
-def _batches(cases: Sequence[Case], runs: int, calls: int) -> list[tuple[Case, int]]:
+def batches_of(cases: Sequence[Case], runs: int, calls: int) -> list[tuple[Case, int]]:
     """Which case is run with how many calls, so that every case comes as often as any other."""
     found: list[tuple[Case, int]] = []
     while runs > 0:

@@ -34,8 +34,9 @@ from bot.lab.twilio_rest import TwilioRest
 
 APART_S = 3.0
 """Between the beginnings of two calls."""
-ENTRY_S = 90.0
-"""How long an entry is waited for after the last call."""
+ENTRY_S = 180.0
+"""How long an entry is waited for after the last call. When Twilio could tell nobody that a call is over, another
+process ends it once its lease has lapsed for a while: after about 150 s."""
 LOOK_S = 0.5
 CALL_S = 300.0
 """A call that lasts longer than this has failed."""

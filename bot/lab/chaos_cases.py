@@ -11,6 +11,7 @@ from random import Random
 
 from bot.lab.fleet import Fleet
 from bot.lab.openai import OpenAiLab
+from bot.lab.openai_behaviour import Faults
 from bot.lab.postgres import PostgresLab
 from bot.lab.router import Router, answer
 from bot.lab.rtzr_behaviour import error_body
@@ -104,28 +105,15 @@ async def _recogniser_full(scene: Scene, luck: Random) -> None:
     scene.recogniser.answers.clear()
 
 
-async def _model_fails(scene: Scene, luck: Random) -> None:
-    scene.openai.faults.chat_status = 500
-    await asyncio.sleep(TROUBLE_S)
-    scene.openai.faults.chat_status = None
+def _openai(faults: Faults) -> Fault:
+    """The model or the voice has these faults for a while."""
 
+    async def trouble(scene: Scene, luck: Random) -> None:
+        before, scene.openai.faults = scene.openai.faults, faults
+        await asyncio.sleep(TROUBLE_S)
+        scene.openai.faults = before
 
-async def _model_hangs(scene: Scene, luck: Random) -> None:
-    scene.openai.faults.never_first_token = True
-    await asyncio.sleep(TROUBLE_S)
-    scene.openai.faults.never_first_token = False
-
-
-async def _model_is_cut(scene: Scene, luck: Random) -> None:
-    scene.openai.faults.cut_after_tokens = 3
-    await asyncio.sleep(TROUBLE_S)
-    scene.openai.faults.cut_after_tokens = None
-
-
-async def _voice_fails(scene: Scene, luck: Random) -> None:
-    scene.openai.faults.speech_status = 500
-    await asyncio.sleep(TROUBLE_S)
-    scene.openai.faults.speech_status = None
+    return trouble
 
 
 async def _database_is_away(scene: Scene, luck: Random) -> None:
@@ -165,10 +153,10 @@ CASES = (
     Case("stt-close", "the recogniser's sockets break", _recogniser_closes),
     Case("stt-half-open", "the recogniser's sockets stay open, nothing comes", _recogniser_half_open),
     Case("stt-429", "the recogniser has no channel for 20 s", _recogniser_full),
-    Case("model-500", "the model answers 500 for 20 s", _model_fails),
-    Case("model-hang", "the model answers nothing for 20 s", _model_hangs),
-    Case("model-cut", "the model breaks off after 3 words, for 20 s", _model_is_cut),
-    Case("voice-500", "the voice answers 500 for 20 s", _voice_fails),
+    Case("model-500", "the model answers 500 for 20 s", _openai(Faults(chat_status=500))),
+    Case("model-hang", "the model answers nothing for 20 s", _openai(Faults(never_first_token=True))),
+    Case("model-cut", "the model breaks off after 3 words, for 20 s", _openai(Faults(cut_after_tokens=3))),
+    Case("voice-500", "the voice answers 500 for 20 s", _openai(Faults(speech_status=500))),
     Case("database", "PostgreSQL is stopped for 20 s", _database_is_away, stops_postgres=True),
     Case("reset", "TCP reset of the media sockets", _socket_is_reset),
     Case("silent", "the carrier is silent on an open socket", _carrier_is_silent, CARRIER_LIMIT_MS),

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from bot.lab.chaos_batch import Outcome
 from bot.lab.chaos_cases import CASES, Case
@@ -111,14 +110,10 @@ def print_table(rows: Sequence[Row]) -> None:
     print(DEFINITION)
 
 
-def as_json(rows: Sequence[Row], outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
-    """Everything, without a word that was said."""
+def write_json(file: Path, rows: Sequence[Row], outcomes: Sequence[Outcome], seed: int) -> None:
+    """Write everything to a file, without a word that was said."""
     calls = [{name: value for name, value in asdict(outcome).items() if name != "log"} for outcome in outcomes]
     found = [asdict(row) | {"broken": row.broken} for row in rows]
-    return {"seed": seed, "silence": DEFINITION, "cases": found, "calls": calls}
-
-
-def write_json(file: Path, rows: Sequence[Row], outcomes: Sequence[Outcome], seed: int) -> None:
-    """Write `as_json` to a file."""
+    whole = {"seed": seed, "silence": DEFINITION, "cases": found, "calls": calls}
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(as_json(rows, outcomes, seed), ensure_ascii=False, indent=2) + "\n", "utf-8")
+    file.write_text(json.dumps(whole, ensure_ascii=False, indent=2) + "\n", "utf-8")

@@ -15,6 +15,7 @@ from bot.lab.router import Router
 from bot.lab.stage import Bot, start_bot
 
 WARPED = "bot.lab.warped"
+PROCESSES = 2
 RESTART_S = 1.0
 """How long a platform needs to notice that a process is gone."""
 
@@ -79,7 +80,7 @@ class Fleet:
 
     def busiest(self, luck: random.Random) -> str:
         """The process with most media streams; any, when there are none."""
-        carried = self._router.backend_of("/twilio/media")
+        carried = self._router.by_backend("/twilio/media")
         names = self.running
         luck.shuffle(names)
         return max(names, key=lambda name: carried[name])
@@ -95,14 +96,13 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(
-    environ: Mapping[str, str], router: Router, *, processes: int = 2, module: str = WARPED
-) -> AsyncIterator[Fleet]:
-    """So many processes behind `router`; ended by SIGTERM, and in any case."""
+async def fleet(environ: Mapping[str, str], router: Router, *, module: str = WARPED) -> AsyncIterator[Fleet]:
+    """Two processes behind `router`; ended by SIGTERM, and in any case. A group with BotDied: one did not start."""
     async with asyncio.TaskGroup() as tasks:
         crew = Fleet(tasks, router, environ, module)
         try:
-            await asyncio.gather(*(crew.start() for _ in range(processes)))
+            # Where one fails, the group cancels the other: none is left over.
+            await asyncio.wait([tasks.create_task(crew.start()) for _ in range(PROCESSES)])
             yield crew
             await crew.stop()
         finally:

@@ -5,8 +5,8 @@ Knows requests and responses; it must not know what they are about.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import h11
@@ -121,3 +121,22 @@ class Connection:
     async def _send(self, event: h11.Event) -> None:
         self._writer.write(self._http.send(event) or b"")
         await self._writer.drain()
+
+
+async def converse(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Callable[[Connection, Request], Awaitable[None]]
+) -> None:
+    """Have the requests of one connection answered until it is over. PeerGone; h11.RemoteProtocolError: no HTTP."""
+    connection = Connection(reader, writer)
+    try:
+        while (request := await connection.request()) is not None:
+            async with connection.while_peer_stays():
+                await answer(connection, request)
+            if connection.is_over:
+                break
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()

@@ -7,8 +7,6 @@ once, so frames bunch as they do on a real line and the timeline never drifts.
 import asyncio
 import json
 import random
-import socket
-import struct
 from base64 import b64encode
 from collections.abc import Callable, Generator, Mapping
 from contextlib import suppress
@@ -18,11 +16,13 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_SILENCE
+from bot.audio.frames import FRAME_MS
 from bot.lab import messages
-from bot.lab.caller import Act, Ear, SaidFrame
+from bot.lab.acts import Act, SaidFrame
+from bot.lab.caller import Ear
 from bot.lab.inspection import Clear, Inspector, Label, Sound
-from bot.lab.playback import Playback, Tick
+from bot.lab.loopback import reset
+from bot.lab.playback import NOTHING, Playback
 from bot.lab.report import CallReport
 from bot.lab.script import Drop, HangUp, Press, Send, Silent
 from bot.lab.witness import Witness
@@ -32,8 +32,6 @@ JITTER_MS = 2
 BEFORE_START_S = 0.02
 STUCK_S = 5.0
 """How long an app may leave its socket unread, once all buffers are full."""
-NOTHING = Tick(MULAW_SILENCE * MULAW_FRAME_BYTES, False, ())
-"""What a silent carrier brings to the caller's ear."""
 CLEAN_CLOSES = frozenset({1000, 1001, 1008, 1012})
 
 Record = Callable[[dict[str, Any]], None]
@@ -103,7 +101,7 @@ class Line:
                 end = None
             except TimeoutError:
                 self._report.breach("the app does not read its socket")
-                reset(self._ws)
+                reset(self._ws.transport)
                 end = StreamEnd.BROKEN
             if end is None:
                 await reader
@@ -215,7 +213,7 @@ class Line:
             if how == "stop":
                 await self._send_numbered(messages.stop(**self._sids))
         if how == "reset":
-            reset(self._ws)
+            reset(self._ws.transport)
         else:
             await self._ws.close(1000)
 
@@ -255,10 +253,3 @@ class Line:
             with suppress(ValueError):
                 kept = json.loads(message)
         self._record({"call_sid": self._sids["call_sid"], "at_ms": at_ms, "direction": direction, "message": kept})
-
-
-def reset(ws: ClientConnection) -> None:
-    """Break a socket with a TCP reset, as a network does."""
-    raw: socket.socket = ws.transport.get_extra_info("socket")
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    ws.transport.abort()

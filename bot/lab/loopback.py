@@ -1,7 +1,10 @@
-"""A server on the loopback whose connections end with it. It must not know what is spoken on them."""
+"""A server on the loopback whose connections end with it, and how to break one. Must not know what is spoken there."""
 
 import asyncio
+import socket
+import struct
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -41,3 +44,12 @@ class Loopback(ABC):
         talk = asyncio.get_running_loop().create_task(self._serve(reader, writer))
         self._talks.add(talk)
         talk.add_done_callback(self._talks.discard)
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """Break a connection with a TCP reset, as a network does."""
+    raw: socket.socket | None = transport.get_extra_info("socket")
+    if raw is not None and raw.fileno() >= 0:
+        with suppress(OSError):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -14,11 +14,12 @@ from typing import Any
 
 import h11
 
-from bot.lab import model_texts
-from bot.lab.http import Connection, PeerGone, Request
+from bot.lab import model_answers, model_texts
+from bot.lab.http import Connection, PeerGone, Request, converse
 from bot.lab.loopback import Loopback
 from bot.lab.openai_behaviour import Chat, Faults, Profile, Report
-from bot.lab.openai_voice import SPEECH_HZ, speech, wav
+from bot.lab.openai_voice import SPEECH_HZ, speech
+from bot.lab.wav import wav_file
 
 KEY = "sk-lab"
 SPEECH_PIECE_MS = 40
@@ -60,32 +61,23 @@ class OpenAiLab(Loopback):
         return f"{super().url}/v1"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection's requests until it is over."""
         self.report.connections += 1
-        connection = Connection(reader, writer)
         try:
-            while (request := await connection.request()) is not None:
-                self.report.requests.append(f"{request.method} {request.path}")
-                async with connection.while_peer_stays():
-                    try:
-                        await self._answer(connection, request)
-                    except _Refused as refusal:
-                        await connection.answer(refusal.status, {"error": {"message": str(refusal), "type": "lab"}})
-                if connection.is_over:
-                    break
+            await converse(reader, writer, self._answer)
         except PeerGone:
             self.report.cancelled += 1
             self.client_left.set()
         except h11.RemoteProtocolError as error:
             self.report.breaches.append(f"not HTTP: {error}")
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
 
     async def _answer(self, connection: Connection, request: Request) -> None:
+        self.report.requests.append(f"{request.method} {request.path}")
+        try:
+            await self._route(connection, request)
+        except _Refused as refusal:
+            await connection.answer(refusal.status, {"error": {"message": str(refusal), "type": "lab"}})
+
+    async def _route(self, connection: Connection, request: Request) -> None:
         if request.headers.get("authorization") != f"Bearer {self.key}":
             raise _Refused(401, "wrong API key")
         match request.method, request.path:
@@ -152,6 +144,8 @@ class OpenAiLab(Loopback):
             raise self._breach(400, "the last message is not the user's")
         if self.faults.no_options and not asked.keys().isdisjoint(OPTIONS):
             raise _Refused(400, "unsupported parameter")
+        if (answer := model_answers.answer(users[-1])) is not None:
+            return answer, False
         json_mode = (asked.get("response_format") or {}).get("type") == "json_object"
         if json_mode and self.faults.no_json_mode:
             raise _Refused(400, "response_format is not supported")
@@ -208,7 +202,7 @@ class OpenAiLab(Loopback):
             raise self._breach(400, "instructions that are no text")
         sound = await asyncio.to_thread(speech, text, speed)
         if form == "wav":
-            sound = wav(sound)
+            sound = wav_file(sound, SPEECH_HZ)
         if self.faults.never_first_byte:
             await asyncio.Event().wait()
         await asyncio.sleep(self.profile.first_byte_ms / 1000)

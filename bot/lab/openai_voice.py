@@ -1,8 +1,6 @@
 """The voice of the OpenAI stand-in: espeak-ng at the rate at which OpenAI speaks. Must not know HTTP."""
 
-import io
 import threading
-import wave
 from functools import lru_cache
 
 from bot.audio.resample import Resampler
@@ -28,14 +26,3 @@ def _speech(text: str, speed_wpm: int) -> bytes:
     pcm, rate_hz = espeak.synthesize(text, variant=VARIANT, speed_wpm=speed_wpm)
     resampler = Resampler(rate_hz, SPEECH_HZ)
     return resampler.push(pcm) + resampler.flush()
-
-
-def wav(pcm: bytes) -> bytes:
-    """The same as a WAV file."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(SPEECH_HZ)
-        out.writeframes(pcm)
-    return file.getvalue()

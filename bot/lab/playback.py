@@ -27,6 +27,10 @@ class Tick:
     is_aside: bool = False
 
 
+NOTHING = Tick(MULAW_SILENCE * MULAW_FRAME_BYTES, False, ())
+"""What a line on which nothing is carried brings to the caller's ear."""
+
+
 class Playback:
     """A first-in, first-out queue of sound (bytes) and marks (str)."""
 

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -45,9 +46,7 @@ _SIGNALS: dict[Stop, signal.Signals] = {"fast": signal.SIGINT, "immediate": sign
 class PostgresLab:
     """One server: made by `start` (or `with`), with its folder gone after `close`."""
 
-    def __init__(self, *, fsync: bool = False) -> None:
-        """`fsync` off is faster, and loses nothing unless the machine itself stops."""
-        self._fsync = fsync
+    def __init__(self) -> None:
         self._user = server_user()
         self._password = secrets.token_hex(16)
         self._port = 0
@@ -79,16 +78,7 @@ class PostgresLab:
     @property
     def url(self) -> str:
         """The address of its first database, in the form that Heroku gives; the same after a restart."""
-        return self.url_of(USER)
-
-    def url_of(self, database: str) -> str:
-        """The address of one of its databases."""
-        return f"postgres://{USER}:{self._password}@{HOST}:{self._port}/{database}"
-
-    @property
-    def port(self) -> int:
-        """Its TCP port on 127.0.0.1, the same after a restart."""
-        return self._port
+        return self._url_of(USER)
 
     @property
     def is_running(self) -> bool:
@@ -104,13 +94,12 @@ class PostgresLab:
         if self._folder is not None:
             self._launch()
             return
-        try:
+        with ExitStack() as unless_it_stands:
+            unless_it_stands.callback(self.close)
             self._create()
             self._launch(anywhere=True)
             self.sql(f"CREATE DATABASE {USER}")
-        except BaseException:
-            self.close()
-            raise
+            unless_it_stands.pop_all()
 
     def stop(self, how: Stop = "fast") -> None:
         """End the server: `fast` breaks its connections off in order, `immediate` at once; `start` recovers it."""
@@ -163,7 +152,7 @@ class PostgresLab:
         name = f"{USER}_{next(self._numbers)}"
         source = "template1" if template is None else urlsplit(template).path[1:]
         self.sql(f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY FILE_COPY")
-        return self.url_of(name)
+        return self._url_of(name)
 
     def drop_database(self, url: str) -> None:
         """Remove a database, with whatever is connected to it."""
@@ -184,7 +173,7 @@ class PostgresLab:
             "ON_ERROR_STOP=1",
             "-c",
             statement,
-            url or self.url_of("postgres"),
+            url or self._url_of("postgres"),
         ]
         run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if run.returncode != 0:
@@ -201,6 +190,9 @@ class PostgresLab:
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
     # How it is run
+
+    def _url_of(self, database: str) -> str:
+        return f"postgres://{USER}:{self._password}@{HOST}:{self._port}/{database}"
 
     @property
     def _data(self) -> Path:
@@ -240,8 +232,9 @@ class PostgresLab:
             "listen_addresses": HOST,
             "port": self._port,
             "unix_socket_directories": "",
-            "fsync": "on" if self._fsync else "off",
-            "full_page_writes": "on" if self._fsync else "off",
+            # It is faster so, and loses nothing unless the machine itself stops.
+            "fsync": "off",
+            "full_page_writes": "off",
             "shared_buffers": "16MB",
             "max_connections": 100,
             "wal_level": "minimal",

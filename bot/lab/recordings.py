@@ -6,14 +6,13 @@ and the Recordings resource.
 
 import asyncio
 import audioop
-import io
-import wave
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from uuid import uuid4
 
 from bot.audio.frames import MULAW_HZ
+from bot.lab.wav import wav_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +36,11 @@ class Recorded:
 
     def wav(self) -> bytes:
         """The file as Twilio gives it: one channel, 16 bits, 8 kHz."""
-        file = io.BytesIO()
-        with wave.open(file, "wb") as wav:
-            wav.setnchannels(1)
-            wav.setsampwidth(2)
-            wav.setframerate(MULAW_HZ)
-            wav.writeframes(audioop.ulaw2lin(self.mulaw, 2))
-        return file.getvalue()
+        return wav_file(audioop.ulaw2lin(self.mulaw, 2), MULAW_HZ)
 
 
 @dataclass(slots=True)
-class Recordings:
+class KeptRecordings:
     """All that was recorded and not deleted. `ready_after_s`: how long a file takes to be there."""
 
     url: str = "https://api.twilio.com/2010-04-01/Accounts/{account_sid}/Recordings/"

@@ -4,8 +4,6 @@ Times in ms are the call's own timeline: 0 is the first frame of the first strea
 """
 
 import audioop
-import io
-import wave
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Literal
 
 from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_HZ
 from bot.lab.silences import Sounds
+from bot.lab.wav import wav_file
 
 
 @dataclass(slots=True)
@@ -116,13 +115,7 @@ class Recording:
         """The call as a stereo WAV file, 16 bits, 8 kHz."""
         left, right = (audioop.ulaw2lin(bytes(side), 2) for side in (self.caller, self.bot))
         stereo = audioop.add(audioop.tostereo(left, 2, 1, 0), audioop.tostereo(right, 2, 0, 1), 2)
-        file = io.BytesIO()
-        with wave.open(file, "wb") as wav:
-            wav.setnchannels(2)
-            wav.setsampwidth(2)
-            wav.setframerate(MULAW_HZ)
-            wav.writeframes(stereo)
-        return file.getvalue()
+        return wav_file(stereo, MULAW_HZ, channels=2)
 
 
 @dataclass(slots=True)
@@ -172,6 +165,11 @@ class CallReport:
         if what not in self.breaches:
             self.breaches.append(what)
             self.note("breach", what)
+
+    def webhook(self, path: str, status: int, took_ms: int) -> None:
+        """Keep that a webhook was answered."""
+        self.webhooks.append((path, status, took_ms))
+        self.note("webhook", f"{path} {status} {took_ms} ms")
 
     def note(self, what: str, detail: str = "") -> None:
         """Keep a line of what happened."""

@@ -9,13 +9,11 @@ same class stands in front of any outside service, to break its connections. Mus
 """
 
 import asyncio
-import socket
-import struct
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from bot.lab.loopback import Loopback
+from bot.lab.loopback import Loopback, reset
 
 HEAD_S = 15.0
 PIECE_BYTES = 65_536
@@ -33,18 +31,6 @@ class Way:
     """Its bytes are taken and go nowhere: half open."""
 
 
-@dataclass(slots=True)
-class Count:
-    """What was carried so far."""
-
-    connections: Counter[str] = field(default_factory=Counter)
-    """By backend."""
-    passed_over: Counter[str] = field(default_factory=Counter)
-    """Backends that refused a connection."""
-    unavailable: int = 0
-    """Connections for which no backend was there."""
-
-
 class Router(Loopback):
     """The router on an ephemeral port. Names of backends are free; a port is all that is known of one."""
 
@@ -52,18 +38,13 @@ class Router(Loopback):
         super().__init__()
         self.backends: dict[str, int] = {}
         self.preferred: set[str] = set()
-        self.count = Count()
         self.answers: dict[str, bytes] = {}
         """What new connections of a path, by its beginning, are answered with, in place of a backend."""
         self._ways: set[Way] = set()
         self._next = 0
 
-    def open_on(self, path: str = "/") -> int:
-        """How many connections of a path, by its beginning, are being carried."""
-        return len(self._of(path))
-
-    def backend_of(self, path: str = "/") -> Counter[str]:
-        """How many connections of a path each backend has."""
+    def by_backend(self, path: str = "/") -> Counter[str]:
+        """How many connections of a path, by its beginning, each backend has now."""
         return Counter(way.backend for way in self._of(path) if way.backend is not None)
 
     def reset(self, path: str = "/") -> int:
@@ -72,7 +53,7 @@ class Router(Loopback):
         for way in ways:
             for writer in (way.client, way.server):
                 if writer is not None:
-                    reset(writer)
+                    reset(writer.transport)
         return len(ways)
 
     def hold(self, path: str = "/") -> int:
@@ -86,7 +67,6 @@ class Router(Loopback):
         return [way for way in self._ways if way.path.startswith(path)]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        way: Way | None = None
         try:
             async with asyncio.timeout(HEAD_S):
                 head = await reader.readuntil(b"\r\n")
@@ -97,41 +77,37 @@ class Router(Loopback):
                 writer.write(canned)
                 await writer.drain()
                 return
-            self._ways.add(way)
             await self._carry(way, head, reader)
-        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError):
+        except (OSError, EOFError, asyncio.LimitOverrunError):
             pass  # a peer that went away, or never said a line
         finally:
-            if way is not None:
-                self._ways.discard(way)
-            for end in (writer, way.server if way is not None else None):
-                if end is not None:
-                    end.close()
+            writer.close()
 
     async def _carry(self, way: Way, head: bytes, reader: asyncio.StreamReader) -> None:
-        found = await self._reach()
-        if found is None:
-            self.count.unavailable += 1
-            way.client.write(answer("503 Service Unavailable"))
-            await way.client.drain()
-            return
-        way.backend, back, way.server = found
-        self.count.connections[way.backend] += 1
-        way.server.write(head)
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._pump(way, reader, way.server))
-            both.create_task(self._pump(way, back, way.client))
+        self._ways.add(way)
+        try:
+            if (found := await self._reach()) is None:
+                way.client.write(answer("503 Service Unavailable"))
+                await way.client.drain()
+                return
+            way.backend, back, way.server = found
+            way.server.write(head)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(way, reader, way.server))
+                both.create_task(self._pump(way, back, way.client))
+        finally:
+            self._ways.discard(way)
+            if way.server is not None:
+                way.server.close()
 
     async def _reach(self) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter] | None:
         """The next backend that takes a connection."""
         names = sorted(self.backends)
         self._next += 1
-        turned = names[self._next % max(len(names), 1) :] + names[: self._next % max(len(names), 1)]
-        for name in sorted(turned, key=lambda name: name not in self.preferred):
-            try:
+        first = self._next % max(len(names), 1)
+        for name in sorted(names[first:] + names[:first], key=lambda name: name not in self.preferred):
+            with suppress(OSError, KeyError):  # it has gone, or is not there yet
                 return name, *(await asyncio.open_connection("127.0.0.1", self.backends[name]))
-            except (OSError, KeyError):
-                self.count.passed_over[name] += 1
         return None
 
     async def _pump(self, way: Way, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -145,12 +121,12 @@ class Router(Loopback):
                     target.write(data)
                     await target.drain()
             if way.held:
-                reset(target)
+                reset(target.transport)
             else:
                 with suppress(OSError):
                     target.write_eof()
         except ConnectionError:
-            reset(target)
+            reset(target.transport)
 
 
 def answer(status: str, body: bytes = b"", content_type: str = "application/json") -> bytes:
@@ -159,12 +135,3 @@ def answer(status: str, body: bytes = b"", content_type: str = "application/json
         f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + body
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """Close a connection with a TCP reset."""
-    raw: socket.socket | None = writer.get_extra_info("socket")
-    if raw is not None and raw.fileno() >= 0:
-        with suppress(OSError):
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

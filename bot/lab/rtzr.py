@@ -32,7 +32,7 @@ AUTHENTICATE_PATH = "/v1/authenticate"
 
 
 class RtzrLab(Loopback):
-    """The stand-in on an ephemeral port, or on `port`."""
+    """The stand-in on an ephemeral port, or on `port`; its `url` is what RTZR_API_URL is set to."""
 
     def __init__(
         self,
@@ -65,11 +65,6 @@ class RtzrLab(Loopback):
     def report(self) -> Report:
         """What was seen so far."""
         return self._house.report
-
-    @property
-    def url(self) -> str:
-        """What RTZR_API_URL is set to."""
-        return f"http://127.0.0.1:{self._port}"
 
     @property
     def breaches(self) -> list[str]:

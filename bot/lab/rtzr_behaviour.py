@@ -25,11 +25,11 @@ OTHERS = ("language", "keywords")
 ERRORS = {
     400: ("H0001", "invalid parameter"),
     401: ("H0002", "authentication failed"),
-    429: ("A0001", "usage exceeded"),
     403: ("H0003", "permission denied"),
     404: ("H0004", "not found"),
     410: ("H0007", "result expired"),
     413: ("H0005", "file too large"),
+    429: ("A0001", "usage exceeded"),
     500: ("E500", "internal server error"),
 }
 
@@ -72,7 +72,7 @@ class Freeze(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FreezeAt:
-    """Freeze a connection when it has sent `after_ms` of audio, or, with `after_finalizes`, so many Finalizes."""
+    """Freeze a connection when it has sent `after_ms` of audio, and so many Finalizes."""
 
     after_ms: float = 0.0
     how: Freeze = Freeze.SILENT
@@ -104,13 +104,11 @@ class Faults:
     file_status: int = 500
     failed_files: int = 0  # so many transcriptions fail
     file_channels: int | None = None  # files that are transcribed at once; one more is answered with 429
-    frozen: Freeze | None = None
-    waves: int = 0
+    times_frozen: int = 0  # how often `freeze_now` was called
 
-    def freeze_now(self, how: Freeze = Freeze.SILENT) -> None:
-        """Freeze every connection that is open now, for good; those to come are sound."""
-        self.frozen = how
-        self.waves += 1
+    def freeze_now(self) -> None:
+        """Freeze every connection that is open now (SILENT), for good; those to come are sound."""
+        self.times_frozen += 1
 
 
 @dataclass(slots=True)

@@ -72,7 +72,7 @@ class Connection:
         self._close_at: Close | None = None
         self._freeze_at: FreezeAt | None = None
         self._frozen: Freeze | None = None
-        self._wave = house.faults.waves
+        self._times_frozen = house.faults.times_frozen
         self._idle: asyncio.Timeout | None = None
 
     async def run(self, head: bytes) -> None:
@@ -158,16 +158,14 @@ class Connection:
                     return
 
     def _freeze_if_due(self) -> None:
-        if self._wave != self._house.faults.waves:
-            self._wave = self._house.faults.waves
-            self._freeze(self._house.faults.frozen)
+        if self._frozen:
+            return
         at = self._freeze_at
-        if at and self._ear.audio_ms >= at.after_ms and self._report.finalizes >= at.after_finalizes:
-            self._freeze_at = None
-            self._freeze(at.how)
-
-    def _freeze(self, how: Freeze | None) -> None:
-        self._frozen = self._report.frozen = self._frozen or how
+        if self._times_frozen != self._house.faults.times_frozen:
+            self._frozen = Freeze.SILENT
+        elif at and self._ear.audio_ms >= at.after_ms and self._report.finalizes >= at.after_finalizes:
+            self._frozen = at.how
+        self._report.frozen = self._frozen
 
     async def _block(self) -> None:
         """Read nothing any more."""
@@ -185,13 +183,12 @@ class Connection:
                 self._message += event.data
                 if event.fin:
                     message, self._message = bytes(self._message), bytearray()
-                    self._text(message) if self._is_text else self._audio(message)
+                    self._freeze_if_due()
+                    if not self._frozen:
+                        self._text(message) if self._is_text else self._audio(message)
         self._flush()
 
     def _audio(self, audio: bytes) -> None:
-        self._freeze_if_due()
-        if self._frozen:
-            return
         if self._report.eos:
             self._breach("audio after EOS")
             return
@@ -215,9 +212,6 @@ class Connection:
             self._queue(at.code)
 
     def _text(self, message: bytes) -> None:
-        self._freeze_if_due()
-        if self._frozen:
-            return
         text = message.decode("utf-8", "replace")
         if self._report.eos:
             self._breach("EOS twice" if text == "EOS" else f"text after EOS: {text[:40]!r}")

@@ -37,7 +37,10 @@ class BotDied(Exception):
 
 @dataclass(slots=True)
 class Bot:
-    """A running `python -m bot serve`; `log` is what it wrote to stderr so far, `url` what it believes to be called."""
+    """A running `python -m bot serve`; `log` is what it wrote to stderr so far, `url` what it believes to be called.
+
+    `port` is 0 until it listens.
+    """
 
     process: asyncio.subprocess.Process
     environ: dict[str, str]
@@ -183,11 +186,11 @@ async def start_bot(environ: dict[str, str], module: str = "bot") -> Bot:
     try:
         async with asyncio.timeout(START_S):
             await bot.listens()
-    except BaseException as error:
-        if bot.is_running:
-            process.kill()
-        await process.communicate()
-        if isinstance(error, TimeoutError):
-            raise BotDied("\n".join(["it did not begin to listen", *bot.log])) from None
-        raise
+    except TimeoutError:
+        raise BotDied("\n".join(["it did not begin to listen", *bot.log])) from None
+    finally:
+        if not bot.port:
+            if bot.is_running:
+                process.kill()
+            await process.communicate()
     return bot

@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_SILENCE
-from bot.lab.caller import SILENT_FRAME, Act, Caller, SaidFrame
+from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_HZ
+from bot.lab.acts import SILENT_FRAME, Act, SaidFrame
+from bot.lab.caller import Caller
 from bot.lab.level import is_audible
-from bot.lab.playback import Tick
+from bot.lab.playback import NOTHING, Tick
 from bot.lab.report import CallReport
 from bot.lab.script import HangUp, Press
 from bot.lab.twiml import Verb
@@ -20,7 +21,7 @@ from bot.lab.witness import Witness
 TIMEOUT_S, MAX_LENGTH_S = 5, 3600
 FINISH_KEYS = "1234567890*#"
 BEEP_MS = 1000
-BEEP = bytes([0x10, 0x90] * (MULAW_FRAME_BYTES // 2))
+BEEP = Tick(bytes([0x10, 0x90] * (MULAW_FRAME_BYTES // 2)), True, ())
 HUNG_UP = "hangup"
 
 
@@ -38,7 +39,7 @@ class Tape:
     def __init__(self, verb: Verb, caller: Caller, acts: Generator[Act, None, None], report: CallReport) -> None:
         given = verb.attributes
         self._timeout_ms = int(given.get("timeout", TIMEOUT_S)) * 1000
-        self._longest_bytes = int(given.get("maxLength", MAX_LENGTH_S)) * 8000
+        self._longest_bytes = int(given.get("maxLength", MAX_LENGTH_S)) * MULAW_HZ
         self._keys = given.get("finishOnKey", FINISH_KEYS)
         self._beeps = given.get("playBeep", "true") == "true"
         self._trims = given.get("trim", "trim-silence") == "trim-silence"
@@ -62,30 +63,29 @@ class Tape:
             return await self._record()
         finally:
             self._caller.ear.on_tape = False
+            # Nothing is missed while it records: for the count of silences, something was heard all the time.
             self._report.sounds.bot(began_ms, self._report.clock_ms() - began_ms)
 
     async def _record(self) -> Taped:
         sound = bytearray()
         quiet_ms = 0
         while quiet_ms < self._timeout_ms and len(sound) < self._longest_bytes:
-            tick = await self._hear(None)
+            await self._hear(NOTHING)
             said = self._next()
             if isinstance(said, str):
                 return Taped(self._cut(sound), said)
-            self._witness.say(said, tick)
+            self._witness.say(said, NOTHING)
             mulaw = said.mulaw or SILENT_FRAME
             sound += mulaw
             quiet_ms = 0 if is_audible(mulaw) else quiet_ms + FRAME_MS
         return Taped(self._cut(sound))
 
-    async def _hear(self, beep: bytes | None) -> Tick:
+    async def _hear(self, tick: Tick) -> None:
         """The next 20 ms: the beep, or nothing."""
-        tick = Tick(beep or MULAW_SILENCE * MULAW_FRAME_BYTES, beep is not None, ())
-        self._witness.hear(tick, idle=beep is None)
+        self._witness.hear(tick, idle=tick is NOTHING)
         self._frame += 1
         due_s = self._began_s + self._frame * FRAME_MS / 1000
         await asyncio.sleep(max(due_s - asyncio.get_running_loop().time(), 0))
-        return tick
 
     def _next(self) -> SaidFrame | str:
         """The caller's next 20 ms; or how the recording ends."""

@@ -23,7 +23,7 @@ from websockets.asyncio.client import ClientConnection
 from bot.lab.caller import Caller
 from bot.lab.line import Line, Record
 from bot.lab.phonecall import Habits, PhoneCall
-from bot.lab.recordings import Recordings
+from bot.lab.recordings import KeptRecordings
 from bot.lab.report import CallReport, LogLine
 from bot.lab.script import Step, load_script, script
 from bot.lab.utterances import FIXTURES
@@ -55,12 +55,12 @@ class TwilioLab:
         record: Record | None = None,
         on_event: Callable[[LogLine], None] | None = None,
         fixtures: Path = FIXTURES,
-        recordings: Recordings | None = None,
+        recordings: KeptRecordings | None = None,
         **habits: Any,
     ) -> None:
         self.reports: list[CallReport] = []
         """A report of every call made, in the order of dialling."""
-        self.recordings = recordings or Recordings()
+        self.recordings = recordings or KeptRecordings()
         """What was recorded in any call; of a `TwilioRest`, so that it can be fetched."""
         self._bot_url = bot_url
         self._auth_token = auth_token
@@ -118,7 +118,7 @@ class TwilioLab:
                 self._habits,
                 caller,
                 report,
-                record or self._record,
+                record=record or self._record,
                 lines=self._lines,
                 recordings=self.recordings,
             )

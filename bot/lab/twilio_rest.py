@@ -1,6 +1,6 @@
-"""A stand-in for Twilio's REST API on the loopback: recordings to fetch and delete, the account and its numbers.
+"""A stand-in for Twilio's REST API on the loopback: recordings, messages and calls, the account and its numbers.
 
-    async with TwilioRest() as rest:
+    async with TwilioRest(account_sid, auth_token) as rest:
         ...                       # TWILIO_API_URL = rest.url; TwilioLab(..., recordings=rest.recordings)
 
 What it does wrong can be set while it runs. It must not know the bot. Source: Twilio's pages on the Recordings,
@@ -17,9 +17,10 @@ from urllib.parse import parse_qs
 
 import h11
 
-from bot.lab.http import Connection, PeerGone, Request
+from bot.lab.http import Connection, PeerGone, Request, converse
 from bot.lab.loopback import Loopback
-from bot.lab.recordings import Recordings
+from bot.lab.recordings import KeptRecordings
+from bot.lab.twilio_messages import Outgoing
 
 _RECORDING = re.compile(r"/Recordings/(RE[0-9a-f]{32})(\.wav|\.json)?")
 
@@ -63,13 +64,12 @@ class TwilioRest(Loopback):
         auth_token: str,
         *,
         numbers: list[Number] | None = None,
-        recordings: Recordings | None = None,
-        faults: Faults | None = None,
     ) -> None:
         super().__init__()
-        self.recordings = recordings or Recordings()
+        self.recordings = KeptRecordings()
+        self.outgoing = Outgoing(account_sid, self._owns)
         self.numbers = numbers or []
-        self.faults = faults or Faults()
+        self.faults = Faults()
         self.report = Report()
         self.status = "active"
         """Of the account: active, suspended or closed."""
@@ -82,23 +82,11 @@ class TwilioRest(Loopback):
         return self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection's requests until it is over."""
-        connection = Connection(reader, writer)
-        try:
-            while (request := await connection.request()) is not None:
-                self.report.requests.append(f"{request.method} {request.path}")
-                async with connection.while_peer_stays():
-                    await self._answer(connection, request)
-                if connection.is_over:
-                    break
-        except (PeerGone, h11.RemoteProtocolError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
+        with suppress(PeerGone, h11.RemoteProtocolError):
+            await converse(reader, writer, self._answer)
 
     async def _answer(self, connection: Connection, request: Request) -> None:
+        self.report.requests.append(f"{request.method} {request.path}")
         if self.faults.hangs > 0:
             self.faults.hangs -= 1
             await asyncio.Event().wait()
@@ -120,6 +108,10 @@ class TwilioRest(Loopback):
                 await connection.answer(200, {"sid": self._account_sid, "status": self.status, "type": "Full"})
             case "GET", "/IncomingPhoneNumbers.json":
                 await connection.answer(200, self._found_numbers(parse_qs(request.query)))
+            case "POST", "/Messages.json":
+                await connection.answer(*self.outgoing.message(request.headers.get("content-type", ""), request.body))
+            case "POST", "/Calls.json":
+                await connection.answer(*self.outgoing.call(request.headers.get("content-type", ""), request.body))
             case "GET", _ if found and found[2] != ".json":
                 recorded = self.recordings.kept.get(found[1])
                 if recorded is None or not recorded.is_ready:
@@ -134,13 +126,16 @@ class TwilioRest(Loopback):
             case _:
                 await _error(connection, 404, 20404, f"no such resource: {request.method} {request.path}")
 
+    def _owns(self, number: str) -> bool:
+        return any(number == ours.phone_number for ours in self.numbers)
+
     def _found_numbers(self, query: dict[str, list[str]]) -> dict[str, object]:
         wanted = query.get("PhoneNumber", [""])[0]
         found = [
             {
                 "sid": number.sid,
                 "phone_number": number.phone_number,
-                "capabilities": {"voice": True, "sms": False, "mms": False, "fax": False},
+                "capabilities": {"voice": True, "sms": True, "mms": False, "fax": False},
                 "voice_url": number.voice_url,
                 "voice_method": "POST",
                 "voice_fallback_url": number.voice_fallback_url,

@@ -11,6 +11,7 @@ import hmac
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 from uuid import uuid4
@@ -21,7 +22,6 @@ from websockets.datastructures import Headers
 
 WEBHOOK_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 5.0
-CONNECT_TRIES = 2
 MOST_REDIRECTS = 10
 MEDIA_USER_AGENT = "Twilio.TmeWs/1.0"
 WEBHOOK_USER_AGENT = "TwilioProxy/1.1"
@@ -109,7 +109,7 @@ class Wire:
     async def _ask(
         self, url: str, params: Mapping[str, str], method: str, headers: Mapping[str, str], token: str
     ) -> httpx2.Response:
-        """One request of a webhook; a connection that fails is tried again."""
+        """One request of a webhook; a connection that fails is tried once more."""
         url = self.url(url).split("#")[0]
         if method == "GET":
             url = url + ("&" if "?" in url else "?") + urlencode(params)
@@ -129,13 +129,11 @@ class Wire:
             sent["Content-Type"] = "application/x-www-form-urlencoded; charset=UTF-8"
             body = urlencode(params).encode()
         sent = {name: value for name, value in sent.items() if value}
-        for last in (False,) * (CONNECT_TRIES - 1) + (True,):
-            try:
-                return await self._http.request(method, self._real(url), content=body, headers=sent)
-            except (httpx2.ConnectError, httpx2.ConnectTimeout):
-                if last:
-                    raise
-        raise AssertionError("unreachable")
+        ask = partial(self._http.request, method, self._real(url), content=body, headers=sent)
+        try:
+            return await ask()
+        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+            return await ask()
 
     async def dial(self, url: str, *, headers: Mapping[str, str] | None = None) -> ClientConnection:
         """A media handshake with Twilio's headers and no others, signed over `url`.

@@ -5,12 +5,11 @@ Times are ms on the timeline of the call's report.
 """
 
 from bot.audio.frames import FRAME_MS
-from bot.lab.caller import (
+from bot.lab.acts import (
     SILENT_FRAME,
     Act,
     DisturbanceBegan,
     DisturbanceEnded,
-    Ear,
     GaveUpWaiting,
     PauseBegan,
     SaidAgain,
@@ -18,6 +17,7 @@ from bot.lab.caller import (
     TurnBegan,
     TurnEnded,
 )
+from bot.lab.caller import Ear
 from bot.lab.level import is_audible
 from bot.lab.playback import ASIDE, Tick
 from bot.lab.report import Aside, CallReport, Disturbance, Piece, Turn

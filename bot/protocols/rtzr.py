@@ -88,12 +88,33 @@ class Ignored:
 Inbound = Interim | Final | ServerFault | Ignored
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Who listens on a stream: the model, whisper's `language`, and after how much silence it ends an utterance."""
+
+    model_name: str = "sommers_ko"
+    language: str | None = None
+    epd_time_s: float = 0.8
+
+
+KOREAN = Options()
+
+
+def options_for(language: str, *, whisper: bool = False, epd_time_s: float = 0.8) -> Options:
+    """The model for a language (ISO 639, or `auto`, which is Korean): RTZR's own, or whisper where it has none."""
+    language = "ko" if language == "auto" else language
+    if language in ("ko", "ja") and not whisper:
+        return Options(f"sommers_{language}", None, epd_time_s)
+    return Options("whisper", language, epd_time_s)
+
+
 def streaming_url(
     base_url: str,
     *,
     sample_rate_hz: int = 16000,
     encoding: str = "LINEAR16",
     model_name: str = "sommers_ko",
+    language: str | None = None,
     domain: str = "CALL",
     use_itn: bool = True,
     use_punctuation: bool = True,
@@ -114,6 +135,8 @@ def streaming_url(
         raise LocalProtocolError(f"encoding must be one of {', '.join(BYTES_PER_SAMPLE)}, not {encoding!r}")
     if domain not in ("CALL", "MEETING"):
         raise LocalProtocolError(f"domain must be CALL or MEETING, not {domain!r}")
+    if (model_name == "whisper") != (language is not None):
+        raise LocalProtocolError(f"a language is for whisper, which needs one: {model_name!r}, {language!r}")
     if not epd_time_s > 0:
         raise LocalProtocolError(f"epd_time must be more than 0 s, not {epd_time_s}")
     query = {
@@ -125,6 +148,8 @@ def streaming_url(
         "use_punctuation": _boolean(use_punctuation),
         "epd_time": f"{epd_time_s:g}",
     }
+    if language is not None:
+        query["language"] = language
     return urlunsplit((scheme, parts.netloc, parts.path.rstrip("/") + STREAMING_PATH, urlencode(query), ""))
 
 

@@ -5,8 +5,8 @@ A circuit breaker of `redress`, shared by all calls of a process, one for each s
 
 import logging
 import time
-from collections.abc import Callable
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from redress.circuit import CircuitBreaker, CircuitState
 from redress.errors import ErrorClass
@@ -38,10 +38,27 @@ class Breaker:
         self._circuit = CircuitBreaker(failure_threshold=1, recovery_timeout_s=REST_S, clock=clock)
         self._in_a_row = 0
 
-    def request(self) -> "Asking | None":
-        """Give leave to ask the service once; None: it rests, or is being tried."""
+    def request(self) -> AbstractContextManager[None] | None:
+        """Give leave to ask the service once; None: it rests, or is being tried.
+
+        The leave is a `with` block around all of the request, also where what it gives is waited for or handed on. The
+        service worked when the block ends, failed when it ends with a `ServiceError`; a request that is `Declined`, or
+        given up in the middle (cancelled, closed), says nothing, and as a trial it leaves the trial to the next.
+        """
         decision = self._circuit.allow()
-        return Asking(self, decision.state) if decision.allowed else None
+        return self._asking(decision.state) if decision.allowed else None
+
+    @contextmanager
+    def _asking(self, began: CircuitState) -> Iterator[None]:
+        worked: bool | None = None
+        try:
+            yield
+            worked = True
+        except ServiceError as error:
+            worked = None if isinstance(error, Declined) else False
+            raise
+        finally:
+            self._over(began, worked)
 
     def _over(self, began: CircuitState, worked: bool | None) -> None:
         """A request that began in this state is over; None: nothing is known of the service by it."""
@@ -60,30 +77,3 @@ class Breaker:
                 self._in_a_row = 0
                 if not is_trial:
                     log.warning("the %s rests: %d failures in a row", self._service, FAILURES)
-
-
-class Asking:
-    """One request: a `with` block around all of it, also where what it gives is waited for or handed on.
-
-    The service worked when the block ends, failed when it ends with a `ServiceError`; a request that is `Declined`, or
-    given up in the middle (cancelled, closed), says nothing, and as a trial it leaves the trial to the next.
-    """
-
-    def __init__(self, breaker: Breaker, began: CircuitState) -> None:
-        self._breaker = breaker
-        self._began = began
-
-    @property
-    def is_trial(self) -> bool:
-        """Whether the service rested before, and it is not known yet whether it works again."""
-        return self._began is CircuitState.HALF_OPEN
-
-    def __enter__(self) -> "Asking":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        failed = kind is not None and issubclass(kind, ServiceError) and not issubclass(kind, Declined)
-        worked = True if kind is None else False if failed else None
-        self._breaker._over(self._began, worked)

@@ -1,12 +1,15 @@
-"""Twilio's REST API, as far as the diary needs it: recordings, and what the console says of our number.
+"""Twilio's REST API, as far as the diary needs it: recordings, messages and calls to a person, and our number.
 
 Must not know calls, the talk or the diary. What fails is a `CarrierError`, and what is not there yet a
 `CarrierNotReady`; no text of theirs holds a token, a number or an address. Nothing is tried twice here: who asks knows
-how long it can wait. Source: Twilio's API reference, "Recordings", "IncomingPhoneNumbers" and "Accounts".
+how long it can wait. Source: Twilio's API reference, "Recordings", "Messages", "Calls", "IncomingPhoneNumbers" and
+"Accounts".
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -27,6 +30,8 @@ _T = TypeVar("_T")
 
 _RECORDING_SID = re.compile(r"RE[0-9a-fA-F]{32}")
 _CALL_SID = re.compile(r"CA[0-9a-fA-F]{32}")
+_MESSAGE_SID = re.compile(r"(SM|MM)[0-9a-fA-F]{32}")
+_NOT_MADE = frozenset({"failed", "undelivered", "canceled"})
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -49,6 +54,13 @@ class IncomingNumber(msgspec.Struct, frozen=True):
     trunk_sid: str | None = None
 
 
+class _Made(msgspec.Struct, frozen=True):
+    """A message, or a call, that was made: on its way, as far as Twilio knows yet."""
+
+    sid: str
+    status: str
+
+
 class _Numbers(msgspec.Struct, frozen=True):
     incoming_phone_numbers: list[IncomingNumber]
 
@@ -69,6 +81,7 @@ class Carrier:
         if settings.account_sid is None or not settings.auth_tokens:
             raise CarrierError("no Twilio account is set")
         base = httpx2.URL(settings.api_url)
+        self._our_number = settings.phone_number
         self._auths = [httpx2.BasicAuth(settings.account_sid, token) for token in settings.auth_tokens]
         self._account = f"{settings.api_url}/2010-04-01/Accounts/{settings.account_sid}"
 
@@ -125,6 +138,18 @@ class Carrier:
             return []
         return [recording.sid for recording in _decoded(answer, _Recordings).recordings]
 
+    async def send_message(self, to: str, body: str) -> None:
+        """Send a text message to a number in E.164 form.
+
+        CarrierError with status 400 when that number takes none. After a failure without a status, or of 500 and more,
+        nobody knows whether it is on its way. To Korea only letters of EUC-KR arrive.
+        """
+        await self._make("/Messages.json", to, {"Body": body}, _MESSAGE_SID)
+
+    async def call(self, to: str, twiml: str, *, ring_s: int) -> None:
+        """Call a number in E.164 form and carry out `twiml`, of 4000 characters at most; failures as `send_message`."""
+        await self._make("/Calls.json", to, {"Twiml": twiml, "Timeout": str(ring_s)}, _CALL_SID)
+
     async def incoming_number(self, number: str) -> IncomingNumber | None:
         """What the console says of a number in E.164 form; None when it is not one of the account's."""
         answer = await self._request("GET", "/IncomingPhoneNumbers.json", {"PhoneNumber": number})
@@ -134,25 +159,49 @@ class Carrier:
         """How the account is."""
         return _decoded(await self._request("GET", ".json"), Account)
 
+    async def _make(self, path: str, to: str, fields: Mapping[str, str], form: re.Pattern[str]) -> None:
+        if self._our_number is None:
+            raise CarrierError("no number of ours is set")
+        answer = await self._request("POST", path, data={"To": to, "From": self._our_number, **fields})
+        made = _decoded(answer, _Made)
+        if not form.fullmatch(made.sid) or made.status in _NOT_MADE:
+            raise CarrierError("it was not made")
+
     async def _request(
-        self, method: str, path: str, params: Mapping[str, str] | None = None, *, most_bytes: int = 4_000_000
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        data: Mapping[str, str] | None = None,
+        most_bytes: int = 4_000_000,
     ) -> bytes:
         """One request, with the next auth token when the first is refused: one of the two may be retired already."""
-        url = self._account + path
+        request = partial(
+            self._client.stream,
+            method,
+            self._account + path,
+            params=params,
+            data=data,
+            follow_redirects=data is None,  # what is to be made is told to nobody else, and once
+        )
         for auth in self._auths[:-1]:
             try:
-                return await self._answer(method, url, params, auth, most_bytes)
+                return await self._answer(request, auth, most_bytes)
             except CarrierError as error:
                 if error.status != 401:
                     raise
-        return await self._answer(method, url, params, self._auths[-1], most_bytes)
+        return await self._answer(request, self._auths[-1], most_bytes)
 
     async def _answer(
-        self, method: str, url: str, params: Mapping[str, str] | None, auth: httpx2.BasicAuth, most_bytes: int
+        self,
+        request: Callable[..., AbstractAsyncContextManager[httpx2.Response]],
+        auth: httpx2.BasicAuth,
+        most_bytes: int,
     ) -> bytes:
         body = bytearray()
         try:
-            async with self._client.stream(method, url, params=params, auth=auth) as response:
+            async with request(auth=auth) as response:
                 if not response.is_success:
                     raise CarrierError(_refusal(response.status_code), status=response.status_code)
                 async for part in response.aiter_bytes():

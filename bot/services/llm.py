@@ -68,20 +68,27 @@ class ChatModel:
         """Open a connection ahead of the next turn if there may be none. Never fails."""
         await self._warmth.warm()
 
-    async def stream(self, messages: Sequence[Mapping[str, object]], bill: Bill) -> AsyncGenerator[str]:
+    async def stream(
+        self,
+        messages: Sequence[Mapping[str, object]],
+        bill: Bill,
+        *,
+        most_tokens: int = REPLY_TOKENS,
+        first_token_s: float | None = None,
+    ) -> AsyncGenerator[str]:
         """Give the answer's text as it comes; close it (`contextlib.aclosing`) to end the request behind it.
 
-        What it costs goes on `bill`. ModelError: no text within `first_token_s`, none for `stall_s`, any failure, or an
-        end that was a cut: by the token limit, or with no reason given.
+        What it costs goes on `bill`. `first_token_s` None: the model's own. ModelError: no text within that time, none
+        for `stall_s`, any failure, or an end that was a cut: at `most_tokens`, or with no reason given.
         """
         now = asyncio.get_running_loop().time
-        deadline, late = now() + self._first_token_s, "no first token in time"
+        deadline, late = now() + (first_token_s or self._first_token_s), "no first token in time"
         thoughts, finish = _Thoughts(), None
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(self._warmth.request())
                 async with asyncio.timeout_at(deadline):
-                    chunks = await stack.enter_async_context(await self._begin(messages, bill))
+                    chunks = await stack.enter_async_context(await self._begin(messages, bill, most_tokens))
                 while True:
                     # No timeout stands around the `yield`: the consumer's own pauses must not count.
                     async with asyncio.timeout_at(deadline):
@@ -131,16 +138,18 @@ class ChatModel:
         """Close the connections."""
         await self._client.close()
 
-    async def _begin(self, messages: Sequence[Mapping[str, object]], bill: Bill) -> AsyncStream[ChatCompletionChunk]:
+    async def _begin(
+        self, messages: Sequence[Mapping[str, object]], bill: Bill, most_tokens: int
+    ) -> AsyncStream[ChatCompletionChunk]:
         """Send the request; once more without options when the server refuses it, and from then on without."""
         bill.sent(sum(len(str(message["content"])) for message in messages))
         try:
             if self._knows_options:
                 try:
-                    return await self._chunks(messages, options=True)
+                    return await self._chunks(messages, most_tokens)
                 except BadRequestError:
                     log.info("the model's server refused a request: trying without options")
-            chunks = await self._chunks(messages, options=False)
+            chunks = await self._chunks(messages, None)
         except FAILURES:
             bill.sent(0)
             raise
@@ -148,14 +157,16 @@ class ChatModel:
         return chunks
 
     async def _chunks(
-        self, messages: Sequence[Mapping[str, object]], *, options: bool
+        self, messages: Sequence[Mapping[str, object]], most_tokens: int | None
     ) -> AsyncStream[ChatCompletionChunk]:
+        """Without `most_tokens` all other options are left out, too."""
+        options = most_tokens is not None
         return await self._client.chat.completions.create(
             model=self._model,
             messages=_params(messages),
             stream=True,
             stream_options={"include_usage": True} if options else omit,
-            max_tokens=REPLY_TOKENS if options else omit,
+            max_tokens=omit if most_tokens is None else most_tokens,
             temperature=TEMPERATURE if options else omit,
         )
 
@@ -224,4 +235,5 @@ def _first(answer: object) -> object:
 
 def _text_of(part: object, name: str) -> str:
     text = getattr(part, name, None)
-    return text if isinstance(text, str) else ""
+    # JSON may hold half of a surrogate pair, which nothing behind this could write down.
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""

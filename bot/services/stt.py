@@ -33,6 +33,8 @@ HEALTHY_S = 10.0
 """A socket that lived so long, or brought a final, was of use. An interim is no progress: the next socket is sent the
 same audio, and what made this one break may lie in it."""
 DRAIN_S = 2.0
+TRAIL_BYTES = 400 * PCM_BYTES_PER_MS
+"""So little voice behind a final is its end: a silence is noticed late."""
 
 Emit = Callable[[Event], None]
 
@@ -46,9 +48,20 @@ class Recogniser:
         self.account = Account(settings, self.tokens)
         self.pace = FinalPace()
 
-    def stream(self, emit: Emit, *, name: str = "recogniser", journal: Journal | None = None) -> "SttStream":
-        """Return the recogniser of one call, `name` in the log; events go to `emit`, text messages to `journal`."""
-        return SttStream(self, emit, name=name, journal=journal)
+    def stream(
+        self,
+        emit: Emit,
+        *,
+        name: str = "recogniser",
+        journal: Journal | None = None,
+        options: rtzr.Options = rtzr.KOREAN,
+        drain_s: float = DRAIN_S,
+    ) -> "SttStream":
+        """Return the recogniser of one call, `name` in the log; events go to `emit`, text messages to `journal`.
+
+        `drain_s`: so long the last finals are waited for at the end.
+        """
+        return SttStream(self, emit, name=name, journal=journal, options=options, drain_s=drain_s)
 
     async def close(self) -> None:
         """Close what the process keeps open."""
@@ -58,8 +71,19 @@ class Recogniser:
 class SttStream:
     """The recogniser of one call. `push`, `finalize` and `end` never wait and never fail."""
 
-    def __init__(self, recogniser: Recogniser, emit: Emit, *, name: str, journal: Journal | None = None) -> None:
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        emit: Emit,
+        *,
+        name: str,
+        journal: Journal | None = None,
+        options: rtzr.Options = rtzr.KOREAN,
+        drain_s: float = DRAIN_S,
+    ) -> None:
         self._recogniser = recogniser
+        self._options = options
+        self._drain_s = drain_s
         self._name = name
         self._emit = emit
         self._journal = journal
@@ -74,7 +98,10 @@ class SttStream:
         self._deaf_tries = DeafTries()
         self._drained = 0  # sockets that broke at the end
         self._told_p95_ms: int | None = None
+        self._is_done = False
         self.stats = SttStats()
+        self.final_ms = (0, 0)
+        """Where in all audio the final begins and ends that is being told."""
 
     def push(self, pcm: bytes, *, urgent: bool = False) -> None:
         """Send audio: whole samples of 16 kHz PCM, in small bundles when it is `urgent`.
@@ -83,12 +110,22 @@ class SttStream:
         """
         self._feed.push(pcm, urgent=urgent)
 
+    async def room(self) -> None:
+        """Wait until more audio can be pushed and none is lost: for audio that comes faster than it is spoken."""
+        await self._feed.room()
+
+    @property
+    def heard_all(self) -> bool:
+        """Whether everything that was pushed with a voice in it has its final."""
+        outbox = self._feed.outbox
+        return not outbox.dropped_bytes and (self._is_done or outbox.voice_bytes < TRAIL_BYTES)
+
     def finalize(self) -> None:
         """End the utterance behind all audio so far. There may be no answer."""
         self._feed.finalize()
 
     def end(self) -> None:
-        """End the stream: what waits is sent, finals that come within `DRAIN_S` are told, `run` returns."""
+        """End the stream: what waits is sent, finals that come within `drain_s` are told, `run` returns."""
         if not self._feed.ending:
             self._feed.end()
             self._set_limit()
@@ -118,7 +155,7 @@ class SttStream:
             # With no socket and nothing to say there is nothing to wait for.
             outbox = self._feed.outbox
             needed = self._connection > 0 or not outbox.empty
-            drain_s = DRAIN_S + outbox.unsent_bytes / PCM_BYTES_PER_MS / 1000 / FASTEST
+            drain_s = self._drain_s + outbox.unsent_bytes / PCM_BYTES_PER_MS / 1000 / FASTEST
             self._limit.reschedule(asyncio.get_running_loop().time() + (drain_s if needed else 0.0))
 
     async def _open(self) -> ClientConnection | None:
@@ -133,7 +170,7 @@ class SttStream:
                     await asyncio.sleep(DELAYS_S[self._tries])
                     self._tries += 1
                     try:
-                        return await self._recogniser.account.connect(self.stats)
+                        return await self._recogniser.account.connect(self.stats, self._options)
                     except RecogniserFull as error:
                         log.warning("%s: no channel (%s)", self._name, error)
                         loss = SttLoss.FULL
@@ -171,6 +208,7 @@ class SttStream:
         finally:
             await hang_up(socket)
         if broken is Broken.DONE:
+            self._is_done = True
             return True
         log.warning("%s: socket %d %s (%s)", self._name, self._connection, broken, link.close_code)
         if self._feed.ending:
@@ -196,7 +234,7 @@ class SttStream:
         """For a socket that is deaf, or hears nothing but noise: open another, and keep it if it is still needed.
 
         The old one stays until then, since there may be no channel for the new one. When other sockets were tried
-        often enough, this one is given up for nothing.
+        often enough in vain, this one is given up without another.
         """
         now = asyncio.get_running_loop().time
         if not self._deaf_tries.allows(now()):
@@ -205,7 +243,7 @@ class SttStream:
             return True
         self._deaf_tries.tried(now())
         try:
-            spare = await self._recogniser.account.connect(self.stats)
+            spare = await self._recogniser.account.connect(self.stats, self._options)
         except RecogniserError as error:
             log.warning("%s: no other socket for one that understands nothing (%s)", self._name, error)
             return False
@@ -227,7 +265,9 @@ class SttStream:
         else:
             self.stats.finals += 1
             name = self._names.final(inbound.seq, at_ms)
+            self.final_ms = (round(at_ms), round(at_ms) + inbound.duration_ms)
             self._settle(inbound)
+            self._feed.moved()
             self._emit(Final(name, inbound.text))
 
     def _settle(self, final: rtzr.Final) -> None:

@@ -26,10 +26,10 @@ class Account:
     """The account, and the token at hand."""
 
     def __init__(self, settings: RtzrSettings, tokens: Tokens) -> None:
-        self._url = rtzr.streaming_url(settings.api_url)
+        self._api_url = settings.api_url
         self._tokens = tokens
 
-    async def connect(self, stats: SttStats) -> ClientConnection:
+    async def connect(self, stats: SttStats, options: rtzr.Options = rtzr.KOREAN) -> ClientConnection:
         """Open a socket, with a new token when the one at hand is not taken.
 
         RecogniserError: not now; RecogniserFull: no channel; RecogniserRefused: never.
@@ -38,12 +38,12 @@ class Account:
         try:
             token = await self._tokens.get()
             try:
-                return await self._handshake(token, stats)
+                return await self._handshake(token, stats, options)
             except InvalidStatus as error:
                 if error.response.status_code != 401:
                     raise
             self._tokens.reject(token)
-            return await self._handshake(await self._tokens.get(), stats)
+            return await self._handshake(await self._tokens.get(), stats, options)
         except InvalidStatus as error:
             raise _refusal(error) from error
         except (OSError, WebSocketException) as error:
@@ -51,11 +51,16 @@ class Account:
         finally:
             stats.authentications += self._tokens.authentications - before
 
-    async def _handshake(self, token: Token, stats: SttStats) -> ClientConnection:
+    async def _handshake(self, token: Token, stats: SttStats, options: rtzr.Options) -> ClientConnection:
         now = asyncio.get_running_loop().time
         began_s = now()
         socket = await connect(
-            self._url,
+            rtzr.streaming_url(
+                self._api_url,
+                model_name=options.model_name,
+                language=options.language,
+                epd_time_s=options.epd_time_s,
+            ),
             additional_headers={"Authorization": f"Bearer {token.text}"},
             compression=None,
             open_timeout=OPEN_TIMEOUT_S,

@@ -1,7 +1,8 @@
 """What the call gives its recogniser, as one connection after the other is to send it.
 
-`push`, `finalize` and `end` never wait; `next` waits until something is worth sending. How fast it may go out is the
-`Pacer`'s. Knows no sockets.
+`push`, `finalize` and `end` never wait; `next` waits until something is worth sending, and `room`, for those who have
+their audio faster than it is spoken, until there is place for more. How fast it may go out is the `Pacer`'s. Knows no
+sockets.
 """
 
 import asyncio
@@ -12,6 +13,9 @@ PCM_BYTES_PER_MS = 32
 BUNDLE_BYTES = 100 * PCM_BYTES_PER_MS
 URGENT_BYTES = 40 * PCM_BYTES_PER_MS  # … while words are expected: a later interim is a later answer
 KEPT_BYTES = 40_000 * PCM_BYTES_PER_MS  # 40 s: more than the longest utterance and every try to reconnect
+ROOM_BYTES = 2_000 * PCM_BYTES_PER_MS  # with more than this unsent, who can wait does
+OPEN_BYTES = 30_000 * PCM_BYTES_PER_MS  # … and with a voice so far back that has no final yet,
+WORDLESS_S = 3.0  # … for so long: then there was no word in it
 
 FASTEST = 20.0
 """Audio that waited is sent at most so many times as fast as it was spoken, behind `AT_ONCE_MS` in one go.
@@ -43,6 +47,7 @@ class Feed:
         self.ending = False
         self._bundle = BUNDLE_BYTES
         self._wake = asyncio.Event()
+        self._moved = asyncio.Event()
 
     def push(self, pcm: bytes, *, urgent: bool) -> None:
         """Add whole samples; they go out in small bundles when they are `urgent`."""
@@ -63,6 +68,24 @@ class Feed:
         """Nothing more will be added."""
         self.ending = True
         self._wake.set()
+        self._moved.set()
+
+    def moved(self) -> None:
+        """Something was settled."""
+        self._moved.set()
+
+    async def room(self) -> None:
+        """Wait until more can be added and none is lost, even when the connection breaks; or until the end."""
+        while not self.ending:
+            is_behind = self.outbox.unsent_bytes > ROOM_BYTES
+            if not is_behind and self.outbox.open_bytes <= OPEN_BYTES:
+                return
+            self._moved.clear()
+            try:
+                async with asyncio.timeout(None if is_behind else WORDLESS_S):
+                    await self._moved.wait()
+            except TimeoutError:
+                self.outbox.excuse()
 
     async def next(self) -> bytes | object | None:
         """Wait for what is to be sent next: a bundle, or FINALIZE; None when all was sent and nothing will be added.
@@ -72,6 +95,7 @@ class Feed:
         while True:
             worth_it = self.ending or self.outbox.mark_waits or self.outbox.unsent_bytes >= self._bundle
             if worth_it and ((item := self.outbox.take(BUNDLE_BYTES)) is not None or self.ending):
+                self._moved.set()
                 return item
             self._wake.clear()
             await self._wake.wait()

@@ -16,8 +16,6 @@ from bot.settings import RtzrSettings
 
 CONNECT_S = 5.0
 ANSWER_S = 30.0
-POLL_S = 5.0
-"""A result may not be asked for again sooner (HTTP 429 with A0003)."""
 
 CONFIG = {
     "model_name": "sommers",
@@ -77,7 +75,7 @@ class Transcriber:
     async def result(self, transcription: str) -> list[str] | None:
         """Return what was said, an utterance each, none of them empty; None while it is being transcribed.
 
-        Not to be asked more often than every `POLL_S`. TranscriptionGone; otherwise errors as of `submit`.
+        Asked for again within 5 s it is RecogniserFull. TranscriptionGone; otherwise errors as of `submit`.
         """
         if not transcription.replace("-", "").replace("_", "").isalnum():
             raise TranscriptionGone("a name that is none")

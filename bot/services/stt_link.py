@@ -70,8 +70,8 @@ class Link:
         self._voice_noted_ms = 0.0
         self._last_heard_s: float | None = None
         self._now_s = asyncio.get_running_loop().time
+        self._heard: set[int] = set()  # the utterances
         self.unanswered = Unanswered(self._outbox.unsent_bytes / PCM_BYTES_PER_MS)
-        self.heard: set[int] = set()  # the utterances
         self.open_ms: int | None = None  # where the utterance begins that has an interim and no final
 
     @property
@@ -138,10 +138,10 @@ class Link:
                 pass
 
     def _count(self, seq: int) -> None:
-        if seq not in self.heard:
+        if seq not in self._heard:
             self._stats.utterances += 1
-            self._stats.reused += bool(self.heard)
-            self.heard.add(seq)
+            self._stats.reused += bool(self._heard)
+            self._heard.add(seq)
 
     def _alive(self) -> None:
         self._last_heard_s = self._now_s()

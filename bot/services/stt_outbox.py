@@ -27,7 +27,7 @@ LEAD_MS = 1_000
 class Outbox:
     """The line of one call."""
 
-    def __init__(self, *, most_bytes: int, bytes_per_ms: int = 32) -> None:
+    def __init__(self, *, most_bytes: int, bytes_per_ms: int) -> None:
         """Keep `most_bytes` of audio; `bytes_per_ms` converts the recogniser's times."""
         self._most_bytes = most_bytes
         self._bytes_per_ms = bytes_per_ms
@@ -55,6 +55,16 @@ class Outbox:
     def empty(self) -> bool:
         """Whether nothing waits."""
         return not self.unsent_bytes and not self.mark_waits
+
+    @property
+    def voice_bytes(self) -> int:
+        """How much voice has no final yet."""
+        return sum(end - begin for begin, end in self._voice)
+
+    @property
+    def open_bytes(self) -> int:
+        """How far back the oldest voice begins that has no final yet."""
+        return self._end - self._voice[0][0] if self._voice else 0
 
     @property
     def sent_ms(self) -> float:
@@ -136,6 +146,13 @@ class Outbox:
             if mark is not None and answers and end_ms - start_ms < LONGEST_MS:
                 position = mark
         self._forget(min(position, self._sent))
+
+    def excuse(self) -> None:
+        """What was sent as a voice until now will get no final: it is none."""
+        while self._voice and self._voice[0][0] < self._sent:
+            _, end = self._voice.popleft()
+            if end > self._sent:
+                self._voice.appendleft((self._sent, end))
 
     def _forget(self, position: int) -> None:
         count = min(position - self._begins, len(self._audio))

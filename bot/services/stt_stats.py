@@ -7,11 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from statistics import quantiles
 
+from bot.services.stt_outbox import TRAILING_MS
+
 LAST_FINALS = 200
 FEWEST_FINALS = 5
 NOTABLE_CHANGE = 0.1
-TRAILING_MS = 800.0
-"""The recogniser ends an utterance by itself after so much silence (its `epd_time`)."""
 ROUNDING_MS = 50.0
 
 

@@ -210,8 +210,7 @@ async def _in_time(
     Only the time that is waited here counts, not what the consumer takes for itself.
     """
     now = asyncio.get_running_loop().time
-    left_s: float | None = first_s
-    ahead_s: float | None = None
+    left_s, ahead_s = first_s, None
     async with aclosing(sound):
         while True:
             asked_at = now()

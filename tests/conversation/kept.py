@@ -6,7 +6,6 @@ from bot.conversation.commands import (
     Command,
     ForgetDay,
     ForgetTurn,
-    HandOver,
     HangUp,
     KeepEntry,
     KeepHeard,
@@ -14,10 +13,9 @@ from bot.conversation.commands import (
     KeepStage,
     RecordRest,
     ReopenDay,
-    Status,
 )
 from bot.conversation.events import Before, TurnBefore
-from bot.conversation.snapshot import decode, encode
+from bot.conversation.snapshot import Written, decode, encode
 
 
 @dataclass(slots=True)
@@ -26,10 +24,9 @@ class Kept:
 
     stream: int = 0
     stage: str | None = None
-    entry: Status | None = None
-    provisional: bool = False
+    entry: Written | None = None
+    """The entry that stands: it is provisional no more, and holds all that was told."""
     ended: bool = False
-    handed_over: bool = False
     for_good: bool = False
     forgotten: list[str] = field(default_factory=list)
     _turns: dict[tuple[int, int], dict[str, str]] = field(default_factory=dict)
@@ -49,14 +46,12 @@ class Kept:
                 case ForgetDay(for_good):
                     self.for_good = self.for_good or for_good
                     self._forget(list(self._turns))
-                case KeepEntry(status):
-                    self.entry, self.provisional = status, False
+                case KeepEntry(_, entry):
+                    self.entry = entry
                 case ReopenDay():
-                    self.provisional = True
+                    self.entry = None
                 case KeepStage(snapshot):
                     self.stage = encode(snapshot)
-                case HandOver():
-                    self.handed_over = True
                 case HangUp() | RecordRest():
                     self.ended = True
 

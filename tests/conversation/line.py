@@ -22,6 +22,9 @@ from bot.conversation.events import (
 from bot.conversation.habit import UNKNOWN, PauseHabit
 from bot.conversation.turns import Turns
 
+DAY = "오늘은 친구를 만났어요"
+"""What a caller tells."""
+
 
 def before(*said: str, next_turn: int = 0, numbers: tuple[int, ...] = ()) -> Before:
     """What is known of a call of which nobody noted where it was: each turn was answered."""
@@ -111,6 +114,13 @@ class Line:
     def live(self) -> Reply | Say:
         return self.replies()[-1]
 
+    def bot_makes(self, *sentences: str) -> int:
+        """The pieces of the bot's last reply are known, and nothing of it was sent yet; gives its number."""
+        reply = self.live().reply
+        for index, text in enumerate(sentences):
+            self.tell(SentenceMade(reply, index, text))
+        return reply
+
     def bot_begins(self, *sentences: str) -> tuple[str, ...]:
         """The bot's last reply is sent, and none of it has been played."""
         live = self.live()
@@ -147,7 +157,7 @@ def talked(line: Line, *texts: str) -> Line:
 
 def at_the_entry(line: Line) -> Line:
     """The day was told and is written; its read-back is about to be spoken."""
-    talked(line, "오늘은 친구를 만났어요")
+    talked(line, DAY)
     line.says("오늘은 여기까지 할게")
     line.bot_speaks()
     line.tell(EntryWritten(line.all(WriteEntry)[-1].draft, "친구", "친구를 만났다. 즐거웠다.", "기쁨"))

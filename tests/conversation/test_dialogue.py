@@ -5,9 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from bot.conversation.commands import ForgetDay, Manner, Status
-from bot.conversation.dialogue import PATIENCE_MS, Dialogue, Move, Stage
+from bot.conversation.dialogue import PATIENCE_MS, Dialogue
 from bot.conversation.events import EntryWritten, SttLoss
 from bot.conversation.lines import LINES
+from bot.conversation.moves import Move
+from bot.conversation.snapshot import Stage
 
 
 def talking(*texts: str) -> Dialogue:

@@ -24,7 +24,6 @@ from bot.conversation.events import (
     KeyPressed,
     MarkEchoed,
     ReplyEnded,
-    SentenceMade,
     SentenceSent,
     SentenceStarted,
     SpeechPaused,
@@ -39,29 +38,24 @@ from bot.conversation.habit import PauseHabit
 from bot.conversation.handover import HANDOVER_MS
 from bot.conversation.lines import LINES
 from bot.conversation.snapshot import Snapshot, Stage
-from tests.conversation.line import Line, at_approval, at_the_entry, statuses, talked
-
-DAY = "오늘은 친구를 만났어요"
+from tests.conversation.line import DAY, Line, at_approval, at_the_entry, statuses, talked
 
 
 def left(line: Line) -> Snapshot:
     """Where the talk was when the call was handed over: kept before the stream may be closed."""
-    kinds = [type(command) for command in line.commands]
-    assert kinds.count(HandOver) == 1 and not line.all(HangUp)
+    assert len(line.all(HandOver)) == 1 and not line.all(HangUp)
     assert line.turns.state in (State.LEAVING, State.CLOSED)
-    last = line.all(KeepStage)[-1]
-    first_after = max(at for at, command in enumerate(line.commands[: kinds.index(HandOver)]) if kinds[at] is KeepStage)
-    assert first_after < kinds.index(HandOver)
-    snapshot: Snapshot = last.snapshot
-    return snapshot
+    until = line.commands[: line.commands.index(HandOver())]
+    kept = [command.snapshot for command in until if isinstance(command, KeepStage)]
+    last: Snapshot = line.all(KeepStage)[-1].snapshot
+    assert kept[-1].handed_over is last.handed_over
+    return last
 
 
 def speaking(line: Line, *sentences: str) -> int:
     """The caller hears the first of the bot's sentences, and the next are known."""
     line.says(DAY)
-    reply = line.live().reply
-    for index, text in enumerate(sentences):
-        line.tell(SentenceMade(reply, index, text))
+    reply = line.bot_makes(*sentences)
     line.tell(SentenceStarted(reply, 0))
     return reply
 

@@ -13,9 +13,7 @@ from bot.conversation.events import (
 )
 from bot.conversation.floor import State
 from bot.conversation.preparing import MOST_TRIES
-from tests.conversation.line import Line, at_approval
-
-DAY = "오늘은 친구를 만났어요"
+from tests.conversation.line import DAY, Line, at_approval
 
 
 def test_a_complete_interim_begins_the_reply_while_the_caller_still_speaks(line: Line) -> None:

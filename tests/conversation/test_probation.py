@@ -199,6 +199,14 @@ def test_a_goodbye_goes_on_after_a_sound_or_a_farewell(line: Line, sound: str | 
     assert line.all(HangUp)
 
 
+def test_a_word_over_the_goodbye_is_no_false_alarm(line: Line) -> None:
+    in_goodbye(line)
+    for number in range(MOST_FALSE_ALARMS + 1):
+        assert Pause(line.live().reply) in line.tell(SpeechStarted(line.now))
+        line.wait(200)
+        line.tell(SpeechPaused(line.now), Final((1, 900 + number), "네"))
+
+
 def test_real_words_cancel_the_hang_up(line: Line) -> None:
     in_goodbye(line)
     reply = line.live().reply

@@ -8,6 +8,7 @@ from bot.conversation.commands import (
     ForgetTurn,
     HandOver,
     HangUp,
+    KeepEntry,
     KeepSaid,
     KeepStage,
     Reply,
@@ -15,7 +16,7 @@ from bot.conversation.commands import (
     Status,
     WriteEntry,
 )
-from bot.conversation.dialogue import NOTICE, Stage
+from bot.conversation.dialogue import NOTICE
 from bot.conversation.events import (
     Before,
     CallerGone,
@@ -25,7 +26,6 @@ from bot.conversation.events import (
     Interim,
     KeyPressed,
     MarkEchoed,
-    SentenceMade,
     SentenceSent,
     SentenceStarted,
     SpeechPaused,
@@ -38,10 +38,10 @@ from bot.conversation.events import (
 from bot.conversation.floor import State
 from bot.conversation.lines import LINES
 from bot.conversation.resuming import LEAST_MS
+from bot.conversation.snapshot import Stage
 from tests.conversation.kept import Kept
-from tests.conversation.line import Line, at_approval, at_the_entry, in_read_back, statuses, talked
+from tests.conversation.line import DAY, Line, at_approval, at_the_entry, in_read_back, statuses, talked
 
-DAY = "오늘은 친구를 만났어요"
 BROKE = LINES.resumed[:1]
 
 
@@ -78,9 +78,7 @@ def by_caller(line: Line) -> list[str]:
 
 def heard_first(line: Line, *sentences: str) -> None:
     """Of the model's answer the first sentence is heard, and the others are known."""
-    reply = line.live().reply
-    for index, text in enumerate(sentences):
-        line.tell(SentenceMade(reply, index, text))
+    reply = line.bot_makes(*sentences)
     line.tell(SentenceStarted(reply, 0), SentenceSent(reply, 0, 1_000), MarkEchoed(reply, 0))
 
 
@@ -138,8 +136,7 @@ def test_the_rest_of_an_answer_is_said(line: Line) -> None:
 
 def test_the_rest_of_an_answer_is_said_after_a_hand_over(line: Line) -> None:
     line.says(DAY)
-    reply = line.live().reply
-    line.tell(SentenceMade(reply, 0, "그러셨군요."), SentenceMade(reply, 1, "무엇을 하셨어요?"))
+    reply = line.bot_makes("그러셨군요.", "무엇을 하셨어요?")
     line.tell(SentenceStarted(reply, 0), Draining(), SentenceSent(reply, 0, 1_000), MarkEchoed(reply, 0))
     line.tell(CallerGone())
     assert first_words(killed(line)) == (*LINES.resumed_speaking, "무엇을 하셨어요?")
@@ -217,22 +214,19 @@ def test_silence_goes_on_being_counted(line: Line) -> None:
     assert first_words(then) == LINES.silence_second
 
 
-def test_a_call_lasts_no_longer_for_being_taken_up() -> None:
+@pytest.mark.parametrize(("spent_ms", "left_ms"), [(8 * 60_000, 2 * 60_000), (10 * 60_000 - 20_000, LEAST_MS)])
+def test_a_call_lasts_no_longer_for_being_taken_up(spent_ms: int, left_ms: int) -> None:
     line = Line(minutes=10)
     line.bot_speaks()
-    line.wait(8 * 60_000)
+    line.wait(spent_ms - line.now)
     line.says(DAY)
     then = Line(minutes=10, before=committed(line).before())
-    heard_first(then, *BROKE, "네.")
-    then.bot_speaks("네.")
-    for _ in range(13):
-        then.wait(8_000)
-        if then.turns.state is not State.LISTENING:
-            break
-        then.says("네 그래요")
+    while then.turns.state is not State.CLOSING and then.now < 10 * 60_000:
         then.bot_speaks("네.")
-    assert then.now < 3 * 60_000 or then.all(HangUp)
-    assert LEAST_MS <= 2 * 60_000
+        then.wait(5_000)
+        then.tell(KeyPressed("*"))
+    assert first_words(then) == LINES.goodbye_time
+    assert left_ms <= then.now < left_ms + 10_000
 
 
 # ── the entry ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -273,11 +267,9 @@ def test_the_read_back_goes_on_behind_the_sentence(line: Line) -> None:
     assert first_words(then) == (*LINES.resumed_reading, *live.sentences[1:])
     then.bot_speaks()
     then.says("맞아요")
-    [kept] = then.all(KeepStage)[-1:]
-    assert statuses(then) == [Status.APPROVED] and kept.snapshot.stage is Stage.GOODBYE
-    assert then.commands[0] != kept
-    assert [command.entry.body for command in then.commands if hasattr(command, "entry")] == [
-        "친구를 만났다. 즐거웠다."
+    assert then.all(KeepStage)[-1].snapshot.stage is Stage.GOODBYE
+    assert [(kept.status, kept.entry.body) for kept in then.all(KeepEntry)] == [
+        (Status.APPROVED, "친구를 만났다. 즐거웠다.")
     ]
 
 
@@ -341,6 +333,17 @@ def test_a_goodbye_is_said_to_its_end(line: Line, way) -> None:
     assert not statuses(then)
 
 
+def test_a_day_that_was_approved_on_an_overtaken_stream_is_not_asked_about_again(line: Line) -> None:
+    in_read_back(line)
+    kept = committed(line)
+    turn = kept.before().next_turn
+    kept.take(KeepSaid(turn, "맞아요", 0, 1), KeepSaid(turn + 1, "네", 1, 2))
+    then = Line(before=kept.before())
+    assert not set(first_words(then)) & set(LINES.ask_approval)
+    then.bot_speaks()
+    assert then.all(HangUp) == [HangUp("approved")]
+
+
 def test_a_goodbye_that_was_heard_is_short(line: Line) -> None:
     at_approval(line)
     line.says("맞아요")
@@ -361,6 +364,18 @@ def test_words_over_a_goodbye_that_broke_off_go_on(line: Line) -> None:
     then = killed(line)
     assert then.answers()[-1].history[-1].text == "아 잠깐 오늘 상도 받았어요"
     assert then.turns.dialogue.stage is Stage.TALK
+
+
+def test_laughter_over_a_goodbye_that_nobody_could_note_goes_on(line: Line) -> None:
+    at_approval(line)
+    line.says("맞아요")
+    line.bot_begins()
+    kept = committed(line)
+    [said] = [command for command in line.tell(Interim((1, 900), "하하하"), CallerGone()) if type(command) is KeepSaid]
+    kept.take(said)
+    then = Line(before=kept.before())
+    assert then.answers()[-1].history[-1].text == "하하하"
+    assert first_words(then) == BROKE
 
 
 def test_politeness_over_a_goodbye_that_broke_off_does_not(line: Line) -> None:

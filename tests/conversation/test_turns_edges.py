@@ -6,13 +6,11 @@ from bot.conversation.commands import (
     ForgetDay,
     HangUp,
     KeepSaid,
-    RecordRest,
     ReopenDay,
     Resume,
     Status,
     WriteEntry,
 )
-from bot.conversation.dialogue import Stage
 from bot.conversation.events import (
     CallerGone,
     Draining,
@@ -35,6 +33,7 @@ from bot.conversation.events import (
 )
 from bot.conversation.floor import State
 from bot.conversation.lines import LINES
+from bot.conversation.snapshot import Stage
 from tests.conversation.line import Line, at_approval, before, in_read_back, statuses, talked
 
 # ── texts that are late, or still open ───────────────────────────────────────────────────────────────────────────────
@@ -154,15 +153,16 @@ def test_the_key_of_approval_over_a_spoken_correction_approves_nothing(line: Lin
 # ── the read-back and what may approve of it ─────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("ending", [CallerGone(), SttLost(SttLoss.UNREACHABLE)])
-def test_a_sound_in_the_read_back_is_no_approval_when_the_call_ends(line: Line, ending: Event) -> None:
+@pytest.mark.parametrize(
+    ("ending", "status"), [(CallerGone(), Status.UNCONFIRMED), (SttLost(SttLoss.UNREACHABLE), Status.DRAFT)]
+)
+def test_a_sound_in_the_read_back_is_no_approval_when_the_call_ends(line: Line, ending: Event, status: Status) -> None:
     in_read_back(line)
     line.begins("네", ms=300)
     line.tell(ending)
     line.bot_speaks()
     assert line.turns.state is State.CLOSED
-    assert Status.APPROVED not in statuses(line)
-    assert line.all(RecordRest) or statuses(line)[-1] is Status.UNCONFIRMED
+    assert Status.APPROVED not in statuses(line) and statuses(line)[-1] is status
 
 
 def test_a_sound_and_then_a_breath_in_the_read_back_are_no_approval(line: Line) -> None:
@@ -304,6 +304,15 @@ def test_an_approved_day_is_reopened_by_words_over_a_goodbye_that_nothing_cancel
     line.speech("아 잠깐 오늘 상도 받았어요")
     line.tell(CallerGone())
     assert line.turns.dialogue.said == ["오늘은 친구를 만났어요", "아 잠깐 오늘 상도 받았어요"]
+    assert reopened_before_more_is_said(line)
+
+
+def test_an_entry_falls_behind_the_turn_that_asked_for_it_when_that_goes_on(line: Line) -> None:
+    talked(line, "오늘은 친구를 만났어요")
+    line.says("오늘은 여기까지 할게")
+    line.tell(EntryWritten(1, "친구", "친구를 만났다.", "기쁨"))
+    line.says("아 그리고 상도 받았어요")
+    assert line.all(KeepSaid)[-1].text == "오늘은 여기까지 할게 아 그리고 상도 받았어요"
     assert reopened_before_more_is_said(line)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from bot.diary.crypto import Keys
 from bot.diary.store import Store
+from tests.diary.talks import SECRET
 
 OpenStore = Callable[..., Awaitable[Store]]
 
@@ -30,7 +31,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def keys() -> Keys:
-    return Keys.parse("first-secret-of-the-tests-0123456789")
+    return Keys.parse(SECRET)
 
 
 @pytest.fixture

@@ -1,13 +1,30 @@
-"""Calls for the tests of the diary: let in as by the media socket, talked in, ended."""
+"""Diaries for the tests of the diary, and calls in them: let in as by the media socket, talked in, ended."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from sqlalchemy import Executable
 
 from bot.conversation.commands import Mood, Status
 from bot.diary.after_call import AfterCall, call_after, save_entry_after
-from bot.diary.owned import OwnedCall
+from bot.diary.crypto import Keys
+from bot.diary.owned import OwnedCall, add_recorded
 from bot.diary.store import Store
 
 NUMBER, ANOTHER = "+821012345678", "+821099999999"
+SECRET, NEWER_SECRET = "first-secret-of-the-tests-0123456789", "second-secret-of-the-tests-987654321"
+BOTH_SECRETS = f"{NEWER_SECRET},{SECRET}"
+"""DIARY_KEY while it is being rotated."""
+
+
+@asynccontextmanager
+async def opened(url: str, keys: Keys | None = None, **more: object) -> AsyncIterator[Store]:
+    """A diary that is open for the block; with the keys of SECRET if no others are given."""
+    store = await Store.open(url, keys or Keys.parse(SECRET), **more)  # type: ignore[arg-type]
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 async def let_in(store: Store, call_sid: str, number: str | None = NUMBER) -> OwnedCall:
@@ -32,6 +49,12 @@ async def entered(store: Store, call_sid: str, status: Status = Status.APPROVED,
     """A call that has an entry of this status, and nothing else."""
     call = await let_in(store, call_sid, number)
     assert await call.save_entry("하루", "하루였다.", Mood.CALM, status)
+
+
+async def recorded(store: Store, call_sid: str, text: str) -> None:
+    """Add what was recorded of a call, as its job does."""
+    async with store.database.write() as connection:
+        await add_recorded(store.database, store.keys, connection, call_sid, text, store.clock())
 
 
 async def change(store: Store, statement: Executable) -> None:

@@ -11,10 +11,8 @@ from bot.diary.after_call import call_after
 from bot.diary.crypto import Keys
 from bot.diary.schema import calls
 from bot.diary.store import Store
-from tests.diary.talks import let_in, told
+from tests.diary.talks import BOTH_SECRETS, NEWER_SECRET, let_in, told
 
-OLD = "first-secret-of-the-tests-0123456789"
-NEW = "second-secret-of-the-tests-987654321"
 CALLS = 6
 
 
@@ -55,9 +53,11 @@ async def work(store: Store) -> None:
 
 async def test_nobody_waits_for_another_in_a_circle(open_store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rotation, "BATCH_ROWS", 3)
+    before = await open_store()
+    await told(before, "of nobody", "쉬었어요", number=None)
     for n in range(CALLS):
-        await told(await open_store(), f"CA{n}", "걸었어요", "먹었어요")
-    stores = [await open_store(Keys.parse(f"{NEW},{OLD}")) for _ in range(3)]
+        await told(before, f"CA{n}", "걸었어요", "먹었어요")
+    stores = [await open_store(Keys.parse(BOTH_SECRETS)) for _ in range(3)]
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         for n in range(CALLS):
             tasks.create_task(go_on_talking(stores[n % 3], f"CA{n}"))
@@ -66,22 +66,27 @@ async def test_nobody_waits_for_another_in_a_circle(open_store, monkeypatch: pyt
             tasks.create_task(ring(store, "ABC"[n]))
             tasks.create_task(work(store))
             tasks.create_task(store.rotate())
+    rotated = await open_store(Keys.parse(NEWER_SECRET))
+    assert await rotated.said("of nobody") == ["쉬었어요"]
+    assert await rotated.entries() == await stores[0].entries()
     for n in range(CALLS):
-        assert await stores[0].is_ended(f"CA{n}")
+        assert await rotated.is_ended(f"CA{n}")
 
 
 async def test_who_is_cancelled_in_the_middle_of_a_query_holds_nobody_up(store: Store) -> None:
-    await told(store, "CA1", "걸었어요")
+    call = await told(store, "CA1", "걸었어요")
 
     async def look_for_ever() -> None:
         async with store.database.write() as connection:
             while True:
                 await connection.execute(select(calls))
 
-    for _ in range(10):
+    for turn in range(1, 11):
         cut_off = asyncio.create_task(look_for_ever())
         await asyncio.sleep(0.02)
         cut_off.cancel()
         await asyncio.wait({cut_off})
+        assert cut_off.cancelled()
         async with asyncio.timeout(2):
-            await store.call_ended("CA1", "completed")
+            await call.add_said(turn, f"{turn}", 0, 1)
+    assert await store.said("CA1") == ["걸었어요", *(f"{turn}" for turn in range(1, 11))]

@@ -8,11 +8,10 @@ import pytest
 from bot.conversation.commands import Mood, Status
 from bot.diary.crypto import KEY_ID_BYTES, Keys
 from bot.diary.store import Store
-from tests.diary.talks import let_in
+from tests.diary.talks import BOTH_SECRETS, NUMBER, let_in
 
 pytestmark = pytest.mark.sqlite
 
-NUMBER = "+821012345678"
 SAID = "오늘은 회사에서 팀장님께 칭찬을 들었어요"
 HEARD = "칭찬을 들은 하루였네요"
 TITLE = "칭찬받은 날"
@@ -123,6 +122,5 @@ async def test_a_reader_in_the_way_only_delays_the_removal(store: Store, tmp_pat
 async def test_after_a_rotation_the_old_key_opens_nothing_on_the_disk(store: Store, tmp_path: Path, open_store) -> None:
     await talk(store)
     old = sealed(tmp_path)
-    both = Keys.parse("second-secret-of-the-tests-987654321,first-secret-of-the-tests-0123456789")
-    await (await open_store(both)).rotate()
+    await (await open_store(Keys.parse(BOTH_SECRETS))).rotate()
     assert not any(blob in bytes_on_disk(tmp_path) for blob in old)

@@ -4,8 +4,8 @@ import asyncio
 import os
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from bot.diary.records import EntryRecord, TurnRecord
 from bot.diary.store import Store, keys_of
 from bot.errors import StoreError, WrongKey
 from bot.lab.postgres import PostgresLab
-from tests.diary.talks import ANOTHER, NUMBER, let_in, told, work
+from tests.diary.talks import ANOTHER, NUMBER, let_in, opened, told, work
 
 Backup = Callable[[str], str]
 
@@ -58,15 +58,6 @@ def postgresql_copy(lab: PostgresLab, url: str, file: Path, *, custom: bool) -> 
         restore = [lab.tool("psql"), "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]
         subprocess.run([*restore, f"--file={file}", restored], check=True, stdout=subprocess.DEVNULL)
     return restored
-
-
-@asynccontextmanager
-async def opened(url: str, keys: Keys, **more: object) -> AsyncIterator[Store]:
-    store = await Store.open(url, keys, **more)  # type: ignore[arg-type]
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def contents(store: Store) -> tuple[list[EntryRecord], dict[str, list[TurnRecord]], list[EntryRecord]]:

@@ -102,3 +102,15 @@ def test_a_key_file_that_cannot_be_used_is_a_setting_error(tmp_path: Path) -> No
     for path in (empty, broken, tmp_path, tmp_path / "no" / "folder.key"):
         with pytest.raises(SettingError, match="DIARY_KEY"):
             Keys.load_or_create(path)
+
+
+def test_a_proof_is_of_its_use_and_parts_alone_and_by_any_of_the_keys() -> None:
+    old, both = Keys.parse(OLD), Keys.parse(f"{NEW},{OLD}")
+    proof = old.web_proof("code", "a", "b")
+    assert len(proof) == 32
+    assert both.is_web_proof(proof, "code", "a", "b")
+    assert not Keys.parse(NEW).is_web_proof(proof, "code", "a", "b")
+    for other in (("form", "a", "b"), ("code", "ab"), ("code", "a", ""), ("code", "b", "a")):
+        assert not both.is_web_proof(proof, *other)
+    assert not both.is_web_proof(b"", "code", "a", "b")
+    assert both.web_proof("code", "a") != old.web_proof("code", "a"), "the newest proves"

@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from bot.conversation.commands import Mood, Status
 from bot.diary.after_call import AfterCall
-from bot.diary.owned import OwnedCall, add_recorded
+from bot.diary.owned import OwnedCall
 from bot.diary.schema import calls
 from bot.diary.store import Store
 from bot.errors import LeaseLost
-from tests.diary.talks import after, entered, let_in, save_after, told, work
+from tests.diary.talks import after, entered, let_in, recorded, save_after, told, work
 
 WALK, PRIZE = "공원을 걸었어요", "상도 받았어요"
 
@@ -61,8 +61,9 @@ async def test_whoever_tells_the_end_first_and_how_often_the_work_is_the_same(
     assert await why(one) == words[order[0]]
     assert [(entry.status, entry.provisional) for entry in await one.entries()] == [(Status.UNCONFIRMED, False)]
     assert await after(one) == AfterCall(
-        date(2026, 11, 21), [WALK], False, Status.UNCONFIRMED, provisional=False, lease_until=None, ended=True
+        date(2026, 11, 21), [WALK], False, Status.UNCONFIRMED, provisional=False, lease_until=None
     )
+    assert await one.is_ended("CA1")
     assert sorted(await work(one)) == ["entry:CA1", "recording:RE1"]
     await two.call_ended("CA1", "completed")
     assert await work(two) == []
@@ -155,8 +156,7 @@ async def test_what_was_recorded_has_the_work_done_again(store: Store) -> None:
     call = await told(store, "CA1", WALK)
     await call.ended("the recogniser was lost")
     assert await work(store) == ["entry:CA1"]
-    async with store.database.write() as connection:
-        await add_recorded(store.database, store.keys, connection, "CA1", PRIZE, store.clock())
+    await recorded(store, "CA1", PRIZE)
     assert await work(store) == ["entry:CA1"]
     assert await save_after(store, "CA1", [WALK, PRIZE])
     await store.call_ended("CA1", "completed")

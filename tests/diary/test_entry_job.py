@@ -13,13 +13,13 @@ from bot.conversation.commands import Mood, Status
 from bot.diary.entries import TIMEOUT_S, Scribe, plain_entry
 from bot.diary.entry_job import MODEL_S, EntryJob
 from bot.diary.outbox import LEASE_S, TRIES, Job, Later, Outbox
-from bot.diary.owned import LEASE, OwnedCall, add_recorded
+from bot.diary.owned import LEASE, OwnedCall
 from bot.diary.records import EntryRecord
 from bot.diary.store import Store
 from bot.errors import LeaseLost, ModelError
 from bot.jobs import handlers
 from tests.diary.conftest import Clock
-from tests.diary.talks import let_in
+from tests.diary.talks import NUMBER, let_in, recorded
 
 WALK, PRIZE, SECRET = "공원을 걸었어요", "상도 받았어요", "회사에서 잘렸어요"
 DAY = date(2026, 11, 21)
@@ -129,7 +129,7 @@ async def test_an_entry_that_the_caller_approved_is_left_alone(store: Store) -> 
 async def test_a_call_that_is_not_in_the_diary_any_more_is_done_with(store: Store) -> None:
     await ended(store, WALK)
     (job,) = await due(store)
-    await store.forget_number("+821012345678")
+    await store.forget_number(NUMBER)
     with pytest.raises(LeaseLost):
         await entry_job(store, Model())(job, store.outbox)
     assert await store.entries() == []
@@ -260,12 +260,11 @@ async def test_words_that_come_after_the_entry_have_it_written_anew(store: Store
     assert not (await the_entry(store)).provisional
 
 
-async def test_what_was_recorded_after_the_talk_has_the_entry_written_anew(store: Store, clock: Clock) -> None:
+async def test_what_was_recorded_after_the_talk_has_the_entry_written_anew(store: Store) -> None:
     await ended(store, WALK)
     model = Model()
     await done(store, model)
-    async with store.database.write() as connection:
-        await add_recorded(store.database, store.keys, connection, "CA1", PRIZE, clock())
+    await recorded(store, "CA1", PRIZE)
     assert await done(store, model) == "done"
     assert model.asked[-1] == [WALK, PRIZE]
 

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from pathlib import Path
 
@@ -6,13 +7,7 @@ import pytest
 from bot.conversation.commands import Mood, Status
 from bot.conversation.waterfall import Waterfall
 from bot.diary import listing
-from bot.diary.crypto import Keys
-from bot.diary.owned import add_recorded
-from bot.diary.store import Store
-from tests.diary.talks import let_in
-
-NUMBER = "+821012345678"
-SECRET = "first-secret-of-the-tests-0123456789"
+from tests.diary.talks import NUMBER, SECRET, let_in, opened, recorded
 
 
 @pytest.fixture
@@ -21,20 +16,17 @@ def environ(diary_url: str) -> dict[str, str]:
 
 
 async def fill(diary_url: str, clock) -> None:
-    store = await Store.open(diary_url, Keys.parse(SECRET), clock=clock)
-    await let_in(store, "CA1", NUMBER)
-    await store.owned("CA1", 1).add_said(0, "산책했어요", 0, 1)
-    await store.owned("CA1", 1).save_entry("산책", "공원을 걸었다.\n바람이 불었다.", Mood.JOY, Status.APPROVED)
-    clock.forward(hours=1)
-    await let_in(store, "CA2", "anonymous")
-    await store.owned("CA2", 1).forget_day()
-    await store.close()
+    async with opened(diary_url, clock=clock) as store:
+        call = await let_in(store, "CA1")
+        await call.add_said(0, "산책했어요", 0, 1)
+        await call.save_entry("산책", "공원을 걸었다.\n바람이 불었다.", Mood.JOY, Status.APPROVED)
+        clock.forward(hours=1)
+        call = await let_in(store, "CA2", "anonymous")
+        await call.forget_day()
 
 
 @pytest.fixture
 def filled(diary_url: str, clock) -> None:
-    import asyncio
-
     asyncio.run(fill(diary_url, clock))
 
 
@@ -56,21 +48,17 @@ def test_json_holds_every_field(filled: None, environ, capsys) -> None:
 
 @pytest.fixture
 def measured(filled: None, diary_url: str) -> None:
-    import asyncio
-
     async def measure() -> None:
-        store = await Store.open(diary_url, Keys.parse(SECRET))
-        call = store.owned("CA1", 1)
-        await call.add_heard(-1, "안녕하세요")
-        await call.keep_waterfall(0, Waterfall(1, 0, 371, 400, heard_ms=741, ending="final"))
-        call = await let_in(store, "CA1")
-        await call.add_said(1, "쉬었어요", 2000, 3000)
-        await call.add_said(2, "비밀이에요", 4000, 5000)
-        await call.forget_turn(2)
-        await call.save_entry("산책", "공원을 걸었다.", Mood.JOY, Status.APPROVED)
-        async with store.database.write() as connection:
-            await add_recorded(store.database, store.keys, connection, "CA1", "나머지예요", store.clock())
-        await store.close()
+        async with opened(diary_url) as store:
+            call = store.owned("CA1", 1)
+            await call.add_heard(-1, "안녕하세요")
+            await call.keep_waterfall(0, Waterfall(1, 0, 371, 400, heard_ms=741, ending="final"))
+            call = await let_in(store, "CA1")
+            await call.add_said(1, "쉬었어요", 2000, 3000)
+            await call.add_said(2, "비밀이에요", 4000, 5000)
+            await call.forget_turn(2)
+            await call.save_entry("산책", "공원을 걸었다.", Mood.JOY, Status.APPROVED)
+            await recorded(store, "CA1", "나머지예요")
 
     asyncio.run(measure())
 
@@ -99,7 +87,7 @@ def test_turns_in_the_readable_form(measured: None, environ, capsys) -> None:
     )
 
 
-def test_one_caller(filled: None, environ, capsys) -> None:
+def test_the_entries_of_one_caller(filled: None, environ, capsys) -> None:
     assert listing.main(["--json", "--caller", "+82 10-1234-5678"], environ) == 0
     assert [entry["call_sid"] for entry in json.loads(capsys.readouterr().out)] == ["CA1"]
     assert listing.main(["--json", "--caller", "+821000000000"], environ) == 0

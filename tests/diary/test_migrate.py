@@ -27,7 +27,7 @@ from bot.diary.store import Store, keys_of
 from bot.errors import SettingError, StoreError
 from tests.diary.talks import let_in
 
-MIGRATIONS = ("first_0001", "waterfalls_0002", "durable_0003")
+MIGRATIONS = ("first_0001", "waterfalls_0002", "durable_0003", "doors_0004")
 
 
 RunSql = Callable[[str, str], list[tuple[str, ...]]]
@@ -74,7 +74,7 @@ async def test_a_diary_of_a_release_before_keeps_what_it_holds(
             for name in MIGRATIONS[: int(before) - 1 : -1]:
                 migration(name).downgrade()
 
-    async with store._database.write() as connection:
+    async with store.database.write() as connection:
         await connection.run_sync(downgrade)
         await connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{before}'")
         columns = set((await connection.exec_driver_sql("SELECT * FROM turns")).keys())
@@ -93,7 +93,7 @@ async def test_a_diary_of_a_release_before_keeps_what_it_holds(
 @pytest.mark.sqlite
 async def test_many_may_migrate_and_open_at_once(diary_url: str, keys: Keys, run_sql: RunSql) -> None:
     await asyncio.gather(*(migrate.upgrade(diary_url) for _ in range(3)), *(opened(diary_url, keys) for _ in range(3)))
-    assert run_sql(diary_url, REVISION) == [("0003",)]
+    assert run_sql(diary_url, REVISION) == [("0004",)]
 
 
 async def opened(diary_url: str, keys: Keys) -> None:
@@ -107,12 +107,12 @@ def test_two_processes_may_migrate_at_once(unmigrated_url: str, run_sql: RunSql)
     running = [subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=60)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
-    assert run_sql(unmigrated_url, REVISION) == [("0003",)]
-    assert sorted("0003" in text for text in said) == [False, True], "one of them did it"
+    assert run_sql(unmigrated_url, REVISION) == [("0004",)]
+    assert sorted("0004" in text for text in said) == [False, True], "one of them did it"
 
 
 async def test_a_diary_of_a_newer_release_is_left_alone(store: Store, diary_url: str, keys: Keys) -> None:
-    async with store._database.write() as connection:
+    async with store.database.write() as connection:
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="from revision 9999"):
         await migrate.upgrade(diary_url)
@@ -188,7 +188,7 @@ def test_only_sqlite_has_a_file() -> None:
 
 def test_the_tables_can_be_made_on_postgresql() -> None:
     made = "".join(str(CreateTable(table).compile(dialect=postgresql.dialect())) for table in metadata.sorted_tables)
-    assert made.count("BYTEA") == 8 and made.count("TIMESTAMP WITH TIME ZONE") == 15
+    assert made.count("BYTEA") == 15 and made.count("TIMESTAMP WITH TIME ZONE") == 26
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

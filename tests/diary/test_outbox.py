@@ -35,10 +35,10 @@ END_OF_A_TRY: dict[str, Callable[[Outbox, Job], Awaitable[object]]] = {
 }
 
 
-async def asked_for(store: Store, *keys: str, kind: str = KIND, run_at: datetime | None = None, **args: str) -> None:
+async def asked_for(store: Store, *keys: str, kind: str = KIND, at: datetime | None = None, **args: str) -> None:
     async with store.database.write() as connection:
         for key in keys:
-            await enqueue(store.database, connection, kind, key, args, now=store.clock(), run_at=run_at)
+            await enqueue(store.database, connection, kind, key, args, now=at or store.clock())
 
 
 async def row(store: Store, key: str = "a") -> Any:
@@ -76,9 +76,9 @@ async def test_a_key_is_asked_for_once_even_when_it_is_done(store: Store) -> Non
 
 async def test_only_known_kinds_that_are_due_are_claimed_longest_due_first(store: Store, clock: Clock) -> None:
     await asked_for(store, "of-a-newer-release", kind="newer")
-    await asked_for(store, "tomorrow", run_at=clock() + timedelta(days=1))
+    await asked_for(store, "tomorrow", at=clock() + timedelta(days=1))
     await asked_for(store, "second")
-    await asked_for(store, "first", run_at=clock() - timedelta(seconds=1))
+    await asked_for(store, "first", at=clock() - timedelta(seconds=1))
     assert [job.key for job in await store.outbox.claim([KIND], 4)] == ["first", "second"]
     clock.forward(days=1)
     assert "tomorrow" in [job.key for job in await store.outbox.claim([KIND], 4)]

@@ -10,11 +10,11 @@ from bot.conversation.commands import Mood, Status
 from bot.conversation.habit import PauseHabit
 from bot.conversation.waterfall import Waterfall
 from bot.diary.arrivals import LEASE
-from bot.diary.owned import OwnedCall, add_recorded
+from bot.diary.owned import OwnedCall
 from bot.diary.records import TurnRecord
 from bot.diary.store import Store
 from bot.errors import LeaseLost
-from tests.diary.talks import NUMBER, after, let_in, told
+from tests.diary.talks import NUMBER, after, let_in, recorded, told
 
 WALK, PRIZE, SECRET = "공원을 걸었어요", "상도 받았어요", "비밀을 말했어요"
 
@@ -307,11 +307,6 @@ async def test_writers_and_forgetters_of_one_day_do_not_wait_for_each_other(open
 
 
 # What was recorded
-
-
-async def recorded(store: Store, call_sid: str, text: str) -> None:
-    async with store.database.write() as connection:
-        await add_recorded(store.database, store.keys, connection, call_sid, text, store.clock())
 
 
 @pytest.mark.parametrize("status", [Status.UNCONFIRMED, Status.APPROVED])

@@ -1,30 +1,28 @@
 """What a database server does to its clients: it restarts, breaks off, is away, or is there and says nothing."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Iterator
 
 import pytest
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import select, text, update
 
 from bot.diary import database as database_module
 from bot.diary import migrate
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
-from bot.diary.schema import callers, calls
+from bot.diary.schema import calls
 from bot.diary.store import Store
 from bot.errors import StoreError
 from bot.lab.postgres import PostgresLab
+from tests.diary.connections import ask, database, fill_pool
+from tests.diary.talks import NUMBER, SECRET, opened
 
 pytestmark = pytest.mark.postgresql
 
-NUMBER = "+821012345678"
-SECRET = "first-secret-of-the-tests-0123456789"
 WAIT_S = 0.6  # in place of 5 s
 BOUND_S = 2 * WAIT_S + 2.5
 
@@ -61,33 +59,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Database.__init__, "__kwdefaults__", {"statement_s": WAIT_S})
 
 
-@asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Store]:
-    store = await Store.open(url, Keys.parse(SECRET))
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
-async def database(url: str) -> AsyncIterator[Database]:
-    made = Database(url)
-    try:
-        yield made
-    finally:
-        await made.close()
-
-
-async def ask(database: Database) -> int:
-    async with database.write() as connection:
-        return int((await connection.execute(text("SELECT 1"))).scalar_one())
-
-
-async def fill_pool(database: Database) -> None:
-    assert await asyncio.gather(*(ask(database) for _ in range(3))) == [1, 1, 1]
-
-
 async def fails_in_time(work: Awaitable[object], within_s: float = BOUND_S) -> None:
     began = time.monotonic()
     with pytest.raises(StoreError) as failed:
@@ -102,35 +73,35 @@ async def fails_in_time(work: Awaitable[object], within_s: float = BOUND_S) -> N
 @pytest.mark.parametrize("how", ["fast", "immediate", "kill"])
 async def test_after_a_restart_the_first_use_works(lab: PostgresLab, url: str, how: str) -> None:
     async with database(url) as one:
-        await fill_pool(one)
+        before = await fill_pool(one)
         if how == "kill":
             await asyncio.to_thread(lab.kill)
             await asyncio.to_thread(lab.start)
         else:
             await asyncio.to_thread(lab.restart, how)
-        await fill_pool(one)
+        assert before.isdisjoint(await fill_pool(one))
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_connections_that_were_broken_off_are_replaced(lab: PostgresLab, url: str, at_once: bool) -> None:
     async with database(url) as one:
-        await fill_pool(one)
+        before = await fill_pool(one)
         if at_once:  # before the loop has seen that they ended
             assert lab.break_connections(url) == 2
         else:
             assert await asyncio.to_thread(lab.break_connections, url) == 2
-        await fill_pool(one)
+        assert before.isdisjoint(await fill_pool(one))
 
 
 async def test_what_is_broken_off_in_a_transaction_is_undone_and_told(lab: PostgresLab, url: str) -> None:
     async with opened(url) as store:
         await store.call_arrived("CA1", NUMBER)
         with pytest.raises(StoreError):
-            async with store._database.write() as connection:
+            async with store.database.write() as connection:
                 await connection.execute(update(calls).values(why="never"))
                 lab.break_connections(url)
                 await connection.execute(update(calls).values(why="ever"))
-        async with store._database.read() as connection:
+        async with store.database.read() as connection:
             assert await connection.scalar(select(calls.c.why)) is None
 
 
@@ -197,13 +168,13 @@ async def test_a_frozen_server_is_told_in_time_and_then_all_works_again(
     lab: PostgresLab, url: str, impatient: None
 ) -> None:
     async with database(url) as warm, database(url) as cold:
-        await fill_pool(warm)
+        before = await fill_pool(warm)
         lab.freeze()
         await asyncio.gather(*(fails_in_time(ask(one)) for one in (warm, warm, warm, warm, warm, warm, cold)))
         await fails_in_time(ask(warm))
         lab.thaw()
-        for one in (warm, cold):
-            await fill_pool(one)
+        assert before.isdisjoint(await fill_pool(warm)), "what was silent once is not asked again"
+        await fill_pool(cold)
 
 
 @pytest.mark.parametrize("at", ["statement", "commit", "rollback"])
@@ -212,17 +183,21 @@ async def test_a_server_that_freezes_in_a_transaction_is_told_in_time(
 ) -> None:
     async def work(one: Database) -> None:
         async with one.write() as connection:
-            await connection.execute(text("SELECT 1"))
+            await connection.execute(update(calls).values(why="never"))
             lab.freeze()
             if at == "statement":
                 await connection.execute(text("SELECT 2"))
             if at == "rollback":
                 raise StoreError("of our own")
 
-    async with database(url) as one:
-        await fails_in_time(work(one))
+    async with opened(url) as store:
+        await store.call_arrived("CA1", NUMBER)
+        await fails_in_time(work(store.database))
         lab.thaw()
-        await fill_pool(one)
+        await fill_pool(store.database)
+        if at != "commit":  # whose answer alone was lost
+            async with store.database.read() as connection:
+                assert await connection.scalar(select(calls.c.why)) is None
 
 
 async def test_a_frozen_server_keeps_no_shutdown_waiting(lab: PostgresLab, url: str) -> None:
@@ -248,17 +223,13 @@ async def test_a_port_that_answers_nothing_is_no_database(impatient: None) -> No
 
 
 async def test_a_row_that_is_locked_for_long_is_told_in_time_and_costs_no_connection(url: str, impatient: None) -> None:
-    async def backend(store: Store) -> int:
-        async with store._database.read() as connection:
-            return int((await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one())
-
     async with opened(url) as store:
         await store.call_arrived("CA1", NUMBER)
-        before = await backend(store)
+        before = await ask(store.database)
         async with database(url) as other, other.write() as connection:
             await connection.execute(update(calls).values(why="held"))
             await fails_in_time(store.media_token("CA1"))
-        assert await backend(store) == before
+        assert await ask(store.database) == before
         assert await store.media_token("CA1")
 
 
@@ -298,126 +269,3 @@ async def test_a_process_that_is_killed_in_a_transaction_holds_nothing(url: str)
         began = time.monotonic()
         assert await store.media_token("CA1")
         assert time.monotonic() - began < 3.0
-
-
-# Transactions
-
-
-async def test_a_statement_that_is_cancelled_leaves_the_pool_whole_and_the_server_idle(
-    lab: PostgresLab, url: str
-) -> None:
-    async with opened(url) as store:
-        await store.call_arrived("CA1", NUMBER)
-
-        async def hold() -> None:
-            async with store._database.write() as connection:
-                await connection.execute(update(calls).values(why="held"))
-                await connection.execute(text("SELECT pg_sleep(4)"))
-
-        tasks = [asyncio.create_task(hold()) for _ in range(3)]
-        await asyncio.sleep(0.3)
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        assert all(task.cancelled() for task in tasks)
-        began = time.monotonic()
-        assert await store.media_token("CA1")
-        assert time.monotonic() - began < 1.0
-        await fill_pool(store._database)
-        assert lab.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND state = 'active' "
-                       "AND pid <> pg_backend_pid()") == "0"  # fmt: skip
-
-
-async def test_cancelled_at_any_point_a_write_is_whole_or_not_at_all(url: str) -> None:
-    async with opened(url) as store:
-        for n in range(40):
-            task = asyncio.create_task(store.call_arrived(f"CA{n}", NUMBER))
-            await asyncio.sleep(n * 0.0005)
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        await fill_pool(store._database)
-        assert (await store.call_arrived("CA-last", NUMBER)).stream == 1
-
-
-async def test_two_that_wait_for_each_other_end_in_one_store_error(url: str) -> None:
-    async with opened(url) as store:
-        for call_sid in ("CA1", "CA2"):
-            await store.call_arrived(call_sid, NUMBER)
-        both = asyncio.Barrier(2)
-
-        async def change(first: str, second: str) -> None:
-            async with store._database.write() as connection:
-                for call_sid in (first, second):
-                    await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(why=first))
-                    if call_sid == first:
-                        await both.wait()
-
-        ends = await asyncio.gather(change("CA1", "CA2"), change("CA2", "CA1"), return_exceptions=True)
-    told = [end for end in ends if end is not None]
-    assert len(told) == 1 and isinstance(told[0], StoreError) and "DeadlockDetectedError" in str(told[0])
-
-
-async def test_an_error_names_itself_and_no_value(url: str) -> None:
-    row = {"number_hash": b"hash-of-a-number", "number_sealed": b"sealed", "first_call_at": None}
-    async with database(url) as one:
-        with pytest.raises(StoreError) as failed:
-            async with one.write() as connection:
-                await connection.execute(insert(callers).values(row))
-    assert str(failed.value) == "the diary's database failed: NotNullViolationError"
-
-
-async def test_a_reader_sees_one_state_and_writes_nothing(url: str) -> None:
-    async with opened(url) as store:
-        await store.call_arrived("CA1", NUMBER)
-        count = text("SELECT count(*) FROM calls")
-        async with store._database.read() as connection:
-            assert (await connection.execute(count)).scalar() == 1
-            await store.call_arrived("CA2", NUMBER)
-            assert (await connection.execute(count)).scalar() == 1
-        with pytest.raises(StoreError, match="ReadOnlySQLTransactionError"):
-            async with store._database.read() as connection:
-                await connection.execute(update(calls).values(why="read"))
-        async with store._database.write() as connection:
-            assert (await connection.execute(count)).scalar() == 2
-
-
-async def test_many_writers_of_many_processes_lose_nothing(url: str) -> None:
-    async with opened(url) as one, opened(url) as two, opened(url) as three, opened(url) as four:
-        stores = (one, two, three, four)
-        arrived = await asyncio.gather(
-            *(stores[n % 4].call_arrived(f"CA{n // 4}", f"+8210{n % 5:08}") for n in range(200))
-        )
-        assert all(arrival.stream == 1 for arrival in arrived)
-        async with one._database.read() as connection:
-            assert (await connection.execute(text("SELECT count(*) FROM calls"))).scalar() == 50
-            assert (await connection.execute(text("SELECT count(*) FROM callers"))).scalar() == 5
-
-
-# Migrations
-
-
-def test_two_processes_migrate_at_once(lab: PostgresLab, url: str) -> None:
-    empty = lab.new_database()
-    command = [sys.executable, "-m", "bot.diary.migrate"]
-    environ = {**os.environ, "DATABASE_URL": empty}
-    running = [subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=60)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0], said
-    assert sorted("were brought from revision nothing" in text for text in said) == [False, True], "one of them did it"
-
-
-async def test_a_migration_waits_longer_than_a_statement(
-    lab: PostgresLab, url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Database.__init__, "__kwdefaults__", {"statement_s": 0.2})
-    empty = lab.new_database()
-    async with database(url) as other, database(empty) as first:
-        async with first.write() as connection:
-            await first.lock_schema(connection)
-            waiting = asyncio.create_task(migrate.upgrade(empty))
-            await asyncio.sleep(0.6)
-            assert not waiting.done()
-        await waiting
-        assert await migrate.is_current(first)
-        assert await ask(other) == 1

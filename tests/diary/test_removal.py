@@ -18,7 +18,7 @@ TABLES = (callers, calls, turns, entries, jobs)
 
 
 async def count(store: Store) -> dict[str, int]:
-    async with store._database.read() as connection:
+    async with store.database.read() as connection:
         return {table.name: await connection.scalar(select(func.count()).select_from(table)) or 0 for table in TABLES}
 
 

@@ -10,7 +10,7 @@ from bot.diary.outbox import enqueue
 from bot.diary.recording_job import ERASE
 from bot.diary.retention import RETENTION, Retention
 from bot.errors import CarrierError
-from tests.diary.talks import ANOTHER, told
+from tests.diary.talks import ANOTHER, NUMBER, told
 
 SEOUL = ZoneInfo("Asia/Seoul")
 SIDS = [f"CA{number:032x}" for number in range(8)]
@@ -23,9 +23,6 @@ class Recordings:
     def __init__(self, error=None):
         self.deleted = []
         self.error = error
-
-    async def recordings_of(self, call_sid):
-        raise AssertionError("retention asks for no list")
 
     async def delete_recording(self, recording_sid):
         if self.error:
@@ -49,14 +46,14 @@ async def calls_on_days(store, clock, count):
     for number in range(count):
         if number:
             clock.forward(days=1)
-        await told(store, SIDS[number], "산책했어요", number=ANOTHER if number % 2 else "+821012345678")
+        await told(store, SIDS[number], "산책했어요", number=ANOTHER if number % 2 else NUMBER)
 
 
 async def kept(store):
     return [record.call_sid for record in await store.entries()]
 
 
-async def test_the_day_is_the_last_that_is_kept(store, clock):
+async def test_a_call_is_kept_for_so_many_days_after_its_own(store, clock):
     handler = retention(store, 3)
     await calls_on_days(store, clock, 5)
     await handler.schedule()
@@ -104,7 +101,7 @@ async def test_a_call_of_the_night_belongs_to_the_day_before(store, clock):
     assert await kept(store) == [SIDS[1]]
 
 
-async def test_nobody_is_left_without_a_call(store, clock, run_sql, diary_url):
+async def test_a_caller_goes_with_the_last_of_their_calls(store, clock, run_sql, diary_url):
     await calls_on_days(store, clock, 2)
     handler = retention(store, 1)
     await handler.schedule()
@@ -114,7 +111,7 @@ async def test_nobody_is_left_without_a_call(store, clock, run_sql, diary_url):
         assert run_sql(diary_url, f"SELECT count(*) FROM {table}") == [("0",)]
 
 
-async def test_the_journals_of_a_removed_call_and_of_nobodys_go(store, clock, tmp_path):
+async def test_the_journals_of_removed_calls_go_and_old_ones_of_calls_that_nobody_knows(store, clock, tmp_path):
     await calls_on_days(store, clock, 3)
     folder = tmp_path / "journals"
     folder.mkdir()

@@ -11,11 +11,7 @@ from bot.diary.crypto import Keys
 from bot.diary.schema import turns
 from bot.diary.store import Store
 from bot.errors import WrongKey
-from tests.diary.talks import change, let_in
-
-NUMBER = "+821012345678"
-OLD = "first-secret-of-the-tests-0123456789"
-NEW = "second-secret-of-the-tests-987654321"
+from tests.diary.talks import BOTH_SECRETS, NEWER_SECRET, NUMBER, SECRET, change, let_in
 
 
 async def fill(store: Store, calls: range) -> None:
@@ -31,7 +27,7 @@ async def fill(store: Store, calls: range) -> None:
 async def test_after_a_rotation_the_old_key_is_not_needed(open_store, clock, monkeypatch) -> None:
     monkeypatch.setattr(rotation, "BATCH_ROWS", 4)
     await fill(await open_store(), range(6))
-    both = await open_store(Keys.parse(f"{NEW},{OLD}"))
+    both = await open_store(Keys.parse(BOTH_SECRETS))
     before = await both.entries()
     await both.owned("CA1", 1).keep_habit(PauseHabit(450, 820, 7))
     await both.owned("CA5", 1).keep_waterfall(2, Waterfall(1000, heard_ms=700))
@@ -41,7 +37,7 @@ async def test_after_a_rotation_the_old_key_is_not_needed(open_store, clock, mon
     assert changed == 4 + 6 * 3 + 6 + 6 * 2 + 6
     assert await both.rotate() == 0
     assert await both.entries() == before, "the process that has both keys goes on"
-    new = await open_store(Keys.parse(NEW))
+    new = await open_store(Keys.parse(NEWER_SECRET))
     assert await new.entries() == before
     assert [entry.call_sid for entry in await new.entries(NUMBER)] == ["CA1", "CA3", "CA5"]
     assert await new.said("CA5") == [f"5번째 전화의 말 {turn}" for turn in range(3)]
@@ -51,16 +47,16 @@ async def test_after_a_rotation_the_old_key_is_not_needed(open_store, clock, mon
     clock.forward(hours=1)
     assert not (await new.call_arrived("CA9", NUMBER)).first_time
     with pytest.raises(WrongKey):
-        await open_store(Keys.parse(OLD))
+        await open_store(Keys.parse(SECRET))
 
 
 async def test_calls_go_on_during_a_rotation(open_store) -> None:
     await fill(await open_store(), range(4))
-    both = Keys.parse(f"{NEW},{OLD}")
+    both = Keys.parse(BOTH_SECRETS)
     one, two = await open_store(both), await open_store(both)
     await asyncio.gather(one.rotate(), fill(two, range(4, 12)))
     await one.rotate()
-    new = await open_store(Keys.parse(NEW))
+    new = await open_store(Keys.parse(NEWER_SECRET))
     assert len(await new.entries()) == 12
     assert len(await new.entries(NUMBER)) == 6
 
@@ -68,21 +64,21 @@ async def test_calls_go_on_during_a_rotation(open_store) -> None:
 async def test_the_old_key_is_needed_until_the_rotation(open_store) -> None:
     await fill(await open_store(), range(1))
     with pytest.raises(WrongKey, match="is missing"):
-        await open_store(Keys.parse(NEW))
-    await open_store(Keys.parse(f"{NEW},{OLD}"))
+        await open_store(Keys.parse(NEWER_SECRET))
+    await open_store(Keys.parse(BOTH_SECRETS))
     with pytest.raises(WrongKey, match="is missing"):
-        await open_store(Keys.parse(OLD))
+        await open_store(Keys.parse(SECRET))
     with pytest.raises(WrongKey, match="is missing"):
-        await open_store(Keys.parse(NEW))
+        await open_store(Keys.parse(NEWER_SECRET))
 
 
 async def test_a_damaged_text_stops_a_rotation_before_the_old_key_is_given_up(open_store) -> None:
     old = await open_store()
     await fill(old, range(2))
     await change(old, update(turns).where(turns.c.turn == 1).values(said_sealed=b"\1\2"))
-    both = await open_store(Keys.parse(f"{NEW},{OLD}"))
+    both = await open_store(Keys.parse(BOTH_SECRETS))
     with pytest.raises(WrongKey):
         await both.rotate()
     assert len(await both.entries(NUMBER)) == 1
     with pytest.raises(WrongKey):
-        await open_store(Keys.parse(NEW))
+        await open_store(Keys.parse(NEWER_SECRET))

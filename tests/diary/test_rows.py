@@ -10,9 +10,8 @@ from bot.diary.rows import as_json, habit_of
 from bot.diary.schema import turns
 from bot.diary.store import Store
 from bot.errors import StoreError
-from tests.diary.talks import change, let_in
+from tests.diary.talks import NUMBER, change, let_in
 
-NUMBER = "+821012345678"
 FULL = Waterfall(12_340, 280, 371, 400, -612, -55, 0, 741, prepared=True, ending="final")
 
 

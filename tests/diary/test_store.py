@@ -12,10 +12,7 @@ from bot.diary.crypto import Keys
 from bot.diary.schema import calls, entries, turns
 from bot.diary.store import Store, keys_of
 from bot.errors import SettingError, StoreError, WrongKey
-from tests.diary.talks import change, let_in
-
-NUMBER = "+821012345678"
-
+from tests.diary.talks import NUMBER, change, let_in
 
 # Entries
 
@@ -92,7 +89,7 @@ async def test_sqlite_is_set_up_to_lose_nothing(store: Store) -> None:
     async def pragma(connection: AsyncConnection, name: str) -> object:
         return (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
 
-    async with store._database.write() as connection:
+    async with store.database.write() as connection:
         found = {
             name: await pragma(connection, name)
             for name in ("journal_mode", "busy_timeout", "synchronous", "foreign_keys", "secure_delete")

@@ -86,13 +86,21 @@ async def test_a_stream_that_does_not_save_is_not_waited_for_for_ever(live, monk
     await live.alone(old)
     async with asyncio.timeout(WAIT_S):
         await live.alone(new)
-    assert old.over.is_set() and live.holds("CA1")
+    assert old.over.is_set() and not old.saved
 
 
-async def test_all_streams_of_a_call_can_be_ended(live):
+async def test_all_streams_of_a_call_are_ended_and_waited_for_until_they_have_saved(live):
     one, two, other = await begin(live, "CA1", "CA1", "CA2")
-    live.end("CA1")
-    assert (one.over.is_set(), two.over.is_set(), other.over.is_set()) == (True, True, False)
+    ending = asyncio.create_task(live.end("CA1"))
+    async with asyncio.timeout(WAIT_S):
+        await asyncio.gather(one.over.wait(), two.over.wait())
+    await asyncio.sleep(0.05)
+    assert not ending.done() and not other.over.is_set()
+    one.may_save.set()
+    two.may_save.set()
+    async with asyncio.timeout(WAIT_S):
+        await ending
+    assert one.saved and two.saved
 
 
 async def test_a_stream_is_over_when_its_socket_is_closed_though_its_call_still_saves(live):

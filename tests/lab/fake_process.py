@@ -1,19 +1,25 @@
 """A process that a `Fleet` can start in place of a bot: it listens, says so as a bot does, and answers with its pid.
 
-`python -m fake_process serve`; `FAKE=dies`: ends at once. SIGTERM ends it, as it ends a bot.
+A connection of any path but / stays open until its other end goes. `python -m fake_process serve`; `FAKE=dies`: ends at
+once. `FAKE=one dies`, with a folder in `TOLD`: the first leaves its pid there and takes its time, the second ends at
+once. SIGTERM ends it, as it ends a bot.
 """
 
 import asyncio
 import os
 import signal
 import sys
+import time
+from pathlib import Path
 
 
 async def serve() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
+        line = await reader.readline()
         writer.write(f"{os.getpid()} {os.environ['PUBLIC_URL']}\n".encode())
         await writer.drain()
+        if b" / " not in line:
+            await reader.read()
         writer.close()
 
     over = asyncio.Event()
@@ -25,6 +31,13 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    if os.environ.get("FAKE") == "one dies":
+        try:
+            with (Path(os.environ["TOLD"]) / "pid").open("x") as told:
+                told.write(str(os.getpid()))
+        except FileExistsError:
+            sys.exit("a bad setting")
+        time.sleep(20)
     if os.environ.get("FAKE") == "dies":
         sys.exit("a bad setting")
     asyncio.run(serve())

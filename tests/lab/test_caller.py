@@ -7,19 +7,18 @@ from math import log10
 import pytest
 
 from bot.lab import utterances
-from bot.lab.caller import (
+from bot.lab.acts import (
     SILENT_FRAME,
     Act,
-    Caller,
     DisturbanceBegan,
     DisturbanceEnded,
-    Ear,
     GaveUpWaiting,
     PauseBegan,
     SaidFrame,
     TurnBegan,
     TurnEnded,
 )
+from bot.lab.caller import Caller, Ear
 from bot.lab.level import is_audible
 from bot.lab.script import (
     BargeIn,

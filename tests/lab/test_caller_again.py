@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.lab.caller import Act, Caller, Ear, GaveUpWaiting, SaidAgain, SaidFrame, TurnBegan, TurnEnded
+from bot.lab.acts import Act, GaveUpWaiting, SaidAgain, SaidFrame, TurnBegan, TurnEnded
+from bot.lab.caller import Caller, Ear
 from bot.lab.script import HangUp, ScriptError, Silent, Step, Tell, Wait, WaitForBot, script
 
 

@@ -11,6 +11,7 @@ from bot.lab import chaos, chaos_cases, chaos_report
 from bot.lab.chaos_batch import Outcome
 from bot.lab.chaos_callers import plan, spoken, words
 from bot.lab.chaos_cases import CASES, QUICK
+from bot.lab.openai import OpenAiLab
 from bot.lab.report import CallReport, Turn
 from bot.lab.script import HangUp, Say, Tell
 from bot.lab.silences import DEFINITION, Silence
@@ -116,13 +117,13 @@ def test_the_table_tells_what_silence_means(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_case_comes_as_often_as_any_other() -> None:
-    batches = chaos._batches(CASES, 17 * 8, 4)
+    batches = chaos.batches_of(CASES, 17 * 8, 4)
     assert [case.name for case, _ in batches] == [case.name for case in CASES] * 2
     assert {calls for _, calls in batches} == {4}
 
 
 def test_the_last_batch_is_as_small_as_it_must_be() -> None:
-    assert [calls for _, calls in chaos._batches(CASES[:1], 10, 4)] == [4, 4, 2]
+    assert [calls for _, calls in chaos.batches_of(CASES[:1], 10, 4)] == [4, 4, 2]
 
 
 def test_names_of_cases_are_unique_and_the_quick_ones_exist() -> None:
@@ -162,8 +163,6 @@ async def test_a_batch_waits_until_there_is_room_for_all_of_it() -> None:
 
 
 async def test_a_model_that_fails_works_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bot.lab.openai import OpenAiLab
-
     monkeypatch.setattr(chaos_cases, "TROUBLE_S", 0.01)
     lab = OpenAiLab()
     before = str(lab.faults)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
 
@@ -23,9 +24,14 @@ async def router() -> AsyncIterator[Router]:
         yield found
 
 
-async def who_answers(router: Router) -> tuple[int, str]:
+async def reach(router: Router, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(router.url.rpartition(":")[2]))
-    writer.write(b"GET / HTTP/1.1\r\n")
+    writer.write(f"GET {path} HTTP/1.1\r\n".encode())
+    return reader, writer
+
+
+async def who_answers(router: Router) -> tuple[int, str]:
+    reader, writer = await reach(router, "/")
     async with asyncio.timeout(5):
         pid, url = (await reader.readline()).decode().split()
     writer.close()
@@ -81,17 +87,29 @@ async def test_one_that_does_not_start_is_told_with_what_it_said(router: Router)
     assert caught.group_contains(BotDied, match="a bad setting")
 
 
-async def test_the_busiest_is_the_one_with_most_streams(router: Router) -> None:
-    async with fleet(ENVIRON, router, module="fake_process") as crew:
-        assert crew.busiest(Random(0)) in crew.running
-        router.preferred = {"b"}
-        port = int(router.url.rpartition(":")[2])
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        router.hold()
-        writer.write(b"GET /twilio/media HTTP/1.1\r\n")
-        reader, held = await asyncio.open_connection("127.0.0.1", port)
-        held.write(b"GET /other HTTP/1.1\r\n")
-        await reader.read()
-        assert crew.busiest(Random(0)) in crew.running
-        for each in (writer, held):
-            each.close()
+async def test_where_one_does_not_start_the_other_is_not_left_over(router: Router, tmp_path: Path) -> None:
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with fleet(ENVIRON | {"FAKE": "one dies", "TOLD": str(tmp_path)}, router, module="fake_process"):
+            pass
+    assert caught.group_contains(BotDied, match="a bad setting")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+async def test_the_busiest_is_the_one_with_most_media_streams(router: Router) -> None:
+    async with fleet(ENVIRON, router, module="fake_process") as crew, AsyncExitStack() as streams:
+
+        async def stay(name: str, path: str) -> None:
+            router.preferred = {name}
+            reader, writer = await reach(router, path)
+            await reader.readline()
+            streams.callback(writer.close)
+
+        assert {crew.busiest(Random(seed)) for seed in range(20)} == {"a", "b"}, "any, as long as there are none"
+        await stay("b", "/twilio/media")
+        for _ in range(3):
+            await stay("a", "/other")
+        assert {crew.busiest(Random(seed)) for seed in range(20)} == {"b"}
+        for _ in range(2):
+            await stay("a", "/twilio/media")
+        assert {crew.busiest(Random(seed)) for seed in range(20)} == {"a"}

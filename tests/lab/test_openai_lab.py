@@ -262,7 +262,8 @@ async def test_a_client_that_leaves_is_counted() -> None:
     async with OpenAiLab(faults=Faults(never_first_token=True)) as lab, client(lab) as http:
         with pytest.raises(httpx2.ReadTimeout):
             await http.post("/chat/completions", json=chat("네"), timeout=0.2)
-        await asyncio.wait_for(lab.client_left.wait(), 5)
+        async with asyncio.timeout(5):
+            await lab.client_left.wait()
         assert lab.report.cancelled == 1
 
 

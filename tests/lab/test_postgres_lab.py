@@ -1,10 +1,12 @@
+"""A real PostgreSQL server for the tests: what befalls it, and that nothing of it is left behind."""
+
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +25,11 @@ def lab() -> Iterator[PostgresLab]:
         yield lab
 
 
-def until(done: object, within_s: float = 20.0) -> None:
-    end = time.monotonic() + within_s
-    while not done() and time.monotonic() < end:  # type: ignore[operator]
+def until(done: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + 20
+    while not done() and time.monotonic() < end_s:
         time.sleep(0.02)
-    assert done()  # type: ignore[operator]
+    assert done()
 
 
 def is_there(pid: int) -> bool:

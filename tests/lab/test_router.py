@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from bot.lab.loopback import reset
 from bot.lab.router import Router, answer
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -69,21 +70,18 @@ async def closed_port() -> int:
 async def test_connections_go_to_each_backend_in_turn() -> None:
     async with routed("a", "b") as router:
         assert sorted([await asked(router) for _ in range(4)]) == ["a", "a", "b", "b"]
-        assert router.count.connections == {"a": 2, "b": 2}
 
 
 async def test_a_backend_that_refuses_is_passed_over() -> None:
     async with routed("b") as router:
         router.backends["a"] = await closed_port()
         assert [await asked(router) for _ in range(3)] == ["b"] * 3
-        assert router.count.passed_over["a"] >= 1
 
 
 async def test_with_no_backend_at_all_it_answers_itself() -> None:
     async with routed() as router:
         router.backends["a"] = await closed_port()
         assert await asked(router) == "HTTP/1.1 503 Service Unavailable"
-        assert router.count.unavailable == 1
 
 
 async def test_the_preferred_one_gets_all_until_it_is_gone() -> None:
@@ -110,7 +108,7 @@ async def test_every_connection_of_a_path_can_be_reset() -> None:
         media, other = await reach(router, "/twilio/media"), await reach(router, "/twilio/voice")
         for reader, _ in (media, other):
             assert await reader.readline() == b"a\n"
-        assert router.open_on("/twilio/") == 2
+        assert router.by_backend("/twilio/") == {"a": 2}
         assert router.reset("/twilio/media") == 1
         with pytest.raises(ConnectionResetError):
             await media[0].read()
@@ -121,7 +119,7 @@ async def test_every_connection_of_a_path_can_be_reset() -> None:
 
 async def test_a_connection_that_is_held_carries_nothing_and_stays_open() -> None:
     async with routed("a") as router, asyncio.timeout(5):
-        held, late = await reach(router), None
+        held = await reach(router)
         assert await held[0].readline() == b"a\n"
         assert router.hold() == 1
         held[1].write(b"hello\n")
@@ -140,9 +138,7 @@ async def test_a_reset_by_the_backend_reaches_the_caller_as_one() -> None:
         writer.write(b"a\n")
         await writer.drain()
         await asyncio.sleep(0.05)
-        from bot.lab.router import reset
-
-        reset(writer)
+        reset(writer.transport)
 
     async with Router() as router, backend(breaks) as port, asyncio.timeout(5):
         router.backends["a"] = port
@@ -168,6 +164,6 @@ async def test_it_tells_which_backend_has_how_many() -> None:
         ways = [await reach(router, "/twilio/media") for _ in range(3)]
         for reader, _ in ways:
             await reader.readline()
-        assert router.backend_of("/twilio/media") == {"a": 3}
+        assert router.by_backend("/twilio/media") == {"a": 3}
         for _, writer in ways:
             writer.close()

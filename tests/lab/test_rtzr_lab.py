@@ -1,11 +1,9 @@
 """The RTZR stand-in on the wire: what the service does, what can be made to go wrong, and what it reports."""
 
 import asyncio
-import io
 import json
 import sys
 import time
-import wave
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +18,7 @@ from bot.audio.resample import Resampler
 from bot.lab.matching import FIXTURES
 from bot.lab.rtzr import RtzrLab
 from bot.lab.rtzr_behaviour import Close, Freeze, FreezeAt, Profile
+from bot.lab.wav import wav_file
 
 NAME = "jia-clinic"
 TEXT = "병원에 갔더니 감기라고 하더라고요"
@@ -436,13 +435,7 @@ async def test_a_channel_may_count_longer_than_its_connection(lab: RtzrLab) -> N
 
 
 def wav(pcm: bytes, *, channels: int = 1) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(channels)
-        sound.setsampwidth(2)
-        sound.setframerate(16_000)
-        sound.writeframes(pcm)
-    return file.getvalue()
+    return wav_file(pcm, 16_000, channels=channels)
 
 
 async def upload(lab: RtzrLab, file: bytes | None, config: str = '{"domain": "CALL"}', token: str | None = None) -> Any:

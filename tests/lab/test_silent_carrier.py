@@ -2,7 +2,7 @@
 
 import asyncio
 
-from fake_app import TOKEN, FakeApp, Stream, phone, serving
+from fake_app import CONNECT, HANG_UP, TOKEN, FakeApp, Stream, phone, serving
 
 from bot.lab.script import HangUp, Say, Silent, Wait
 from bot.lab.silences import silences
@@ -55,8 +55,7 @@ async def test_when_the_app_gives_up_the_next_stream_is_sound() -> None:
         await stream.close()
 
     app = FakeApp(give_up_then_talk)
-    connect = '<Response><Connect action="/twilio/after"><Stream url="/twilio/media"/></Connect></Response>'
-    app.pages["/twilio/after"] = [connect, "<Response><Hangup/></Response>"]
+    app.pages["/twilio/after"] = [CONNECT, HANG_UP]
     async with serving(app), TwilioLab(app.url, auth_token=TOKEN) as lab:
         calling = asyncio.ensure_future(lab.call([Wait(9000)]))
         while not app.streams or not app.streams[0].sid:

@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from fake_app import HANG_UP, TOKEN, FakeApp, Stream, serving
+from fake_app import CONNECT, HANG_UP, TOKEN, FakeApp, Stream, serving
 
-from bot.lab.recordings import Recordings
+from bot.lab.recordings import KeptRecordings
 from bot.lab.report import CallReport
 from bot.lab.script import HangUp, Press, Step, Tell, Wait, WaitForBot
 from bot.lab.silences import silences
@@ -22,18 +22,18 @@ RECORD = (
 YES = Tell(("jia-yes",), quiet_ms=100)
 
 
-def pages(record: str = RECORD) -> dict[str, Any]:
-    return {"/twilio/voice": record, "/twilio/recorded": HANG_UP, "/twilio/recording-status": (204, "", "")}
+def pages(first: str = RECORD) -> dict[str, Any]:
+    return {"/twilio/voice": first, "/twilio/recorded": HANG_UP, "/twilio/recording-status": (204, "", "")}
 
 
-async def record(app: FakeApp, *steps: Step, recordings: Recordings | None = None) -> CallReport:
+async def record(app: FakeApp, *steps: Step, recordings: KeptRecordings | None = None) -> CallReport:
     lab = TwilioLab(app.url, auth_token=TOKEN, verb_pace=0, recordings=recordings)
     async with lab:
         return await lab.call(steps, patience_ms=30_000)
 
 
 async def test_silence_ends_it_and_the_action_gets_the_recording() -> None:
-    recordings = Recordings()
+    recordings = KeptRecordings()
     async with serving(FakeApp(Stream.drain, pages())) as app:
         report = await record(app, YES, recordings=recordings)
     [form] = [request.form for request in app.got("/twilio/recorded")]
@@ -68,7 +68,7 @@ async def test_hanging_up_ends_it_and_the_call() -> None:
 
 
 async def test_it_is_no_longer_than_it_may_be() -> None:
-    recordings = Recordings()
+    recordings = KeptRecordings()
     async with serving(FakeApp(Stream.drain, pages(RECORD.replace('maxLength="60"', 'maxLength="1"')))) as app:
         await record(app, YES, Wait(100), YES, recordings=recordings)
     [recorded] = recordings.kept.values()
@@ -78,7 +78,7 @@ async def test_it_is_no_longer_than_it_may_be() -> None:
 async def test_silence_at_both_ends_is_cut_off_unless_it_is_to_stay() -> None:
     lengths = []
     for trim in ("trim-silence", "do-not-trim"):
-        recordings = Recordings()
+        recordings = KeptRecordings()
         async with serving(FakeApp(Stream.drain, pages(RECORD.replace("do-not-trim", trim)))) as app:
             await record(app, Wait(300), YES, recordings=recordings)
         [recorded] = recordings.kept.values()
@@ -87,7 +87,7 @@ async def test_silence_at_both_ends_is_cut_off_unless_it_is_to_stay() -> None:
 
 
 async def test_nothing_said_is_an_absent_recording() -> None:
-    recordings = Recordings()
+    recordings = KeptRecordings()
     record_xml = RECORD.replace("do-not-trim", "trim-silence").replace(
         "recordingStatusCallback=", 'recordingStatusCallbackEvent="completed absent" recordingStatusCallback='
     )
@@ -104,16 +104,13 @@ async def test_a_caller_whose_line_broke_tells_the_rest_to_the_tape() -> None:
         await stream.until("mark")
         await stream.close(1011)
 
-    recordings = Recordings()
-    app = FakeApp(goes, pages() | {"/twilio/voice": CONNECT_THEN_AFTER, "/twilio/after": RECORD})
+    recordings = KeptRecordings()
+    app = FakeApp(goes, pages(CONNECT) | {"/twilio/after": RECORD})
     async with serving(app):
         report = await record(app, *(Tell((name,)) for name in ("jia-yes", "jia-no")), recordings=recordings)
     assert [turn.said_text for turn in report.turns] == ["네", "아니요"]
     [recorded] = recordings.kept.values()
     assert recorded.duration_s >= 2
-
-
-CONNECT_THEN_AFTER = '<Response><Connect action="/twilio/after"><Stream url="/twilio/media"/></Connect></Response>'
 
 
 async def test_while_it_records_it_is_the_callers_turn() -> None:

@@ -10,6 +10,7 @@ import pytest
 from fake_app import HANG_UP, TOKEN, FakeApp, Stream, phone, serving
 
 from bot.lab import wire
+from bot.lab.twilio import TwilioLab
 from bot.lab.wire import Wire, signature
 
 Answering = Callable[[int], bytes]
@@ -75,11 +76,11 @@ async def test_a_307_is_asked_with_post_again_and_signed_for_its_own_address() -
 
 
 async def test_too_many_redirects_fail_the_call_with_11215() -> None:
-    async with server(lambda n: moved("/twilio/voice", 307)) as (made, _):
-        from bot.lab.twilio import TwilioLab
-
-        async with TwilioLab(made.url, auth_token=TOKEN, status_path=None) as lab:
-            report = await lab.call([])
+    async with (
+        server(lambda n: moved("/twilio/voice", 307)) as (made, _),
+        TwilioLab(made.url, auth_token=TOKEN, status_path=None) as lab,
+    ):
+        report = await lab.call([])
     assert report.breaches == ["11215: /twilio/voice redirects too often"]
     assert report.ended_by == "failed"
 
@@ -113,7 +114,7 @@ async def test_a_connection_that_is_refused_is_tried_once_more(monkeypatch: pyte
     assert len(set(tries)) == 1, "the same event"
 
 
-async def test_then_the_fallback_is_asked() -> None:
+async def test_the_fallback_is_asked_when_a_webhook_fails() -> None:
     app = FakeApp(Stream.drain, {"/twilio/voice": (500, "text/plain", "no"), "/fallback": HANG_UP})
     report = await phone(app, [], fallback_path="/fallback")
     [asked] = app.got("/fallback")
@@ -126,6 +127,6 @@ async def test_requests_share_no_connection() -> None:
         found = Wire(app.url, TOKEN)
         for _ in range(3):
             await found.request("/twilio/status", {})
-        kept = [connection for connection in found._http._transport._pool.connections]  # type: ignore[attr-defined]
+        kept = list(found._http._transport._pool.connections)  # type: ignore[attr-defined]
         await found.close()
     assert kept == []

@@ -2,16 +2,8 @@
 
 import pytest
 
-from bot.lab.caller import (
-    Act,
-    DisturbanceBegan,
-    DisturbanceEnded,
-    Ear,
-    PauseBegan,
-    SaidFrame,
-    TurnBegan,
-    TurnEnded,
-)
+from bot.lab.acts import Act, DisturbanceBegan, DisturbanceEnded, PauseBegan, SaidFrame, TurnBegan, TurnEnded
+from bot.lab.caller import Ear
 from bot.lab.playback import Playback
 from bot.lab.report import Aside, CallReport, Disturbance, Piece
 from bot.lab.witness import Witness

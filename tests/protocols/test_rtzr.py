@@ -8,7 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import LocalProtocolError, RemoteProtocolError
-from bot.protocols.rtzr import Final, Ignored, Interim, ServerFault, Session, Word, streaming_url
+from bot.protocols.rtzr import (
+    KOREAN,
+    Final,
+    Ignored,
+    Interim,
+    Options,
+    ServerFault,
+    Session,
+    Word,
+    options_for,
+    streaming_url,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -69,11 +80,31 @@ def test_the_address_follows_the_base(base: str, begin: str) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"sample_rate_hz": 7999}, {"encoding": "WAV"}, {"domain": "GENERAL"}, {"epd_time_s": 0.0}],
+    [
+        {"sample_rate_hz": 7999},
+        {"encoding": "WAV"},
+        {"domain": "GENERAL"},
+        {"epd_time_s": 0.0},
+        {"model_name": "whisper"},
+        {"language": "en"},
+    ],
 )
 def test_settings_the_server_would_refuse_are_our_bug(settings: dict[str, object]) -> None:
     with pytest.raises(LocalProtocolError):
         streaming_url("https://example.org", **settings)  # type: ignore[arg-type]
+
+
+def test_a_language_has_the_model_that_knows_it() -> None:
+    assert options_for("auto") == options_for("ko") == KOREAN == Options("sommers_ko", None, 0.8)
+    assert options_for("ja", epd_time_s=2.0) == Options("sommers_ja", None, 2.0)
+    assert options_for("en") == Options("whisper", "en")
+    assert options_for("auto", whisper=True) == Options("whisper", "ko")
+
+
+def test_whisper_is_told_the_language() -> None:
+    parts = urlsplit(streaming_url("https://example.org", model_name="whisper", language="en"))
+    query = parse_qs(parts.query)
+    assert (query["model_name"], query["language"]) == (["whisper"], ["en"])
 
 
 def test_a_base_that_is_no_address_is_our_bug() -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import cache
 
 from bot.audio import mulaw
@@ -85,14 +86,21 @@ class Listener:
                 await asyncio.sleep(0.005)
 
     async def talk(self, names: list[str]) -> None:
-        """Say each when the one before was understood, then end."""
+        """Say each when the one before was understood."""
         for number, name in enumerate(names, 1):
             self.say(name)
             await self.until(lambda number=number: len(self.finals) >= number)
-        self.stream.end()
+
+
+@asynccontextmanager
+async def live(listener: Listener, within_s: float = PATIENCE_S) -> AsyncIterator[None]:
+    """The stream runs, and is ended behind the block; all of it takes no longer than this."""
+    async with asyncio.timeout(within_s), asyncio.TaskGroup() as tasks:
+        tasks.create_task(listener.stream.run())
+        yield
+        listener.stream.end()
 
 
 async def call(listener: Listener, names: list[str]) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.talk(names)

@@ -2,7 +2,8 @@
 
 import base64
 import json
-from urllib.parse import urlsplit
+from contextlib import nullcontext
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import pytest
@@ -109,9 +110,14 @@ async def test_a_recording_is_deleted():
     assert [(request.method, str(request.url)) for request in twilio.requests] == [("DELETE", path)]
 
 
-async def test_a_recording_that_is_gone_is_deleted():
-    async with Twilio({}).carrier() as carrier:
-        await carrier.delete_recording(RECORDING)
+@pytest.mark.parametrize(("answer", "fails"), [(404, False), (403, True), (500, True)])
+async def test_of_all_failures_to_delete_only_a_recording_that_is_gone_already_is_none(answer, fails):
+    path = f"{ROOT}/Recordings/{RECORDING}.json"
+    twilio = Twilio({("DELETE", path): answer})
+    async with twilio.carrier() as carrier:
+        with pytest.raises(CarrierError) if fails else nullcontext():
+            await carrier.delete_recording(RECORDING)
+    assert [request.method for request in twilio.requests] == ["DELETE"]
 
 
 async def test_the_recordings_of_a_call():
@@ -168,6 +174,77 @@ async def test_no_third_request_when_both_are_refused():
     assert (len(twilio.requests), error.value.status) == (2, 401)
 
 
+# Messages and calls to a person
+
+
+def fields_of(request):
+    return dict(parse_qsl(request.content.decode(), keep_blank_values=True, strict_parsing=True))
+
+
+MESSAGES, CALLS = f"{ROOT}/Messages.json", f"{ROOT}/Calls.json"
+SENT = as_json({"sid": "SM" + "4d" * 16, "status": "queued", "num_segments": "1", "error_code": None})
+PLACED = as_json({"sid": CALL, "status": "queued", "direction": "outbound-api"})
+
+
+async def test_a_message_goes_from_our_number():
+    twilio = Twilio({("POST", MESSAGES): SENT})
+    async with twilio.carrier() as carrier:
+        await carrier.send_message("+821012345678", "번호는 123456 & 끝")
+    (request,) = twilio.requests
+    assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert fields_of(request) == {"To": "+821012345678", "From": NUMBER, "Body": "번호는 123456 & 끝"}
+
+
+async def test_a_call_carries_out_its_document():
+    twilio = Twilio({("POST", CALLS): PLACED})
+    async with twilio.carrier() as carrier:
+        await carrier.call("+821012345678", "<Response/>", ring_s=30)
+    (request,) = twilio.requests
+    expected = {"To": "+821012345678", "From": NUMBER, "Twiml": "<Response/>", "Timeout": "30"}
+    assert fields_of(request) == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        400,
+        500,
+        503,
+        429,
+        f"{ELSEWHERE}/x",
+        httpx2.ReadTimeout("slow"),
+        b"",
+        as_json({"sid": "SM1", "status": "queued"}),
+        as_json({"sid": "SM" + "4d" * 16, "status": "failed"}),
+    ],
+)
+async def test_what_may_be_on_its_way_is_not_sent_twice_nor_to_anybody_else(answer):
+    twilio = Twilio({("POST", MESSAGES): answer, ("POST", CALLS): answer, ("POST", f"{ELSEWHERE}/x"): SENT})
+    async with twilio.carrier(TOKEN, OLD_TOKEN) as carrier:
+        with pytest.raises(CarrierError) as error:
+            await carrier.send_message("+821012345678", "번호는 123456")
+        assert "1234" not in str(error.value)
+        with pytest.raises(CarrierError):
+            await carrier.call("+821012345678", "<Response/>", ring_s=30)
+    assert [str(request.url) for request in twilio.requests] == [MESSAGES, CALLS]
+
+
+async def test_a_message_is_sent_with_the_token_that_is_good():
+    twilio = Twilio({("POST", MESSAGES): SENT}, tokens=(OLD_TOKEN,))
+    async with twilio.carrier(TOKEN, OLD_TOKEN) as carrier:
+        await carrier.send_message("+821012345678", "번호")
+    assert [fields_of(request)["Body"] for request in twilio.requests] == ["번호", "번호"]
+
+
+async def test_without_a_number_of_ours_nothing_is_sent():
+    twilio = Twilio({})
+    settings = TwilioSettings(account_sid=ACCOUNT, auth_tokens=(TOKEN,))
+    async with Carrier(settings, transport=httpx2.MockTransport(twilio.answer)) as carrier:
+        with pytest.raises(CarrierError, match="no number"):
+            await carrier.send_message("+821012345678", "번호")
+    assert twilio.requests == []
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -214,5 +291,5 @@ async def test_another_api_url_may_be_http():
         return httpx2.Response(200, content=b"RIFF")
 
     async with Carrier(settings, transport=httpx2.MockTransport(answer)) as carrier:
-        await carrier.recording(RECORDING)
+        assert await carrier.recording(RECORDING) == b"RIFF"
     assert urlsplit(str(asked[0].url)).netloc == "127.0.0.1:9"

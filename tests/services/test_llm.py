@@ -13,7 +13,7 @@ from bot.errors import ModelError
 from bot.lab.openai import OpenAiLab, Profile
 from bot.lab.openai_behaviour import Faults
 from bot.services.breaker import FAILURES, REST_S
-from bot.services.llm import ChatModel, Message
+from bot.services.llm import REPLY_TOKENS, ChatModel, Message
 from bot.services.token_usage import TOKENS_PER_LETTER, TokenUsage
 from bot.settings import OpenAiSettings
 
@@ -153,7 +153,8 @@ async def test_leaving_the_stream_ends_the_request(leave: str) -> None:
             listener.cancel()
         await asyncio.wait([listener])
         assert listener.cancelled() == (leave == "cancel")
-        await asyncio.wait_for(lab.client_left.wait(), 5)
+        async with asyncio.timeout(5):
+            await lab.client_left.wait()
         assert lab.report.cancelled == 1
 
 
@@ -217,6 +218,7 @@ async def test_options_that_a_server_does_not_know_are_left_out_from_then_on() -
         ((said("<thi"), said("nk>x</think>네."), said("", "stop")), "네."),
         ((said("<"), said("3 좋아요."), said("", "stop")), "<3 좋아요."),
         (({"choices": []}, {"choices": None}, {"x": 1}, said("네."), said("", "stop")), "네."),
+        ((said("좋\ud83d아요."), said("", "stop")), "좋?아요."),
     ],
 )
 async def test_odd_streams_are_understood(chunks: tuple[object, ...], given: str) -> None:
@@ -263,7 +265,7 @@ async def test_what_was_refused_costs_nothing_and_what_was_left_costs(faults: Fa
     assert (usage.dropped.prompt > 0) == bool(requests)
 
 
-async def test_the_server_is_asked_to_count() -> None:
+async def test_the_server_is_asked_to_count_and_for_so_many_tokens_at_most() -> None:
     asked: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -279,8 +281,21 @@ async def test_the_server_is_asked_to_count() -> None:
         model = ChatModel(OpenAiSettings(base_url=f"http://127.0.0.1:{port}/v1", model="m"))
         with pytest.raises(ModelError, match="HTTP 400"):
             await all_of(model)
+        with pytest.raises(ModelError, match="HTTP 400"):
+            async for _ in model.stream(CHAT, TokenUsage().open(), most_tokens=7):
+                pass
         await model.close()
-    assert [json.loads(body).get("stream_options") for body in asked] == [{"include_usage": True}, None]
+    bodies = [json.loads(body) for body in asked]
+    assert [body.get("stream_options") for body in bodies] == [{"include_usage": True}, None] * 2
+    assert [body.get("max_tokens") for body in bodies] == [REPLY_TOKENS, None, 7, None]
+
+
+async def test_who_can_wait_longer_for_the_first_token_may() -> None:
+    async with talking(profile=Profile(first_token_ms=700, token_ms=0)) as (_, model):
+        with pytest.raises(ModelError, match="no first token"):
+            await all_of(model)
+        stream = model.stream(CHAT, TokenUsage().open(), first_token_s=5)
+        assert [token async for token in stream]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from bot.services import stt
 from bot.services.stt import Recogniser
 from bot.services.stt_token import RecogniserRefused, Tokens
 from bot.settings import RtzrSettings
-from tests.services.listening import FRAME, LONG, PATIENCE_S, SHORT, TEXTS, Listener, call, settings_of, spoken
+from tests.services.listening import FRAME, LONG, PATIENCE_S, SHORT, TEXTS, Listener, call, live, settings_of, spoken
 
 
 @pytest.fixture
@@ -70,10 +70,8 @@ async def test_what_is_said_before_the_socket_is_open_is_kept(lab: RtzrLab, reco
     listener = Listener(recogniser)
     listener.say("minho-hello")
     listener.say("jia-rain")
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.until(lambda: len(listener.finals) == 2)
-        listener.stream.end()
     assert listener.finals == [TEXTS["minho-hello"], TEXTS["jia-rain"]]
     assert listener.stream.stats.dropped_bytes == 0
 
@@ -81,10 +79,8 @@ async def test_what_is_said_before_the_socket_is_open_is_kept(lab: RtzrLab, reco
 async def test_a_final_that_is_pending_at_the_end_is_still_told(lab: RtzrLab, recogniser: Recogniser) -> None:
     listener = Listener(recogniser)
     listener.stream.push(spoken("sunja-walk"))
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.until(lambda: listener.events)
-        listener.stream.end()
         listener.stream.end()
     assert listener.finals == [TEXTS["sunja-walk"]]
     assert (lab.report.finalizes, lab.report.eos) == (0, 1)
@@ -174,11 +170,9 @@ async def test_a_server_that_recovers_is_found_again(lab: RtzrLab, recogniser: R
 async def test_no_channel_is_an_outcome_of_its_own(lab: RtzrLab, recogniser: Recogniser) -> None:
     lab.faults.channels = 1
     first, second = Listener(recogniser), Listener(recogniser)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(first.stream.run())
+    async with live(first):
         await first.until(lambda: first.events)
         await second.stream.run()
-        first.stream.end()
     assert second.events == [SttLost(SttLoss.FULL)]
     assert first.events == [SttReady()]
 
@@ -197,10 +191,8 @@ async def test_nobody_there_is_told_once() -> None:
 async def test_the_end_before_the_socket_is_open_waits_for_nothing(lab: RtzrLab, recogniser: Recogniser) -> None:
     lab.profile.open_ms = 60_000
     listener = Listener(recogniser)
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.until(lambda: lab.report.channels_open)
-        listener.stream.end()
     assert listener.events == []
 
 
@@ -218,10 +210,8 @@ async def test_a_server_that_does_not_close_is_not_waited_for(
     lab.faults.slow_finals, lab.faults.slow_final_ms = 1, 60_000
     listener = Listener(recogniser)
     listener.stream.push(spoken("jia-rain"))
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.until(lambda: any(isinstance(event, Interim) for event in listener.events))
-        listener.stream.end()
     assert listener.finals == []
     assert lab.report.eos == 1
 
@@ -268,8 +258,7 @@ async def test_the_journal_holds_text_messages_only_and_the_log_nothing_said(
 
 async def paced_call(listener: Listener, names: list[str]) -> None:
     """A call whose socket is open before anything is said."""
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.until(lambda: listener.events)
         await listener.talk(names)
 
@@ -307,10 +296,8 @@ async def test_what_was_said_before_the_socket_was_open_tells_nothing_of_the_pac
     listener = Listener(recogniser)
     for name in SHORT:
         listener.say(name)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.until(lambda: len(listener.finals) == 6)
-        listener.stream.end()
     assert recogniser.pace.p95_ms is None
 
 
@@ -331,13 +318,11 @@ async def test_a_final_that_nobody_asked_for_tells_nothing_of_the_pace(lab: Rtzr
         recogniser.pace.add(20)
     lab.profile.final_ms = 300
     listener = Listener(recogniser)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.until(lambda: listener.events)
         listener.stream.push(spoken("jia-rain", trail_ms=2000))
         listener.stream.finalize()  # too late: the recogniser has ended the utterance by itself
         await listener.until(lambda: listener.finals)
-        listener.stream.end()
     assert listener.finals == [TEXTS["jia-rain"]]
     assert recogniser.pace.p95_ms == 20
 
@@ -346,8 +331,7 @@ async def test_a_stop_that_is_taken_back_and_comes_again_asks_twice_and_is_told_
     lab: RtzrLab, recogniser: Recogniser
 ) -> None:
     listener = Listener(recogniser)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(listener.stream.run())
+    async with live(listener):
         await listener.until(lambda: listener.events)
         listener.say("jia-rain")
         listener.stream.push(bytes(5 * FRAME))
@@ -355,7 +339,6 @@ async def test_a_stop_that_is_taken_back_and_comes_again_asks_twice_and_is_told_
         await listener.until(lambda: listener.finals)
         listener.say("minho-cat")
         await listener.until(lambda: len(listener.finals) == 2)
-        listener.stream.end()
     assert listener.finals == [TEXTS["jia-rain"], TEXTS["minho-cat"]]
     assert lab.report.finalizes == 3
     assert not lab.breaches
@@ -438,8 +421,7 @@ async def wire(say: list[str]) -> AsyncIterator[tuple[Recogniser, list[str | byt
 async def test_audio_goes_in_bundles_and_what_is_left_before_finalize() -> None:
     async with wire([]) as (recogniser, got):
         listener = Listener(recogniser)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             await listener.until(lambda: listener.events)
             for number in range(7):
                 listener.stream.push(bytes([number, 0]) * (FRAME // 2))
@@ -448,7 +430,6 @@ async def test_audio_goes_in_bundles_and_what_is_left_before_finalize() -> None:
             assert [len(message) for message in got] == [5 * FRAME]
             listener.stream.finalize()
             listener.stream.push(b"\7\0" * (FRAME // 2))
-            listener.stream.end()
     assert [message if isinstance(message, str) else len(message) for message in got] == [
         5 * FRAME,
         2 * FRAME,
@@ -465,9 +446,7 @@ async def test_nonsense_and_errors_from_the_server_do_not_end_the_stream() -> No
     empty = json.dumps({"seq": 1, "final": True, "alternatives": []})
     async with wire(["nonsense", '{"error": "busy"}', '{"type": "x"}', final, empty]) as (recogniser, _):
         listener = Listener(recogniser)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             await listener.until(lambda: len(listener.finals) == 2)
-            listener.stream.end()
     assert listener.finals == ["네", ""]
     assert listener.stream.stats.faults == 2

@@ -23,9 +23,11 @@ from bot.lab.rtzr_behaviour import Close, Faults, Freeze, FreezeAt, Profile
 from bot.services import stt, stt_account, stt_link, stt_watch
 from bot.services.stt import Recogniser
 from bot.services.stt_token import Tokens
-from tests.services.listening import LONG, PATIENCE_S, SHORT, TEXTS, Listener, call, settings_of, spoken
+from tests.services.listening import LONG, PATIENCE_S, SHORT, TEXTS, Listener, call, live, settings_of, spoken
 
 SECOND = bytes(32_000)
+NOISE = b"\x10\x00\xf0\xff" * 8000
+"""A second of what is no speech."""
 
 
 @pytest.fixture(autouse=True)
@@ -86,10 +88,8 @@ async def test_close_after_every_150_ms_of_an_utterance() -> None:
 async def test_what_was_said_last_is_told_though_the_socket_breaks_when_the_call_is_over(close: Close) -> None:
     async with recognising(Faults(closes=[close])) as (lab, recogniser):
         listener = Listener(recogniser)
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             listener.say("jia-rain")
-            listener.stream.end()
         assert listener.finals == [TEXTS["jia-rain"]]
         assert not any(isinstance(event, SttLost) for event in listener.events)
         assert lab.report.connections[-1].eos == 1
@@ -99,10 +99,8 @@ async def test_a_final_that_eos_asked_for_is_asked_for_again_when_the_socket_bre
     async with recognising(Faults(lost_finals=1)) as (lab, recogniser):
         listener = Listener(recogniser)
         listener.stream.push(spoken("sunja-walk"))
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             await listener.until(lambda: listener.events)
-            listener.stream.end()
         assert listener.finals == [TEXTS["sunja-walk"]]
         assert lab.report.eos == 2
 
@@ -136,15 +134,13 @@ async def test_the_end_is_not_tried_for_ever() -> None:
 async def test_a_long_quiet_is_not_sent_again_and_what_was_said_behind_it_is() -> None:
     async with recognising() as (lab, recogniser):
         listener = Listener(recogniser)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             listener.stream.push(35 * SECOND)
             await listener.until(lambda: lab.report.connections and lab.report.connections[0].audio_s >= 34.9)
             lab.faults.closes.append(Close(0))
             lab.faults.freeze_now()
             await listener.speak("jia-rain", speed=4)
             await listener.until(lambda: listener.finals)
-            listener.stream.end()
         assert listener.finals == [TEXTS["jia-rain"]]
         assert lab.report.connections[-1].audio_s < 16
 
@@ -153,13 +149,11 @@ async def test_waiting_audio_is_sent_faster_than_it_was_spoken_and_no_faster_tha
     async with recognising() as (lab, recogniser):
         listener = Listener(recogniser)
         listener.stream.push(21 * SECOND)
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             await listener.until(lambda: listener.events)
             began = time.monotonic()
             await listener.until(lambda: lab.report.connections[0].audio_s >= 20.9)
             took_s = time.monotonic() - began
-            listener.stream.end()
         assert 0.9 < took_s < 2.0
 
 
@@ -229,11 +223,9 @@ async def test_a_freeze_of_all_at_once_costs_no_call_a_word() -> None:
         listeners = [Listener(recogniser) for _ in range(3)]
 
         async def one(listener: Listener, name: str) -> None:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(listener.stream.run())
+            async with live(listener):
                 await listener.speak(name)
                 await listener.until(lambda: listener.finals)
-                listener.stream.end()
 
         async with asyncio.TaskGroup() as tasks:
             for listener, name in zip(listeners, LONG, strict=True):
@@ -251,16 +243,16 @@ async def test_a_socket_that_dies_in_a_quiet_is_noticed_before_it_is_needed(monk
     monkeypatch.setattr(stt_account, "CLOSE_TIMEOUT_S", 0.1)
     async with recognising() as (lab, recogniser):
         listener = Listener(recogniser)
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             await listener.until(lambda: listener.events)
             lab.faults.freeze_now()
             await listener.hold(2 * SECOND)
             assert lab.report.sockets == 2
-            listener.stream.end()
 
 
-async def test_a_peer_that_takes_nothing_does_not_block_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_peer_that_takes_nothing_is_given_up_and_all_that_waited_goes_to_another(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(stt_link, "WRITE_S", 0.2)
     monkeypatch.setattr(stt_link, "LOOK_EVERY_S", 60.0)  # nobody asks: only the write can tell
     connect = stt_account.connect
@@ -273,37 +265,33 @@ async def test_a_peer_that_takes_nothing_does_not_block_for_ever(monkeypatch: py
     monkeypatch.setattr(stt_account, "connect", with_a_small_buffer)
     async with recognising(Faults(freezes=[FreezeAt(100, Freeze.BLOCKED)])) as (lab, recogniser):
         listener = Listener(recogniser)
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             await listener.until(lambda: listener.events)
             listener.stream.push(30 * SECOND)
             await listener.until(lambda: lab.report.sockets == 2)
-            listener.stream.end()
+        blocked, sound = lab.report.connections
+        assert (blocked.frozen, sound.frozen, sound.audio_s) == (Freeze.BLOCKED, None, 30)
+        assert "socket 1 answers nothing" in caplog.text
+        assert listener.events == [SttReady(), SttReady()]
 
 
 async def test_noise_causes_no_storm() -> None:
     """What the VAD calls a voice and the recogniser nothing: one more socket, and a long rest."""
-    noise = b"\x10\x00\xf0\xff" * 8000
     async with recognising() as (lab, recogniser):
         listener = Listener(recogniser)
-        async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
-            await listener.hold(9 * noise, urgent=True)
-            listener.stream.end()
+        async with live(listener, 2 * PATIENCE_S):
+            await listener.hold(9 * NOISE, urgent=True)
         assert lab.report.sockets == 2
         assert listener.events == [SttReady(), SttReady()]
 
 
 async def test_where_there_is_no_second_channel_one_that_may_be_deaf_is_kept() -> None:
-    noise = b"\x10\x00\xf0\xff" * 8000
     async with recognising(Faults(channels=1)) as (lab, recogniser):
         listener = Listener(recogniser)
-        async with asyncio.timeout(2 * PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
-            await listener.hold(4 * noise, urgent=True)
+        async with live(listener, 2 * PATIENCE_S):
+            await listener.hold(4 * NOISE, urgent=True)
             await listener.speak("jia-rain")
             await listener.until(lambda: any(listener.finals))
-            listener.stream.end()
         assert lab.report.refused == [429]
         assert TEXTS["jia-rain"] in listener.finals
         assert listener.events.count(SttReady()) == 1
@@ -402,8 +390,7 @@ async def test_an_open_socket_outlives_its_token_and_the_next_socket_gets_a_new_
         tokens = Tokens(settings_of(lab), now=lambda: clock[0])
         recogniser = Recogniser(settings_of(lab), tokens=tokens)
         listener = Listener(recogniser)
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            tasks.create_task(listener.stream.run())
+        async with live(listener):
             listener.say("jia-right")
             await listener.until(lambda: listener.finals)
             clock[0] += 7 * 3600
@@ -414,7 +401,6 @@ async def test_an_open_socket_outlives_its_token_and_the_next_socket_gets_a_new_
             lab.faults.lost_finals = 1
             listener.say("jia-rain")
             await listener.until(lambda: len(listener.finals) == 3)
-            listener.stream.end()
         await recogniser.close()
         assert (lab.report.sockets, lab.report.authentications, lab.report.refused) == (2, 2, [])
         assert listener.finals == [TEXTS["jia-right"], TEXTS["minho-hello"], TEXTS["jia-rain"]]

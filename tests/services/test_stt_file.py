@@ -1,8 +1,6 @@
 """The recogniser for files, against the stand-in on real sockets."""
 
 import asyncio
-import io
-import wave
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,19 +8,15 @@ import pytest
 from bot.errors import RecogniserError, RecogniserFull, TranscriptionGone
 from bot.lab.rtzr import RtzrLab
 from bot.lab.rtzr_behaviour import Profile
+from bot.lab.wav import wav_file
 from bot.services.stt_file import CONFIG, Transcriber
 from bot.services.stt_token import RecogniserRefused, Tokens
+from bot.settings import RtzrSettings
 from tests.services.listening import LONG, PATIENCE_S, TEXTS, settings_of, spoken
 
 
-def wav(*names: str, hz: int = 16_000) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(hz)
-        sound.writeframes(b"".join(spoken(name, 300, 1500) for name in names) or bytes(64_000))
-    return file.getvalue()
+def wav(*names: str) -> bytes:
+    return wav_file(b"".join(spoken(name, 300, 1500) for name in names) or bytes(64_000), 16_000)
 
 
 @pytest.fixture
@@ -132,7 +126,7 @@ async def test_an_answer_that_is_none_is_an_error_and_not_a_result(body: bytes) 
     async with RtzrLab() as lab, await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         tokens = Tokens(settings_of(lab))
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        transcriber = Transcriber(type(settings_of(lab))(client_id="", client_secret="", api_url=url), tokens)
+        transcriber = Transcriber(RtzrSettings(client_id="", client_secret="", api_url=url), tokens)
         with pytest.raises(RecogniserError):
             await transcriber.result("a-name")
         await transcriber.close()

@@ -6,6 +6,11 @@ from hypothesis import strategies as st
 from bot.services.stt_outbox import FINALIZE, LEAD_MS, QUIET_MS, Outbox
 
 
+def line(most_bytes: int = 1000) -> Outbox:
+    """A line of one sample (2 bytes) each millisecond."""
+    return Outbox(most_bytes=most_bytes, bytes_per_ms=2)
+
+
 def everything(outbox: Outbox, at_most: int = 64) -> list[bytes | object]:
     items: list[bytes | object] = []
     while (item := outbox.take(at_most)) is not None:
@@ -18,7 +23,7 @@ def joined(items: list[bytes | object]) -> bytes:
 
 
 def test_a_mark_stands_behind_the_audio_before_it() -> None:
-    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox = line()
     outbox.push(b"aabb")
     outbox.mark()
     outbox.push(b"cc")
@@ -27,13 +32,13 @@ def test_a_mark_stands_behind_the_audio_before_it() -> None:
 
 
 def test_a_piece_is_not_larger_than_asked() -> None:
-    outbox = Outbox(most_bytes=1000)
+    outbox = line()
     outbox.push(b"aabbc0")
     assert everything(outbox, 4) == [b"aabb", b"c0"]
 
 
 def test_a_new_connection_begins_behind_the_last_final() -> None:
-    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox = line()
     outbox.push(b"aabb")
     outbox.mark()
     outbox.push(b"ccdd")
@@ -45,7 +50,7 @@ def test_a_new_connection_begins_behind_the_last_final() -> None:
 
 
 def test_the_recognisers_times_count_from_the_connections_first_audio() -> None:
-    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox = line()
     outbox.push(b"aabb")
     everything(outbox)
     outbox.settled(0, end_ms=1)
@@ -58,7 +63,7 @@ def test_the_recognisers_times_count_from_the_connections_first_audio() -> None:
 
 
 def test_a_mark_without_its_final_is_sent_again() -> None:
-    outbox = Outbox(most_bytes=1000)
+    outbox = line()
     outbox.push(b"aa")
     outbox.mark()
     everything(outbox)
@@ -67,7 +72,7 @@ def test_a_mark_without_its_final_is_sent_again() -> None:
 
 
 def test_a_final_without_a_length_settles_what_was_marked() -> None:
-    outbox = Outbox(most_bytes=1000)
+    outbox = line()
     outbox.push(b"aa")
     outbox.mark()
     outbox.push(b"bb")
@@ -78,7 +83,7 @@ def test_a_final_without_a_length_settles_what_was_marked() -> None:
 
 
 def test_a_final_without_a_length_settles_no_more_than_the_utterance_it_began_in() -> None:
-    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox = line()
     for part in (b"aa", b"bbbb", b"cc"):
         outbox.push(part)
         outbox.mark()
@@ -89,7 +94,7 @@ def test_a_final_without_a_length_settles_no_more_than_the_utterance_it_began_in
 
 
 def test_a_mark_with_nothing_to_say_behind_its_final_is_harmless() -> None:
-    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox = line()
     outbox.push(b"aa")
     outbox.mark()
     outbox.mark()
@@ -102,7 +107,7 @@ def test_a_mark_with_nothing_to_say_behind_its_final_is_harmless() -> None:
 
 
 def test_what_a_connection_was_sent_counts_from_its_own_first_audio() -> None:
-    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox = line()
     outbox.push(b"aabb")
     everything(outbox)
     assert outbox.sent_ms == 2
@@ -115,7 +120,7 @@ def test_what_a_connection_was_sent_counts_from_its_own_first_audio() -> None:
 
 
 def test_a_final_cannot_settle_what_was_not_sent() -> None:
-    outbox = Outbox(most_bytes=1000, bytes_per_ms=2)
+    outbox = line()
     outbox.push(b"aabb")
     outbox.take(2)
     outbox.settled(0, end_ms=999)
@@ -124,7 +129,7 @@ def test_a_final_cannot_settle_what_was_not_sent() -> None:
 
 
 def test_what_is_too_much_is_dropped_from_the_front_and_counted() -> None:
-    outbox = Outbox(most_bytes=16)
+    outbox = line(16)
     for _ in range(10):
         outbox.push(b"0123")
     rest = joined(everything(outbox))
@@ -133,7 +138,7 @@ def test_what_is_too_much_is_dropped_from_the_front_and_counted() -> None:
 
 
 def test_a_drop_moves_the_recognisers_clock() -> None:
-    outbox = Outbox(most_bytes=16, bytes_per_ms=2)
+    outbox = line(16)
     for index in range(12):
         outbox.push(bytes([index, index]))
     rest = joined(everything(outbox))  # all that the connection was ever sent
@@ -143,7 +148,7 @@ def test_a_drop_moves_the_recognisers_clock() -> None:
 
 
 def test_dropping_what_was_sent_loses_nothing() -> None:
-    outbox = Outbox(most_bytes=16)
+    outbox = line(16)
     for _ in range(10):
         outbox.push(b"0123")
         everything(outbox)
@@ -151,7 +156,7 @@ def test_dropping_what_was_sent_loses_nothing() -> None:
 
 
 def test_what_stands_between_a_final_and_the_mark_that_asked_for_it_holds_no_word() -> None:
-    outbox = Outbox(most_bytes=100_000, bytes_per_ms=2)
+    outbox = line(100_000)
     outbox.push(bytes(2 * 1000))
     outbox.mark()
     outbox.push(b"cc")
@@ -163,7 +168,7 @@ def test_what_stands_between_a_final_and_the_mark_that_asked_for_it_holds_no_wor
 
 def test_behind_a_final_that_the_recogniser_gave_by_itself_everything_is_kept() -> None:
     for start_ms, end_ms in ((100, 700), (0, 11_000)):
-        outbox = Outbox(most_bytes=100_000, bytes_per_ms=2)
+        outbox = line(100_000)
         outbox.push(bytes(2 * (end_ms + (900 if end_ms == 700 else 500))))
         outbox.mark()
         everything(outbox)
@@ -173,7 +178,7 @@ def test_behind_a_final_that_the_recogniser_gave_by_itself_everything_is_kept() 
 
 
 def test_of_a_long_quiet_only_the_end_is_sent_again() -> None:
-    outbox = Outbox(most_bytes=1_000_000, bytes_per_ms=2)
+    outbox = line(1_000_000)
     outbox.push(bytes(2 * 30_000))
     outbox.mark()
     everything(outbox, 1_000_000)
@@ -184,7 +189,7 @@ def test_of_a_long_quiet_only_the_end_is_sent_again() -> None:
 
 
 def test_what_was_never_sent_is_no_quiet() -> None:
-    outbox = Outbox(most_bytes=1_000_000, bytes_per_ms=2)
+    outbox = line(1_000_000)
     outbox.push(bytes(2 * 30_000))
     outbox.rewind()
     assert outbox.unsent_bytes == 2 * 30_000
@@ -192,7 +197,7 @@ def test_what_was_never_sent_is_no_quiet() -> None:
 
 def test_a_voice_and_an_utterance_that_was_begun_are_sent_again_with_a_little_before_them() -> None:
     for voiced, open_ms in ((True, None), (False, 5_000)):
-        outbox = Outbox(most_bytes=1_000_000, bytes_per_ms=2)
+        outbox = line(1_000_000)
         outbox.push(bytes(2 * 5_000))
         outbox.push(bytes(2 * 1_000), voiced=voiced)
         outbox.push(bytes(2 * 20_000))
@@ -205,7 +210,7 @@ def test_a_voice_and_an_utterance_that_was_begun_are_sent_again_with_a_little_be
 
 
 def test_a_voice_that_has_its_final_is_a_voice_no_longer() -> None:
-    outbox = Outbox(most_bytes=1_000_000, bytes_per_ms=2)
+    outbox = line(1_000_000)
     outbox.push(bytes(2 * 1_000), voiced=True)
     outbox.push(bytes(2 * 30_000))
     everything(outbox, 1_000_000)
@@ -228,7 +233,7 @@ STEPS = st.lists(
 @given(STEPS)
 def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(steps: list[tuple[str, int]]) -> None:
     """Each sample has its own value; a connection must hold all samples behind the last final, in order."""
-    outbox = Outbox(most_bytes=10_000, bytes_per_ms=2)
+    outbox = line(10_000)
     pushed = settled = sent_from = 0
     sent = b""
     for what, amount in steps:

@@ -318,7 +318,8 @@ async def test_stopping_in_the_middle_ends_the_request() -> None:
         voice = Voice(engine_of(lab))
         async with aclosing(voice.frames(SENTENCE)) as frames:
             assert await anext(frames)
-        await asyncio.wait_for(lab.client_left.wait(), 5)
+        async with asyncio.timeout(5):
+            await lab.client_left.wait()
         assert lab.report.cancelled == 1
         await voice.close()
 
