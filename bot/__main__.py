@@ -12,8 +12,9 @@ USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
   forget NUMBER               remove a caller with all calls            [--yes] [--keep-recordings]
   rotate                      bring the diary to the newest key of DIARY_KEY
   call                        phone a running bot with a recorded caller
+  stream FILE                 send a file of sound to a running bot, and print what it hears      [--fast] [--json]
   replay FILE                 run a call's journal through the core, and print the talk
-  bench audio|vad|turns       measure
+  bench audio|vad|turns|search|chat|jobs  measure
 
 Each takes --help.
 """
@@ -66,6 +67,12 @@ def _replay(arguments: list[str]) -> int:
     return main(arguments, os.environ)
 
 
+def _stream(arguments: list[str]) -> int:
+    from bot.streamer.command import main
+
+    return main(arguments, os.environ)
+
+
 def _bench(arguments: list[str]) -> int:
     match arguments:
         case ["audio", *rest]:
@@ -80,7 +87,19 @@ def _bench(arguments: list[str]) -> int:
             from bot.lab import bench_turns
 
             return bench_turns.main(rest)
-    print("usage: python -m bot bench audio|vad|turns [--help]")
+        case ["chat", *rest]:
+            from bot.lab import bench_chat
+
+            return bench_chat.main(rest)
+        case ["search", *rest]:
+            from bot.lab import bench_search
+
+            return bench_search.main(rest)
+        case ["jobs", *rest]:
+            from bot.lab import bench_jobs
+
+            return bench_jobs.main(rest)
+    print("usage: python -m bot bench audio|vad|turns|search|chat|jobs [--help]")
     return 0 if arguments in (["-h"], ["--help"]) else 2
 
 
@@ -91,6 +110,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "forget": _forget,
     "rotate": _rotate,
     "call": _call,
+    "stream": _stream,
     "replay": _replay,
     "bench": _bench,
 }

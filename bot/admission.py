@@ -11,10 +11,11 @@ from functools import partial
 
 from bot.conversation.events import Before, CallStarted, TurnBefore
 from bot.conversation.snapshot import decode
+from bot.conversation.talk import Inbound
 from bot.diary.records import Arrival
 from bot.diary.store import Store
 from bot.errors import StoreError
-from bot.protocols.twilio import Inbound, Started
+from bot.protocols.twilio import Started
 
 log = logging.getLogger(__name__)
 

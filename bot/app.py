@@ -16,6 +16,7 @@ from quart import Quart
 from bot.doors.asgi import AsgiApp, bounded_bodies, media_sockets
 from bot.doors.health import HealthDoor
 from bot.doors.live import LiveCall, LiveCalls
+from bot.doors.partings import Partings
 from bot.doors.patience import Patience
 from bot.doors.phone import PhoneDoor, Running
 from bot.doors.signature import LARGEST_BODY_BYTES
@@ -24,6 +25,7 @@ from bot.errors import where
 from bot.jobs import handlers
 from bot.process import Services
 from bot.settings import Settings
+from bot.web import Web, chores
 from bot.wiring import call_factory, keep_warm, open_services
 from bot.worker import Worker
 
@@ -36,9 +38,10 @@ LAST_SAVING_S = 10.0
 
 
 class IlgiApp(Quart):
-    """The application, with its phone door at hand."""
+    """The application, with its doors at hand."""
 
     phone: PhoneDoor
+    web: Web
 
 
 def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
@@ -46,8 +49,10 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
     app = IlgiApp("bot", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
     app.config["BODY_TIMEOUT"] = 10
-    app.phone = PhoneDoor(settings, Documents())
-    app.register_blueprint(app.phone.blueprint())
+    documents = Documents()
+    app.phone, app.web = PhoneDoor(settings, documents), Web(settings, documents)
+    for routes in (app.phone.blueprint(), *app.web.blueprints()):
+        app.register_blueprint(routes)
     app.get("/health")(HealthDoor(app.phone).health)
     beneath = bounded_bodies(media_sockets(cast(AsgiApp, app.asgi_app)), LARGEST_BODY_BYTES)
     app.asgi_app = beneath  # type: ignore[method-assign, assignment]
@@ -59,7 +64,11 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
             if own is None:
                 own = await stack.enter_async_context(open_services(settings))
             async with asyncio.TaskGroup() as tasks:
-                worker = Worker(own.store.outbox, handlers(own), chores=(own.store.close_lapsed,))
+                worker = Worker(
+                    own.store.outbox,
+                    handlers(own),
+                    chores=(own.store.set_clock, own.store.close_lapsed, *chores(own.store)),
+                )
 
                 async def to_the_end(call: LiveCall) -> None:
                     await guarded("a call", call.run())
@@ -71,8 +80,11 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                     await own.retention.schedule()
                 working = tasks.create_task(guarded("durable work", worker.run()))
                 app.phone.start(Running(own.store, live, call_factory(own, live), worker.wake, patience))
+                partings = Partings(tasks, partial(guarded, "a parting"))
+                app.web.start(own, live, worker.wake, partings)
                 yield
                 warming.cancel()
+                partings.cancel()
                 # Side by side: with the database away each takes all of its time.
                 await asyncio.gather(end(live, patience), worker.stop())
                 await working

@@ -1,4 +1,4 @@
-"""One call: the media stream's messages go to the talk, and what the talk decides is carried out.
+"""One call, of a telephone or a browser: the stream's messages go to the talk, what it decides is carried out.
 
 It owns one `asyncio.TaskGroup` for as long as the stream lives, and nothing of it outlives that: the recogniser's
 socket, the writer, the keeper that commits turns in order, the reply that is being made. It decides nothing itself.
@@ -22,13 +22,15 @@ from bot.conversation.commands import (
     WriteEntry,
 )
 from bot.conversation.events import Draining, Event
-from bot.conversation.talk import Talk
+from bot.conversation.talk import Inbound, Talk
 from bot.conversation.turns import Turns
 from bot.errors import RemoteProtocolError, StoreError, where
 from bot.keeper import Keepable, Keeper, Leaving
+from bot.line import POLICY, Close, Line, PhoneLine
 from bot.playout import Playout
 from bot.process import Services
-from bot.protocols.twilio import Inbound, Media, MediaStream, Started, Stopped
+from bot.protocols.browser import Played, Sound
+from bot.protocols.twilio import Media, Started, Stopped
 from bot.recorder import Recorder
 from bot.services.stt import SttStream
 from bot.speaker import Speaker, Speech
@@ -45,7 +47,10 @@ HANDOVER_S = 8.0
 SAVE_S = 3.0
 """So long the caller waits for what was said to be committed before another process goes on with the talk."""
 
-NORMAL, POLICY = 1000, 1008
+SILENCE_MS = 100
+"""So much silence passes at once where no sound tells the time."""
+
+NORMAL = 1000
 
 
 class Call:
@@ -58,17 +63,30 @@ class Call:
         close: Callable[[int], Awaitable[None]],
         *,
         alone: Callable[["Call"], Awaitable[None]] | None = None,
+        line: Line | None = None,
     ) -> None:
-        """`alone` ends every other stream of this call in the process, and returns when they have saved."""
+        """`alone` ends every other stream of this call in the process, and returns when they have saved.
+
+        Without a `line` it is a telephone's.
+        """
         self.call_sid: str | None = None
+        self.stream = 0
+        """The number of this stream of the call, once it was let in."""
         self._services = services
         self._close = close
         self._send = send
         self._alone = alone
-        self._stream = MediaStream()
-        self._talk = Talk(Turns(max_call_ms=services.max_call_ms))
-        self._playout = Playout(self._stream, self._send_on_wire, self._tell)
-        self._speaker = Speaker(services.replies, services.voice, self._playout, self._tell, self._spawn)
+        self._line = line = line or PhoneLine(services.voice)
+        self._talk = Talk(Turns(max_call_ms=services.max_call_ms, line=line.kind))
+        self._playout = Playout(
+            line.stream,
+            self._send_on_wire,
+            self._tell,
+            form=line.form,
+            lead_ms=line.lead_ms,
+            unplayed_ms=line.unplayed_ms,
+        )
+        self._speaker = Speaker(services.replies, line.voice, self._playout, self._tell, self._spawn)
         self._stt: SttStream | None = None
         self._recorder = Recorder(lambda: self._talk.now_ms)
         self._watchdog = Watchdog(services.max_call_ms / 1000)
@@ -76,6 +94,7 @@ class Call:
         self._over = asyncio.Event()
         self._stopped = False
         self._gone = False
+        self._draining = False
         self._leaves: Leaving | None = None
         self._bad = 0
         self._tasks: asyncio.TaskGroup | None = None
@@ -87,15 +106,22 @@ class Call:
     def receive(self, message: str | bytes) -> None:
         """Take a message of the media socket. Garbage is counted and costs the call nothing, until it is too much."""
         try:
-            inbound = self._stream.receive(message)
+            inbounds = self._line.receive(message)
         except RemoteProtocolError as error:
             self._bad += 1
             if self._bad > BAD_MESSAGES:
                 return
             log.warning("call %s: %s", self.call_sid, error)
+            for answer in self._line.answer(error, last=self._bad == BAD_MESSAGES):
+                self._playout.note(answer)
             if self._bad == BAD_MESSAGES:
                 self._end()
             return
+        for inbound in inbounds:
+            self.take(inbound, message)
+
+    def take(self, inbound: Inbound, message: str | bytes = "") -> None:
+        """Take what a message says."""
         if isinstance(inbound, Stopped):
             self._stopped = True
             self._end()
@@ -107,10 +133,13 @@ class Call:
             self._admission.wait(inbound, message)
 
     def _hear(self, inbound: Inbound, message: str | bytes) -> None:
-        if isinstance(inbound, Media):
+        if isinstance(inbound, Media | Sound):
             self._watchdog.heard()
         try:
             self._recorder.note("twilio", "in", message)
+            self._tell_besides(inbound)
+            if isinstance(inbound, Played):
+                self._playout.ear_told()
             self._carry_out(self._talk.hear(inbound))
         except Exception as error:
             self._break_down(error)
@@ -121,6 +150,7 @@ class Call:
 
     def drain(self) -> None:
         """The process is going away: the talk comes to a place where another can go on, and the stream is closed."""
+        self._draining = True
         if self._tasks:
             try:
                 self._tell(Draining())
@@ -152,7 +182,7 @@ class Call:
             await self._save_what_is_left()
         finally:
             self._recorder.close()
-            await self._close(NORMAL)
+            await self._close(self._close_code)
 
     async def _save_what_is_left(self) -> None:
         """After a break-down: everything that the talk still knows is kept."""
@@ -177,6 +207,7 @@ class Call:
 
     async def _talk_it_through(self, start: Started, stream: int) -> None:
         call_sid, services = start.call_sid, self._services
+        self.stream = stream
         if self._alone:
             await self._alone(self)
         arrival = await services.store.call_arrived(call_sid, None)
@@ -188,17 +219,20 @@ class Call:
             forget_journals=services.forget_journals,
             on_lost=self._end,
         )
-        if services.journal:
+        if services.journal and self._line.is_journalled:
             self._recorder.open(services.journal, call_sid, start.stream_sid)
         log.info("call %s: started, stream %d", call_sid, stream)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             self._stt = services.recogniser.stream(
-                self._tell, name=f"call {call_sid}: recogniser", journal=partial(self._recorder.note, "rtzr")
+                self._tell,
+                name=f"call {call_sid}: recogniser",
+                journal=partial(self._recorder.note, "rtzr"),
+                options=self._line.recogniser,
             )
             hearing = tasks.create_task(self._stt.run())
             keeping = tasks.create_task(self._keeper.run())
-            others = [tasks.create_task(self._write()), tasks.create_task(self._watch())]
+            others = [tasks.create_task(work) for work in (self._write(), self._watch(), self._pass_silence())]
             self._speaker.warm()
             self._tell(started)
             for early in self._admission.open():
@@ -208,7 +242,7 @@ class Call:
             await hearing
             self._last_words()
             await asyncio.wait({keeping}, timeout=SAVE_S)
-            await self._close(NORMAL)
+            await self._close(self._close_code)
             for other in others:
                 other.cancel()
             await keeping
@@ -235,14 +269,40 @@ class Call:
         log.warning("call %s: %s", self.call_sid, await self._watchdog.bark())
         self._end()
 
+    async def _pass_silence(self) -> None:
+        """Let time go by until there is sound that tells it."""
+        while not self._line.has_sound:
+            await asyncio.sleep(SILENCE_MS / 1000)
+            for inbound in self._line.silence(SILENCE_MS):
+                self.take(inbound)
+
+    @property
+    def is_left_open(self) -> bool:
+        """Whether its stream is over, and the call is not: somebody may go on with it."""
+        return isinstance(self._leaves, HandOver)
+
+    @property
+    def _close_code(self) -> int:
+        if self._bad >= BAD_MESSAGES:
+            return self._line.close_code(Close.FAULTS)
+        if isinstance(self._leaves, HangUp | RecordRest):
+            return self._line.close_code(Close.OVER)
+        return self._line.close_code(Close.LEAVES if self._draining else Close.BROKEN)
+
     # ── events and commands ──────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, event: Event) -> None:
         self._recorder.tell(event)
+        self._tell_besides(event)
         self._carry_out(self._talk.tell(event))
+
+    def _tell_besides(self, what: Inbound | Event | Command) -> None:
+        for message in self._line.besides(what):
+            self._playout.note(message)
 
     def _carry_out(self, commands: list[Command]) -> None:
         for command in commands:
+            self._tell_besides(command)
             match command:
                 case Recognise(pcm, urgent):
                     if self._stt:

@@ -1,9 +1,10 @@
 """What the caller hears: sentences wait here and leave at the speed of speech, never far ahead of the caller's ear.
 
 One task writes to the stream's socket. One reply is live; others may be prepared, and wait until they are played or
-dropped. At most `LEAD_MS` of audio is out of our hands, so a reply that is paused is quiet, and one that is stopped is
-stopped. When it is, its track is thrown away whole: a producer that is still at work writes into nothing, and no sound
-of a dead reply can follow the `clear`.
+dropped. Only a little audio (`lead_ms`) is out of our hands, so a reply that is paused is quiet, and one that is
+stopped is stopped. When it is, its track is thrown away whole: a producer that is still at work writes into nothing,
+and no sound of a dead reply can follow the `clear`. How much was heard is told by our clock, or by the ear itself where
+it says how far it is.
 
 An aside is a short sound outside of any reply. It stands between two marks of its own.
 """
@@ -12,11 +13,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable
+from typing import Protocol
 
-from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES
+from bot.audio.forms import TELEPHONE, Form
+from bot.audio.frames import FRAME_MS
 from bot.conversation.events import Event, ReplyEnded, SentenceSent, SentenceStarted
 from bot.conversation.talk import mark_name
-from bot.protocols.twilio import MediaStream
 from bot.track import Begin, End, Over, Track
 
 LEAD_MS = 160
@@ -25,10 +27,21 @@ LEAD_MS = 160
 BUNDLE_MS = 2 * FRAME_MS
 """Audio in one message, at most."""
 
-BUNDLE_BYTES = BUNDLE_MS // FRAME_MS * MULAW_FRAME_BYTES
-
 TOLD_EVERY_MS = 200
 """How much of a reply is sent between two `AudioSent`."""
+
+MOST_UNPLAYED_MS = 1_500
+"""An ear that has not played so much gets no more: its line, or its player, has stalled."""
+
+LOOK_AGAIN_S = 0.05
+
+
+class Stream(Protocol):
+    """What builds the messages of a line; an empty one is not sent."""
+
+    def media(self, sound: bytes, sentence: str = "", /) -> str: ...
+    def mark(self, name: str, /) -> str: ...
+    def clear(self) -> str: ...
 
 
 class Playout:
@@ -36,17 +49,29 @@ class Playout:
 
     def __init__(
         self,
-        stream: MediaStream,
+        stream: Stream,
         send: Callable[[str], Awaitable[None]],
         emit: Callable[[Event], None],
+        *,
+        form: Form = TELEPHONE,
+        lead_ms: int = LEAD_MS,
+        unplayed_ms: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """`lead_ms` of audio may be ahead of the ear; `unplayed_ms` is what the ear itself tells, if it does."""
         self._stream = stream
         self._send = send
         self._emit = emit
+        self._form = form
+        self._lead_ms = lead_ms
+        self._unplayed_ms = unplayed_ms
+        self._bundle_bytes = BUNDLE_MS // FRAME_MS * form.frame_bytes
+        self._notes: deque[str] = deque()
+        self._told_at = 0.0
         self._live: Track | None = None
         self._prepared: dict[int, Track] = {}
         self._aside: deque[str | bytes] = deque()
         self._asides = 0
+        self._aside_name = ""
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
@@ -57,12 +82,12 @@ class Playout:
 
     def begin(self, reply: int) -> None:
         """From now on `reply` is the one that may be heard."""
-        self._go_live(Track(reply))
+        self._go_live(Track(reply, self._form))
 
     def prepare(self, reply: int) -> None:
         """Take in what is made of `reply`, and hold it until `play`."""
         if not self._closed:
-            self._prepared[reply] = Track(reply)
+            self._prepared[reply] = Track(reply, self._form)
 
     def play(self, reply: int) -> None:
         """From now on the prepared `reply` is the one that may be heard; nothing happens when it was dropped."""
@@ -101,8 +126,20 @@ class Playout:
             return
         name = f"aside:{self._asides}"
         self._asides += 1
-        self._aside.extend((self._stream.mark(name), frames, self._stream.mark(f"{name}:end")))
+        self._aside_name = name
+        self._aside.extend((name, frames, f"{name}:end"))
         self._wake.set()
+
+    def note(self, message: str) -> None:
+        """Send a message that is no sound, before any more sound."""
+        if not self._closed:
+            self._notes.append(message)
+            self._wake.set()
+
+    def ear_told(self) -> None:
+        """The ear has told how far it is: so is everybody who has to know, now and then."""
+        if self._live and time.monotonic() - self._told_at >= TOLD_EVERY_MS / 1000:
+            self._tell_progress(self._live)
 
     def close(self) -> None:
         """The stream is over: write nothing more, and let every producer go."""
@@ -146,6 +183,9 @@ class Playout:
                 self._plays_until = 0.0
                 await self._send(self._stream.clear())
                 continue
+            if self._notes:
+                await self._send(self._notes.popleft())
+                continue
             wait_s = self._wait_s()
             if wait_s is None or wait_s > 0:
                 await self._sleep(wait_s)
@@ -153,10 +193,14 @@ class Playout:
                 await self._write_aside(self._aside.popleft())
             elif self._live:
                 await self._write(self._live)
+        while self._notes:
+            await self._send(self._notes.popleft())
 
     def _wait_s(self) -> float | None:
         """How long the next thing has to wait; None: there is none."""
-        early_s = round(self._ahead_s() - (LEAD_MS - BUNDLE_MS) / 1000, 6)
+        early_s = round(self._ahead_s() - (self._lead_ms - BUNDLE_MS) / 1000, 6)
+        if (self._unplayed_ms() or 0) > MOST_UNPLAYED_MS:
+            early_s = max(early_s, LOOK_AGAIN_S)
         if self._aside:
             return early_s
         if self._live is None or not self._live.is_ready:
@@ -164,14 +208,15 @@ class Playout:
         return early_s if self._live.next_is_sound else 0.0
 
     async def _write(self, track: Track) -> None:
-        item = track.take(BUNDLE_BYTES)
+        item = track.take(self._bundle_bytes)
         match item:
             case bytes():
-                await self._write_audio(item, track)
+                assert track.index is not None
+                await self._write_audio(item, mark_name(track.reply, track.index), track)
             case Begin(index):
                 self._emit(SentenceStarted(track.reply, index, self._ahead_ms()))
             case End(index, audio_ms):
-                await self._send(self._stream.mark(mark_name(track.reply, index)))
+                await self._write_mark(mark_name(track.reply, index))
                 if not track.is_dropped:
                     self._emit(SentenceSent(track.reply, index, audio_ms))
             case Over():
@@ -179,18 +224,22 @@ class Playout:
 
     async def _write_aside(self, item: str | bytes) -> None:
         if isinstance(item, str):
-            await self._send(item)
+            await self._write_mark(item)
             return
-        if len(item) > BUNDLE_BYTES:
-            self._aside.appendleft(item[BUNDLE_BYTES:])
-        await self._write_audio(item[:BUNDLE_BYTES])
+        if len(item) > self._bundle_bytes:
+            self._aside.appendleft(item[self._bundle_bytes :])
+        await self._write_audio(item[: self._bundle_bytes], self._aside_name)
 
-    async def _write_audio(self, chunk: bytes, track: Track | None = None) -> None:
+    async def _write_mark(self, name: str) -> None:
+        if message := self._stream.mark(name):
+            await self._send(message)
+
+    async def _write_audio(self, chunk: bytes, sentence: str, track: Track | None = None) -> None:
         self._room.set()
-        self._plays_until = max(self._plays_until, time.monotonic()) + len(chunk) / MULAW_FRAME_BYTES * FRAME_MS / 1000
+        self._plays_until = max(self._plays_until, time.monotonic()) + len(chunk) / self._form.bytes_per_s
         if track and track.untold_ms >= TOLD_EVERY_MS:
             self._tell_progress(track)
-        await self._send(self._stream.media(chunk))
+        await self._send(self._stream.media(chunk, sentence))
 
     # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -215,13 +264,15 @@ class Playout:
 
     def _tell_progress(self, track: Track) -> None:
         if sent := track.progress(self._ahead_ms()):
+            self._told_at = time.monotonic()
             self._emit(sent)
 
     def _ahead_s(self) -> float:
         return self._plays_until - time.monotonic()
 
     def _ahead_ms(self) -> int:
-        return max(0, round(self._ahead_s() * 1000))
+        told_ms = self._unplayed_ms()
+        return max(0, round(self._ahead_s() * 1000)) if told_ms is None else told_ms
 
     async def _sleep(self, seconds: float | None) -> None:
         """Wait until something is put or stopped, for `seconds` at most."""

@@ -8,6 +8,7 @@ from bot.diary.retention import Retention
 from bot.diary.store import Store
 from bot.journal import Journal
 from bot.services.carrier import Carrier
+from bot.services.llm import ChatModel
 from bot.services.replies import Replies
 from bot.services.stt import Recogniser
 from bot.services.stt_file import Transcriber
@@ -24,6 +25,10 @@ class Services:
     scribe: Scribe
     voice: Voice
     max_call_ms: int
+    wide_voice: Voice | None = None
+    """The same voice for browsers; None: nobody talks in one."""
+    model: ChatModel | None = None
+    """None: there is none, and what needs no model is done without."""
     journal: Callable[[str, str], Journal] | None = None
     """Opens the journal of (call_sid, stream_sid); None: calls are not recorded."""
     forget_journals: Callable[[str], object] | None = None

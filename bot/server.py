@@ -133,6 +133,7 @@ class Ending:
         log.info("draining: %d calls are live", len(live))
         try:
             live.drain()
+            self._app.web.leave()
             if not await live.streams_over(DRAIN_S):
                 log.warning("streams are still open after %.0f s", DRAIN_S)
             await asyncio.sleep(LINGER_S)

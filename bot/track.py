@@ -6,11 +6,12 @@ Pure: it must not know the clock, the stream's protocol, or whether it is this r
 from collections import deque
 from dataclasses import dataclass
 
-from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES
+from bot.audio.forms import TELEPHONE, Form
+from bot.audio.frames import FRAME_MS
 from bot.conversation.events import AudioSent
 
-QUEUE_BYTES = 60_000 // FRAME_MS * MULAW_FRAME_BYTES
-"""A minute of audio that may wait; then the voice waits."""
+QUEUE_BYTES = 60_000 // FRAME_MS * TELEPHONE.frame_bytes
+"""A minute of audio, on a telephone, that may wait; then the voice waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +37,11 @@ class Over:
 Item = bytes | Begin | End | Over
 
 
-def length_ms(size: int) -> int:
-    """How long so many bytes of µ-law last, in whole frames."""
-    return size // MULAW_FRAME_BYTES * FRAME_MS
-
-
 class Track:
     """Reply `reply`: sound goes in as it is made, and comes out in pieces of any size."""
 
-    def __init__(self, reply: int) -> None:
+    def __init__(self, reply: int, form: Form = TELEPHONE) -> None:
+        self._form = form
         self.reply = reply
         self.is_paused = False
         self.is_dropped = False
@@ -63,7 +60,7 @@ class Track:
     @property
     def is_full(self) -> bool:
         """Whether the voice must wait."""
-        return self._waiting_bytes > QUEUE_BYTES
+        return self._waiting_bytes * TELEPHONE.frame_bytes > QUEUE_BYTES * self._form.frame_bytes
 
     @property
     def is_ready(self) -> bool:
@@ -87,7 +84,7 @@ class Track:
     def finish(self, index: int) -> None:
         """All of sentence `index` is there; one without sound leaves no trace."""
         if index == self._making:
-            self._items.append(End(index, length_ms(self._made_bytes)))
+            self._items.append(End(index, self._form.length_ms(self._made_bytes)))
 
     def end(self) -> None:
         """No more sentences will come."""
@@ -103,7 +100,7 @@ class Track:
                     item = item[:limit_bytes]
                 self._waiting_bytes -= len(item)
                 self._taken_bytes += len(item)
-                self.untold_ms += length_ms(len(item))
+                self.untold_ms += self._form.length_ms(len(item))
             case Begin(index):
                 self.index, self._audio_ms = index, None
                 self._taken_bytes = self.untold_ms = 0
@@ -121,4 +118,4 @@ class Track:
         audio_ms = self._audio_ms
         if audio_ms is None:
             audio_ms = next((item.audio_ms for item in self._items if isinstance(item, End)), None)
-        return AudioSent(self.reply, self.index, length_ms(self._taken_bytes), ahead_ms, audio_ms)
+        return AudioSent(self.reply, self.index, self._form.length_ms(self._taken_bytes), ahead_ms, audio_ms)

@@ -12,17 +12,23 @@ from functools import partial
 from pathlib import Path
 
 from bot.audio import second_opinion
+from bot.audio.forms import WIDE
 from bot.call import Call
 from bot.conversation.lines import LINES
 from bot.conversation.replies import BuiltinReplies
+from bot.conversation.talk_lines import BROWSER
 from bot.conversation.texts import prompt
 from bot.diary.entries import Scribe
 from bot.diary.retention import Retention
 from bot.diary.store import Store, keys_of
+from bot.doors.browser import NewBrowserCall
 from bot.doors.live import LiveCalls, NewCall
 from bot.errors import SettingError
 from bot.journal import Journal, forget
+from bot.line import BrowserLine
 from bot.process import Services
+from bot.protocols.browser import BrowserStream
+from bot.protocols.browser_messages import Config
 from bot.services.carrier import Carrier
 from bot.services.engines import OpenAiVoice
 from bot.services.llm import ChatModel
@@ -79,6 +85,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             scribe=Scribe(model),
             voice=voice,
             max_call_ms=settings.max_call_minutes * 60_000,
+            wide_voice=wide_voice_of(voice),
+            model=model,
             journal=partial(Journal.begin, settings.journal_dir, keys=keys) if settings.journal_dir else None,
             forget_journals=partial(forget, settings.journal_dir) if settings.journal_dir else None,
             carrier=carrier,
@@ -109,6 +117,26 @@ def _probe(folder: Path) -> None:
             file.write(b"\0")
     except OSError as error:
         raise SettingError("JOURNAL_DIR", f"cannot be written to: {error.strerror}") from error
+
+
+def wide_voice_of(voice: Voice) -> Voice:
+    """The voice for browsers: what is said in one for the first time is rendered then."""
+    return voice.also(WIDE, lines=BROWSER.worded(tuple(LINES.sentences())), short=(*LINES.backchannels, *LINES.filler))
+
+
+def browser_call_factory(services: Services, live: LiveCalls) -> NewBrowserCall:
+    """Makes a call of each browser's socket that has said hello; `live` will own it."""
+
+    def new_call(
+        send: Callable[[str], Awaitable[None]],
+        close: Callable[[int], Awaitable[None]],
+        stream: BrowserStream,
+        config: Config,
+    ) -> Call:
+        line = BrowserLine(stream, config, services.wide_voice or wide_voice_of(services.voice))
+        return Call(services, send, close, alone=live.alone, line=line)
+
+    return new_call
 
 
 def call_factory(services: Services, live: LiveCalls) -> NewCall:

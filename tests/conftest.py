@@ -44,8 +44,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the whole calls: they last minutes and need little of a core, so the others run beside them."""
-    items.sort(key=lambda item: not item.path.name.startswith("test_calls"))
+    """Begin with what plays in real time: it lasts minutes and needs little of a core, so the others run beside it."""
+    items.sort(key=lambda item: not (item.path.name.startswith("test_calls") or item.path.parent.name == "proxy"))
     chosen = config.getoption("--databases").split(",")
     others = [name for name in DATABASES if name not in chosen]
     left_out = [item for item in items if any(map(item.get_closest_marker, others))]

@@ -9,6 +9,7 @@ import pytest
 from bot.diary.crypto import Keys
 from bot.errors import WrongKey
 from bot.forget import main as forget
+from bot.lab.twilio_rest import TwilioRest
 from bot.rotate import main as rotate
 from tests.canned import Answer, canned
 from tests.diary.talks import ANOTHER, BOTH_SECRETS, NEWER_SECRET, NUMBER, SECRET, opened, told
@@ -108,6 +109,21 @@ def test_recordings_that_are_still_at_twilio_are_removed_there(filled, environ, 
         f"DELETE /Recordings/{LEFT}.json",
     ]
     assert capsys.readouterr().out == "removed the caller: 2 calls, 2 journals and 2 recordings\n"
+    assert kept(database_url) == [SIDS[2]]
+
+
+def test_twilio_is_asked_for_recordings_that_it_could_not_tell_of(filled, environ, database_url, capsys):
+    async def forgotten_beside_twilio():
+        async with TwilioRest(ACCOUNT, "token") as rest:
+            for sid in SIDS:
+                rest.recordings.keep(sid, b"\xff" * 8000)
+            account = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "token", "TWILIO_API_URL": rest.url}
+            assert await asyncio.to_thread(forget, [NUMBER, "--yes"], {**environ, **account}) == 0
+            return [recorded.call_sid for recorded in rest.recordings.kept.values()]
+
+    assert asyncio.run(forgotten_beside_twilio()) == [SIDS[2]]
+    # with the one that the diary waited for
+    assert capsys.readouterr().out == "removed the caller: 2 calls, 2 journals and 3 recordings\n"
     assert kept(database_url) == [SIDS[2]]
 
 

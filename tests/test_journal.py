@@ -29,6 +29,7 @@ from bot.conversation.events import (
     SpeechResumed,
     SpeechStarted,
     SpeechStopped,
+    StopPressed,
     SttLoss,
     SttLost,
     SttPace,
@@ -36,6 +37,7 @@ from bot.conversation.events import (
     Tick,
     Timer,
     TurnBefore,
+    TurnTyped,
 )
 from bot.conversation.habit import PauseHabit
 from bot.conversation.snapshot import Snapshot
@@ -61,6 +63,8 @@ EVENTS: list[Event] = [
     SttLost(SttLoss.FULL),
     SttPace(260),
     KeyPressed("#"),
+    TurnTyped("맞아요"),
+    StopPressed(),
     SentenceMade(1, 0, "그러셨군요,"),
     FirstToken(1),
     FirstAudio(1),

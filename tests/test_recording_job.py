@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,10 +17,19 @@ from sqlalchemy import select
 
 from bot.diary.crypto import Keys
 from bot.diary.outbox import Later, Outbox
-from bot.diary.recording_job import ERASE, FULL_S, NOT_READY_S, POLL_S, TRANSCRIPTION, EraseJob, RecordingJob
+from bot.diary.recording_job import (
+    ERASE,
+    FULL_S,
+    LONGEST_WAIT_S,
+    NOT_READY_S,
+    POLL_S,
+    TRANSCRIPTION,
+    EraseJob,
+    RecordingJob,
+)
 from bot.diary.schema import jobs
 from bot.diary.store import Store
-from bot.errors import CarrierError, CarrierNotReady, LeaseLost, RecogniserError, TranscriptionGone
+from bot.errors import CarrierError, CarrierNotReady, LeaseLost, RecogniserError, RecogniserFull, TranscriptionGone
 from bot.lab.matching import FIXTURES
 from bot.lab.rtzr import RtzrLab
 from bot.lab.rtzr_behaviour import Profile
@@ -105,7 +115,7 @@ async def opened(store: Store, clock: Clock) -> AsyncIterator[Office]:
         carrier = Carrier(TwilioSettings(account_sid=ACCOUNT, auth_tokens=(TOKEN,), api_url=rest.url))
         transcriber = Transcriber(rtzr_settings, tokens)
         recording = RecordingJob(store.database, store.keys, carrier, transcriber, store.clock)
-        yield Office(store, clock, rest, rtzr, recording, EraseJob(carrier))
+        yield Office(store, clock, rest, rtzr, recording, EraseJob(carrier, store.clock))
         await transcriber.close()
         await carrier.close()
         await tokens.close()
@@ -179,6 +189,20 @@ async def test_a_recogniser_that_is_full_is_asked_later_which_is_no_failed_try(o
     await office.through()
 
 
+async def test_a_recogniser_that_stays_full_is_asked_more_and_more_seldom_and_for_a_day(office: Office) -> None:
+    office.rtzr.faults.file_channels = 0
+    sid = await office.recorded(NAMES[0])
+    began, waits = office.clock.now, []
+    while len(waits) < 120 and isinstance(outcome := await office.work(), Later):
+        waits.append(outcome.seconds)
+    assert len(waits) < 120, "each time up to 19 MB are fetched"
+    assert office.clock.now - began >= timedelta(days=1)
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (FULL_S, LONGEST_WAIT_S)
+    assert type(outcome) is RecogniserFull
+    assert sid in office.rest.recordings.kept
+
+
 async def test_what_was_submitted_is_not_submitted_again_by_another_process(office: Office) -> None:
     office.rtzr.profile.file_ms = 200
     await office.recorded(NAMES[0])
@@ -228,7 +252,8 @@ async def test_a_service_that_is_away_costs_no_try_for_a_day_and_the_recording_s
     assert sid in office.rest.recordings.kept
     await office.through()
     office.rest.faults.errors = 1
-    assert type(await office.work(ERASE)) is CarrierError
+    assert isinstance(await office.work(ERASE), Later)
+    assert (await office.job(f"{ERASE}:{sid}")).attempt == 0
     assert await office.work(ERASE) is None
     assert not office.rest.recordings.kept
 
@@ -239,6 +264,12 @@ async def test_a_service_that_is_away_for_longer_costs_tries(office: Office) -> 
     office.rest.faults.errors = 1
     assert type(await office.work()) is CarrierError
     assert sid in office.rest.recordings.kept
+    await office.through()
+    office.clock.forward(days=1)
+    office.rest.faults.errors = 1
+    assert type(await office.work(ERASE)) is CarrierError
+    assert await office.work(ERASE) is None
+    assert not office.rest.recordings.kept
 
 
 async def test_of_a_call_that_is_forgotten_nothing_is_written_down(office: Office) -> None:

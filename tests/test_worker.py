@@ -26,7 +26,7 @@ def ask(store: Store) -> Asked:
     async def one(*keys: str, kind: str = "letter") -> None:
         async with store.database.write() as connection:
             for key in keys:
-                await enqueue(store.database, connection, kind, key, {}, now=datetime.now(UTC))
+                await enqueue(store.database, connection, kind, key, {}, now=store.clock())
 
     return one
 
@@ -190,7 +190,7 @@ async def test_what_was_taken_over_is_dropped_quietly(
 
     async def before(job: Job) -> None:
         async with store.database.write() as connection:
-            taken = jobs.update().where(jobs.c.id == job.id).values(token=job.token + 1, run_at=datetime.now(UTC))
+            taken = jobs.update().where(jobs.c.id == job.id).values(token=job.token + 1, run_at=store.clock())
             await connection.execute(taken.values(state="done"))
         try:
             await hang(job)
@@ -331,7 +331,7 @@ async def test_a_suspect_runs_alone(store: Store, ask: Asked) -> None:
         await ask(*"pqrs")
         async with store.database.write() as connection:
             suspects = jobs.update().where(jobs.c.key.in_(["q", "r"]))
-            await connection.execute(suspects.values(state="run", attempt=2, run_at=datetime.now(UTC)))
+            await connection.execute(suspects.values(state="run", attempt=2, run_at=store.clock()))
         await handler.all_done(8)
     assert {key for key, most in beside.items() if most == 1} == {"q", "r"}
 

@@ -4,7 +4,7 @@ One Kaiser-windowed sinc, cut into phases (a polyphase FIR). It is short on purp
 delay, 2.5 ms at 8 kHz. A coefficient is a whole multiple of 2**-24, so every sum is exact in a float64: the
 same input gives the same output on every machine, however it is cut into chunks.
 
-PCM is int16, little-endian, mono. Knows no frames except in `TelephoneEncoder`, and no clock.
+PCM is int16, little-endian, mono. Knows no frames except in `Encoder`, and no clock.
 """
 
 from functools import lru_cache
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.audio import mulaw
-from bot.audio.frames import MULAW_HZ, Framer
+from bot.audio.forms import TELEPHONE, Form
+from bot.audio.frames import Framer
 
 LOWEST_HZ = 8000
 HIGHEST_HZ = 48000
@@ -136,18 +136,26 @@ def _to_pcm(values: Floats) -> bytes:
     return values.astype("<i2").tobytes()
 
 
-class TelephoneEncoder:
-    """Turns a stream of PCM at `from_hz` into whole µ-law frames of 160 bytes."""
+class Encoder:
+    """Turns a stream of PCM at `from_hz` into whole frames of a line's form."""
 
-    def __init__(self, from_hz: int) -> None:
-        self._resampler = Resampler(from_hz, MULAW_HZ)
-        self._framer = Framer()
+    def __init__(self, from_hz: int, form: Form) -> None:
+        self._resampler = Resampler(from_hz, form.rate_hz)
+        self._framer = Framer(form.frame_bytes, form.silence)
+        self._encode = form.encode
 
     def push(self, pcm: bytes) -> bytes:
         """Return the frames that are whole now, joined (maybe none)."""
-        return self._framer.push(mulaw.encode(self._resampler.push(pcm)))
+        return self._framer.push(self._encode(self._resampler.push(pcm)))
 
     def flush(self) -> bytes:
         """Return the last frames, the final one filled up with silence, and begin anew."""
-        last = self._framer.push(mulaw.encode(self._resampler.flush()))
+        last = self._framer.push(self._encode(self._resampler.flush()))
         return last + self._framer.flush()
+
+
+class TelephoneEncoder(Encoder):
+    """Turns a stream of PCM at `from_hz` into whole µ-law frames of 160 bytes."""
+
+    def __init__(self, from_hz: int) -> None:
+        super().__init__(from_hz, TELEPHONE)

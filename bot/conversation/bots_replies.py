@@ -104,7 +104,7 @@ class BotsReplies:
     def stop_reply(self, now_ms: int) -> None:
         self.drop_prepared()
         if self.ledger:
-            self.out.append(StopSpeaking(self.ledger.reply))
+            self.out.append(StopSpeaking(self.ledger.reply, self.ledger.heard(now_ms)))
             self.close_ledger(self.ledger, now_ms)
 
     def pause_reply(self, now_ms: int) -> bool:

@@ -1,6 +1,6 @@
 """What a talk may ask of the shells. The core decides; `call.py` carries out, in order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -126,9 +126,13 @@ class ChangeManner:
 
 @dataclass(frozen=True, slots=True)
 class StopSpeaking:
-    """Cancel reply `reply`, prepared or live: no more of it is made or sent, what waits at Twilio is cleared."""
+    """Cancel reply `reply`, prepared or live: no more of it is made or sent, what waits at the ear is cleared.
+
+    `heard` is what was heard of it.
+    """
 
     reply: int
+    heard: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,6 +155,18 @@ class KeyPressed:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnTyped:
+    """The person has typed a turn."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopPressed:
+    """The person has pressed a button: the bot is to be quiet."""
+
+
+@dataclass(frozen=True, slots=True)
 class SentenceMade:
     """Sentence `index` of reply `reply` is known; nothing of it was sent yet."""
 
@@ -258,6 +270,8 @@ Event = (
     | SttLost
     | SttPace
     | KeyPressed
+    | TurnTyped
+    | StopPressed
     | SentenceMade
     | FirstToken
     | FirstAudio

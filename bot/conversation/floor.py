@@ -30,6 +30,7 @@ from bot.conversation.korean import normalise
 from bot.conversation.moves import Move
 from bot.conversation.sentence_ends import ending
 from bot.conversation.snapshot import Snapshot, Stage
+from bot.conversation.talk_lines import TELEPHONE, TalkLine
 from bot.conversation.utterances import Utterances
 from bot.conversation.waterfall import Stopwatch
 
@@ -60,8 +61,9 @@ class State(StrEnum):
 class Floor(BotsReplies):
     """The state of one call's turn-taking."""
 
-    def __init__(self, dialogue: Dialogue, max_call_ms: int) -> None:
+    def __init__(self, dialogue: Dialogue, max_call_ms: int, line: TalkLine = TELEPHONE) -> None:
         super().__init__(dialogue)
+        self.line = line
         self.state = State.GREETING
         self.max_call_ms = max_call_ms
         self.tries = 0
@@ -184,13 +186,15 @@ class Floor(BotsReplies):
         if move.write:
             said, corrections = tuple(self.dialogue.said), tuple(self.dialogue.corrections)
             self.out.append(WriteEntry(self.dialogue.draft, said, corrections))
-        self.hang_up, self.record, self.goodbye_said_ms = move.hang_up, move.record, None
+        self.hang_up, self.goodbye_said_ms = move.hang_up, None
+        self.record = move.record and self.line.can_record
         sentences = move.say
         if move.go_on:
             sentences = self.broken_off
         elif move.again:
             sentences = (*move.say, *self.last_said)
         self.broken_off = ()
+        sentences = self.line.worded(sentences)
         if move.ask_model:
             self.ask_model(sentences, now_ms)
         elif sentences:
@@ -244,7 +248,7 @@ class Floor(BotsReplies):
         """Stop the live reply. True: nothing of it was heard, so the caller's turn goes on where it was."""
         if (ledger := self.ledger) is None:
             return False
-        self.out.append(StopSpeaking(ledger.reply))
+        self.out.append(StopSpeaking(ledger.reply, ledger.heard(now_ms)))
         began_ms = ledger.started_ms
         spoken_until_ms = now_ms if self.paused_at_ms is None else self.paused_at_ms
         unheard = began_ms is None or (not ledger.any_heard and spoken_until_ms - began_ms < SAME_TURN_MS)

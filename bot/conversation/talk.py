@@ -1,18 +1,25 @@
 """One call without its wires: messages and events in, commands out.
 
-Here the pure parts meet: a Twilio frame becomes PCM for the recogniser and for the VAD, and what the VAD hears becomes
-turn-taking. The call clock is `media.timestamp`; a gap in it is filled with silence, so that the VAD and the
-recogniser keep the time too.
+Here the pure parts meet: a frame of a telephone or of a browser becomes PCM for the recogniser and for the VAD, and
+what the VAD hears becomes turn-taking. The call clock is `media.timestamp`, or how much sound a browser has sent; a gap
+in it is filled with silence, so that the VAD and the recogniser keep the time too.
 """
 
+from collections.abc import Iterable, Iterator
+
 from bot.audio import mulaw, second_opinion
-from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_HZ, PCM_FRAME_BYTES, PCM_HZ
+from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES, MULAW_HZ, MULAW_SILENCE, PCM_FRAME_BYTES, PCM_HZ
 from bot.audio.resample import Resampler
 from bot.audio.vad import Vad, VoiceActivityDetector
 from bot.conversation.commands import Command, Recognise
-from bot.conversation.events import CallerGone, Event, KeyPressed, MarkEchoed, Tick
+from bot.conversation.events import CallerGone, Event, KeyPressed, MarkEchoed, StopPressed, Tick, TurnTyped
 from bot.conversation.turns import Turns
-from bot.protocols.twilio import Inbound, KeyDown, Mark, Media
+from bot.protocols import browser, twilio
+from bot.protocols.browser import Interrupt, Sound, Typed
+from bot.protocols.twilio import KeyDown, Mark, Media
+
+Inbound = twilio.Inbound | browser.Inbound
+"""What comes in, through whichever door."""
 
 MAX_GAP_MS = 5_000
 """A longer gap is filled no further: whatever was said then is gone."""
@@ -40,9 +47,15 @@ class Talk:
         """Take a message of the media stream."""
         match message:
             case Media(at_ms, payload):
-                return self._hear_audio(at_ms, payload)
+                return self._hear_audio(at_ms, self._frames_of(payload))
+            case Sound(at_ms, pcm):
+                return self._hear_audio(at_ms, _cut(pcm, PCM_FRAME_BYTES))
             case KeyDown(digit):
                 return self.tell(KeyPressed(digit))
+            case Typed(text):
+                return self.tell(TurnTyped(text))
+            case Interrupt():
+                return self.tell(StopPressed())
             case Mark(name):
                 return self.tell(echo) if (echo := parse_mark(name)) else []
             case _:
@@ -52,17 +65,20 @@ class Talk:
         """Take an event that happened now."""
         return self.turns.step(event, self.now_ms)
 
-    def _hear_audio(self, at_ms: int, payload: bytes) -> list[Command]:
-        commands = self._fill_gap(at_ms)
-        frames = [payload[i : i + MULAW_FRAME_BYTES] for i in range(0, len(payload), MULAW_FRAME_BYTES)]
-        for index, frame in enumerate(frames):
-            padded = frame.ljust(MULAW_FRAME_BYTES, b"\xff")
-            pcm = self._resampler.push(mulaw.decode(padded))
+    def _frames_of(self, payload: bytes) -> Iterator[bytes]:
+        """The telephone's sound as 16 kHz PCM; a part of a frame is filled up with silence."""
+        for frame in _cut(payload, MULAW_FRAME_BYTES):
+            yield self._resampler.push(mulaw.decode(frame.ljust(MULAW_FRAME_BYTES, MULAW_SILENCE)))
+
+    def _hear_audio(self, at_ms: int, frames: Iterable[bytes]) -> list[Command]:
+        commands, count = self._fill_gap(at_ms), 0
+        for index, pcm in enumerate(frames):
+            count += 1
             self.now_ms = max(self.now_ms, at_ms + (index + 1) * FRAME_MS)
             commands.append(Recognise(pcm, urgent=self.turns.expects_words))
             commands += self._listen(pcm)
-        self._last_media_ms = at_ms + (len(frames) - 1) * FRAME_MS
-        self.frames += len(frames)
+        self._last_media_ms = at_ms + (count - 1) * FRAME_MS
+        self.frames += count
         return commands
 
     def _listen(self, pcm: bytes) -> list[Command]:
@@ -90,6 +106,10 @@ class Talk:
     def hang_up(self) -> list[Command]:
         """The stream is over, and no text will come any more."""
         return self.tell(CallerGone())
+
+
+def _cut(sound: bytes, frame_bytes: int) -> Iterator[bytes]:
+    return (sound[at : at + frame_bytes] for at in range(0, len(sound), frame_bytes))
 
 
 def mark_name(reply: int, index: int) -> str:

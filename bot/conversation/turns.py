@@ -43,7 +43,7 @@ stopped; history holds of the bot only what was heard; a talk that is taken up k
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from bot.conversation import closing, handover, listening, preparing, probation, speaking
+from bot.conversation import by_hand, closing, handover, listening, preparing, probation, speaking
 from bot.conversation.commands import Command, Exchange
 from bot.conversation.dialogue import Dialogue
 from bot.conversation.events import (
@@ -68,12 +68,15 @@ from bot.conversation.events import (
     SpeechResumed,
     SpeechStarted,
     SpeechStopped,
+    StopPressed,
     SttLost,
     SttPace,
     Tick,
     Timer,
+    TurnTyped,
 )
 from bot.conversation.floor import Floor, State
+from bot.conversation.talk_lines import TELEPHONE, TalkLine
 from bot.errors import LocalProtocolError
 
 
@@ -136,8 +139,11 @@ TABLE: dict[tuple[State, type[Event] | Timer], Row] = {
     (_B, Timer.PROBATION): _row(closing.voice_said_nothing, _B, _L, _E, _X),
     (_B, Timer.TURN): _row(closing.waited_at_goodbye, _B, _E, _X),
     (_B, KeyPressed): _row(closing.key_at_goodbye, _B),
+    (_B, TurnTyped): _row(by_hand.typed_at_goodbye, *_ASK, _E, _X),
+    (_B, StopPressed): _row(by_hand.stop_pressed_at_goodbye, _B, _X),
     (_H, Interim): _row(handover.late_text, _H),
     (_H, Final): _row(handover.late_text, _H),
+    (_H, TurnTyped): _row(by_hand.typed_late, _H),
     (_H, CallerGone): _row(handover.gone_after_hand_over, _X),
 }
 for _state in (_G, _T, _S):
@@ -155,6 +161,11 @@ for _state in (_G, _T, _S, _P, _B):
     TABLE[_state, MarkEchoed] = _row(speaking.mark_echoed, _state, *_after)
     TABLE[_state, ReplyEnded] = _row(speaking.reply_ended, _state, *_after)
     TABLE[_state, Timer.MARK] = _row(speaking.mark_overdue, _state, *_after)
+for _state in (_G, _L, _E, _T, _S, _P):
+    TABLE[_state, TurnTyped] = _row(by_hand.typed, *_ASK)
+for _state in (_G, _T, _S):
+    TABLE[_state, StopPressed] = _row(by_hand.stop_pressed, *_ASK)
+TABLE[_P, StopPressed] = _row(by_hand.stop_pressed, _E, *_ASK)
 for _state in (_T, _S, _P):
     TABLE[_state, EntryWritten] = _row(speaking.entry_written, _state)
 for _state in _OPEN:
@@ -173,8 +184,10 @@ for _state in (_G, _L, _E, _T, _S, _P):
 class Turns:
     """The turn-taking of one call; a call may last `max_call_ms`."""
 
-    def __init__(self, dialogue: Dialogue | None = None, *, max_call_ms: int = 30 * 60_000) -> None:
-        self._floor = Floor(dialogue or Dialogue(), max_call_ms)
+    def __init__(
+        self, dialogue: Dialogue | None = None, *, max_call_ms: int = 30 * 60_000, line: TalkLine = TELEPHONE
+    ) -> None:
+        self._floor = Floor(dialogue or Dialogue(), max_call_ms, line)
 
     @property
     def state(self) -> State:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Status
 from bot.diary import queries
+from bot.diary.chats import forget_chats_about
 from bot.diary.database import Database
 from bot.diary.schema import calls, entries, turns
 
@@ -32,7 +33,7 @@ async def forget_turn(database: Database, call_sid: str, stream: int, turn: int,
             of_others = update(turns).where(turns.c.call_sid == call_sid, turns.c.turn == turn)
             await connection.execute(of_others.values(gone))
             await connection.execute(delete(entries).where(entries.c.call_sid == call_sid))
-            await _forget_stages(connection, [call_sid])
+            await _forget_quotes(connection, [call_sid])
     await database.scrub()
 
 
@@ -60,7 +61,7 @@ async def forget_so_far(database: Database, call_sid: str, stream: int, now: dat
         await connection.execute(delete(turns).where(turns.c.call_sid == call_sid, turns.c.stream <= stream))
         before = max(stream, call.forgotten_before or 0)
         await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(forgotten_before=before))
-        await _forget_stages(connection, [call_sid])
+        await _forget_quotes(connection, [call_sid])
     await database.scrub()
     return others
 
@@ -92,8 +93,10 @@ async def _forget_for_good(connection: AsyncConnection, call_sids: Sequence[str]
     await connection.execute(delete(turns).where(turns.c.call_sid.in_(call_sids)))
     await connection.execute(discarded)
     await connection.execute(update(calls).where(calls.c.call_sid.in_(call_sids)).values(forgotten_at=now))
-    await _forget_stages(connection, call_sids)
+    await _forget_quotes(connection, call_sids)
 
 
-async def _forget_stages(connection: AsyncConnection, call_sids: Sequence[str]) -> None:
+async def _forget_quotes(connection: AsyncConnection, call_sids: Sequence[str]) -> None:
+    """Remove what may hold some of it too: where the talks were, and chats about them."""
     await connection.execute(update(calls).where(calls.c.call_sid.in_(call_sids)).values(stage_sealed=None))
+    await forget_chats_about(connection, call_sids)

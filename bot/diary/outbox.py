@@ -97,6 +97,7 @@ class Outbox:
         self._clock = clock
         self._tries = tries
         self._chance = chance
+        self._unreadable: dict[str, datetime] = {}  # schedules that are left alone here, until then
 
     async def claim(self, kinds: Collection[str], at_most: int, *, idle: bool = True) -> list[Job]:
         """Take due jobs of known kinds, those longest due first; LEASE_S long they are nobody else's.
@@ -187,14 +188,17 @@ class Outbox:
         """
         plan = schedules.Plan(name, kind, args, hhmm, tz, grace_s)
         await schedules.keep(self._database, plan, self._clock())
+        self._unreadable.pop(name, None)
 
     async def run_due_schedules(self) -> int:
         """Make the jobs that schedules ask for by now, each once whoever runs this; returns how many."""
         now = self._clock()
-        if not await schedules.any_due(self._database, now):
+        self._unreadable = {name: until for name, until in self._unreadable.items() if until > now}
+        if not await schedules.any_due(self._database, now, self._unreadable):
             return 0
         async with self._database.write() as connection:
-            due = await schedules.take_due(connection, now)
+            due, unread = await schedules.take_due(connection, now, self._unreadable)
+            self._unreadable |= dict.fromkeys(unread, now + schedules.UNREADABLE_AGAIN)
             for one in due:
                 key = f"{one.name}:{one.date.isoformat()}"
                 await enqueue(self._database, connection, one.kind, key, one.args, now=now)

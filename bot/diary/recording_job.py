@@ -31,8 +31,9 @@ FULL_S = 20.0
 NOT_READY_FOR = timedelta(hours=2)
 """A recording that is not there so long after it was made will not come."""
 AWAY_S = 60.0
+LONGEST_WAIT_S = 900.0
 AWAY_FOR = timedelta(days=1)
-"""So long a service may be away before that counts as failed tries; a recording is kept at Twilio meanwhile."""
+"""So long a service may be away or full before that counts as failed tries; a recording is kept at Twilio meanwhile."""
 TRANSCRIBED_FOR = timedelta(minutes=30)
 """A transcription takes no longer; one that does is begun again."""
 EMPTY_BYTES = 1_700
@@ -74,7 +75,7 @@ class RecordingJob:
     clock: Callable[[], datetime]
 
     async def __call__(self, job: Job, outbox: Outbox) -> None:
-        """Add the words to the call; Later while they are not there, or a service is away; else a failed try."""
+        """Add the words to the call; Later while they are not there or a service is away or full; else a failed try."""
         call_sid, recording_sid = job.args["call_sid"], job.args["recording_sid"]
         async with outbox.fenced(job) as connection:
             call = await call_after(connection, self.keys, call_sid)
@@ -83,8 +84,8 @@ class RecordingJob:
             try:
                 said = await self._said(job, outbox)
             except (CarrierError, RecogniserError) as error:
-                if _is_away(error) and self.clock() - job.made_at < AWAY_FOR:
-                    raise Later(AWAY_S) from error
+                if (later := _put_off(error, self.clock() - job.made_at)) is not None:
+                    raise later from error
                 raise
         async with outbox.finish(job) as connection:
             now = self.clock()
@@ -109,8 +110,6 @@ class RecordingJob:
             if self.clock() - job.made_at < NOT_READY_FOR:
                 raise Later(NOT_READY_S) from error
             raise
-        except RecogniserFull as error:
-            raise Later(FULL_S) from error
         submitted = {TRANSCRIPTION: transcription, SUBMITTED_AT: self.clock().isoformat()}
         await outbox.keep_args(job, {**job.args, **submitted})
         raise Later(POLL_S)
@@ -139,13 +138,30 @@ class EraseJob:
     """The handler of `erase` jobs, with the same arguments: the recording is not needed any more."""
 
     recordings: Erases
+    clock: Callable[[], datetime]
 
     async def __call__(self, job: Job, outbox: Outbox) -> None:
-        """Remove the recording; CarrierError is a failed try."""
+        """Remove the recording; Later while Twilio is away, else CarrierError is a failed try."""
         await outbox.renew(job)
-        await self.recordings.delete_recording(job.args["recording_sid"])
+        try:
+            await self.recordings.delete_recording(job.args["recording_sid"])
+        except CarrierError as error:
+            if (later := _put_off(error, self.clock() - job.made_at)) is not None:
+                raise later from error
+            raise
         async with outbox.finish(job):
             pass
+
+
+def _put_off(error: CarrierError | RecogniserError, age: timedelta) -> Later | None:
+    """When a job of that age asks a service again which is full or away; None: this is a failed try.
+
+    The waits grow with its age: a recording is fetched anew every time.
+    """
+    if age >= AWAY_FOR or not (_is_away(error) or isinstance(error, RecogniserFull)):
+        return None
+    first_s = FULL_S if isinstance(error, RecogniserFull) else AWAY_S
+    return Later(min(max(first_s, age.total_seconds() / 2), LONGEST_WAIT_S))
 
 
 def _is_away(error: CarrierError | RecogniserError) -> bool:

@@ -7,13 +7,14 @@ was begun and broken off is ended by another run. The order of locks is that of 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
+from sqlalchemy import ColumnElement, and_, delete, exists, literal, or_, select
 
 from bot.diary import rotation
+from bot.diary.after_call import ENTRY
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.records import phone_number
-from bot.diary.schema import callers, calls, jobs, sessions, sign_in_codes, stream_jobs
+from bot.diary.schema import callers, calls, entries, jobs, sessions, sign_in_codes, stream_jobs
 
 BATCH_ROWS = 100
 JOBS_KEPT = timedelta(days=30)
@@ -40,7 +41,7 @@ async def forget_number(database: Database, keys: Keys, number: str) -> list[str
 
 
 async def remove_before(database: Database, day: date, now: datetime) -> list[str]:
-    """Remove calls of days before `day` with their jobs, callers who have nothing left, and old jobs; gives the sids.
+    """Remove calls of days before `day` with their jobs, and callers who have nothing left; gives the sids.
 
     A caller who is signed in, or for whom something was streamed, is kept as long as that is.
     """
@@ -51,9 +52,27 @@ async def remove_before(database: Database, day: date, now: datetime) -> list[st
     has_streamed = exists().where(stream_jobs.c.caller_id == callers.c.id)
     while await _remove_callers(database, and_(~_HAS_CALLED, ~is_signed_in, ~has_streamed)):
         pass
-    while await _remove_done_jobs(database, now - JOBS_KEPT):
-        pass
     await database.scrub()
+    return removed
+
+
+async def remove_done_jobs(database: Database, now: datetime) -> int:
+    """Remove the jobs that were done JOBS_KEPT ago; gives how many.
+
+    One that wrote no entry stays as long as its call: else the entry would be asked for again.
+    """
+    found_nothing = exists().where(
+        jobs.c.key == literal(f"{ENTRY}:") + calls.c.call_sid, ~exists().where(entries.c.call_sid == calls.c.call_sid)
+    )
+    old = select(jobs.c.id).where(jobs.c.state == "done", jobs.c.run_at < now - JOBS_KEPT, ~found_nothing)
+    old = old.order_by(jobs.c.id).limit(BATCH_ROWS).with_for_update(of=jobs, skip_locked=True)
+    removed, batch = 0, -1
+    while batch:
+        async with database.write() as connection:
+            ids = (await connection.scalars(old)).all()
+            await connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
+        batch = len(ids)
+        removed += batch
     return removed
 
 
@@ -81,10 +100,3 @@ async def _remove_callers(database: Database, which: ColumnElement[bool]) -> int
         # Asked again: what was committed while the rows were waited for is only seen now.
         gone = delete(callers).where(callers.c.id.in_(ids), which, ~_HAS_CALLED)
         return (await connection.execute(gone)).rowcount
-
-
-async def _remove_done_jobs(database: Database, before: datetime) -> int:
-    old = select(jobs.c.id).where(jobs.c.state == "done", jobs.c.run_at < before).order_by(jobs.c.id).limit(BATCH_ROWS)
-    async with database.write() as connection:
-        ids = (await connection.scalars(old.with_for_update(skip_locked=True))).all()
-        return (await connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))).rowcount

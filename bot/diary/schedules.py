@@ -1,18 +1,19 @@
 """What is to be done every day at an hour: rows of `schedules`, and the moments they mean.
 
-Whoever takes a due row moves it to its next moment in the same transaction. It must not know how jobs are run.
+Whoever takes a due row moves it to its next moment in the same transaction. One that this process cannot read, of a
+newer release or with a zone that it does not know, it leaves to others. It must not know how jobs are run.
 """
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from sqlalchemy import Row, select, update
+from sqlalchemy import ColumnElement, Row, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.diary.database import Database
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 100
 UNREADABLE_AGAIN = timedelta(hours=1)
+"""So long this process leaves a row alone that it cannot read."""
 
 _DAY = timedelta(days=1)
 _HHMM = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
@@ -88,27 +90,38 @@ async def keep(database: Database, plan: Plan, now: datetime) -> None:
         await database.upsert(connection, schedules, {"name": plan.name}, values, only_new=only_new)
 
 
-async def any_due(database: Database, now: datetime) -> bool:
+async def any_due(database: Database, now: datetime, unreadable: Collection[str]) -> bool:
     """Tell whether `take_due` would find something, without locking anything."""
     async with database.read() as connection:
-        return await connection.scalar(select(schedules.c.name).where(schedules.c.next_at <= now).limit(1)) is not None
+        query = select(schedules.c.name).where(_due(now, unreadable)).limit(1)
+        return await connection.scalar(query) is not None
 
 
-async def take_due(connection: AsyncConnection, now: datetime) -> list[Occurrence]:
-    """What is to be done by now, and not too late for it; the rows are moved on in this transaction."""
-    query = select(schedules).where(schedules.c.next_at <= now).order_by(schedules.c.next_at, schedules.c.name)
+async def take_due(
+    connection: AsyncConnection, now: datetime, unreadable: Collection[str]
+) -> tuple[list[Occurrence], list[str]]:
+    """What is to be done by now, and not too late for it; the rows are moved on in this transaction.
+
+    Rows named in `unreadable` are left out; gives also the names of more that cannot be read.
+    """
+    query = select(schedules).where(_due(now, unreadable)).order_by(schedules.c.next_at, schedules.c.name)
     rows = (await connection.execute(query.limit(MOST_AT_ONCE).with_for_update(skip_locked=True))).all()
     taken: list[Occurrence] = []
+    unread: list[str] = []
     for row in rows:
         try:
             occurrences, next_at = _occurrences(row, now)
         except (ValueError, KeyError, OSError):
-            # Perhaps of a newer release, or a zone that this machine does not know.
             log.error("the schedule %s cannot be read here", row.name)
-            occurrences, next_at = [], now + UNREADABLE_AGAIN
+            unread.append(row.name)
+            continue
         taken += occurrences
         await connection.execute(update(schedules).where(schedules.c.name == row.name).values(next_at=next_at))
-    return taken
+    return taken, unread
+
+
+def _due(now: datetime, unreadable: Collection[str]) -> ColumnElement[bool]:
+    return and_(schedules.c.next_at <= now, schedules.c.name.not_in(unreadable))
 
 
 def _occurrences(row: Row[Any], now: datetime) -> tuple[list[Occurrence], datetime]:

@@ -17,12 +17,17 @@ from sqlalchemy import select
 
 from bot.conversation.habit import PauseHabit
 from bot.diary import arrivals, ending, forgetting, migrate, queries, removal, rotation, rows
+from bot.diary.browser_talks import BrowserTalks
+from bot.diary.chats import Chats
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, sqlite_file
 from bot.diary.outbox import Outbox
 from bot.diary.owned import OwnedCall
+from bot.diary.people import People
 from bot.diary.records import Arrival, EntryRecord, TurnRecord, day_of, said_in
 from bot.diary.schema import calls
+from bot.diary.server_clock import ServerClock
+from bot.diary.stream_jobs import StreamJobs
 from bot.errors import SettingError, StoreError
 
 HEALTH_TIMEOUT_S = 2.0
@@ -45,6 +50,10 @@ class Store:
         self.keys = keys
         self.clock = clock
         self.outbox = Outbox(database, clock=clock)
+        self.people = People(database, keys, clock)
+        self.browser_talks = BrowserTalks(database, keys, clock)
+        self.chats = Chats(database, keys, clock)
+        self.stream_jobs = StreamJobs(database, keys, clock)
         self._timezone = timezone
 
     @classmethod
@@ -53,10 +62,13 @@ class Store:
         database_url: str,
         keys: Keys,
         *,
-        clock: Callable[[], datetime] = _wall_clock,
+        clock: Callable[[], datetime] | None = None,
         timezone: tzinfo | None = None,
     ) -> Self:
-        """Open the diary; `clock` gives aware moments, `timezone` (Asia/Seoul) decides the day of a call.
+        """Open the diary; `timezone` (Asia/Seoul) decides the day of a call.
+
+        `clock` gives aware moments: if none is given it is PostgreSQL's own, or for SQLite, which has one machine, the
+        wall clock.
 
         An SQLite diary gets its file and this release's tables; a PostgreSQL one without them is a StoreError, since
         there the release step migrates. WrongKey when `keys` lacks a key that the diary is written with.
@@ -69,6 +81,8 @@ class Store:
                 if database.file is None:
                     raise StoreError("the diary's tables are not of this release: run python -m bot.diary.migrate")
                 await migrate.upgrade_in(database)
+            if clock is None:
+                clock = _wall_clock if database.file else await ServerClock.ask(database)
             await rotation.check_keys(database, keys, clock)
             on_failure.pop_all()
         return cls(database, keys, clock, timezone or ZoneInfo("Asia/Seoul"))
@@ -76,6 +90,11 @@ class Store:
     async def close(self) -> None:
         """Close every connection."""
         await self.database.close()
+
+    async def set_clock(self) -> None:
+        """Set PostgreSQL's own clock right, if that is in use; to be called now and then. StoreError: it goes on."""
+        if isinstance(self.clock, ServerClock):
+            await self.clock.set()
 
     async def is_up(self) -> bool:
         """Tell within 2 s whether the diary can be read."""
@@ -175,11 +194,12 @@ class Store:
         return await removal.forget_number(self.database, self.keys, number)
 
     async def remove_before(self, day: date) -> list[str]:
-        """Remove all calls of days before `day`, callers who have no call left, and jobs done 30 days ago.
-
-        Gives the sids of the calls.
-        """
+        """Remove all calls of days before `day`, and callers who have nothing left; gives the sids of the calls."""
         return await removal.remove_before(self.database, day, self.clock())
+
+    async def remove_done_jobs(self) -> int:
+        """Remove the jobs that were done 30 days ago; gives how many."""
+        return await removal.remove_done_jobs(self.database, self.clock())
 
     # All calls
 

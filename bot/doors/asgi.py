@@ -17,7 +17,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-LARGEST_MESSAGE_BYTES = 64 * 1024
+LARGEST_MESSAGE_BYTES = 128 * 1024
+"""10,000 characters of a chat, each written as two escapes, fit."""
 TOO_BIG, NOT_UTF8, BAD_FRAME = 1009, 1007, 1002
 _SCOPE_KEY = "ilgi.socket"
 

@@ -14,7 +14,7 @@ from werkzeug.datastructures import MultiDict
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 FORM_TYPE = "application/x-www-form-urlencoded"
-LARGEST_BODY_BYTES = 64 * 1024
+LARGEST_BODY_BYTES = 128 * 1024
 _MOST_FIELDS = 500
 _DEFAULT_PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 

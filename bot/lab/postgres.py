@@ -123,7 +123,12 @@ class PostgresLab:
             self._gone()
 
     def freeze(self) -> None:
-        """Let it be there and answer nothing: connections are still taken by the system, no byte comes back."""
+        """Let it be there and answer nothing: connections are still taken by the system, no byte comes back.
+
+        Nothing happens to one that is stopped: its pid may be another's by now.
+        """
+        if not self.is_running:
+            return
         self._frozen = True
         send(family(self._pid), signal.SIGSTOP)
         # What the postmaster has started in between.

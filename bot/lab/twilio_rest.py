@@ -23,6 +23,7 @@ from bot.lab.recordings import KeptRecordings
 from bot.lab.twilio_messages import Outgoing
 
 _RECORDING = re.compile(r"/Recordings/(RE[0-9a-f]{32})(\.wav|\.json)?")
+_RECORDINGS_OF = re.compile(r"/Calls/(CA[0-9a-fA-F]{32})/Recordings\.json")
 
 
 @dataclass(slots=True)
@@ -102,7 +103,7 @@ class TwilioRest(Loopback):
     async def _route(self, connection: Connection, request: Request) -> None:
         base = f"/2010-04-01/Accounts/{self._account_sid}"
         path = request.path.removeprefix(base) if request.path.startswith(base) else ""
-        found = _RECORDING.fullmatch(path)
+        found, of_call = _RECORDING.fullmatch(path), _RECORDINGS_OF.fullmatch(path)
         match request.method, path:
             case "GET", ".json":
                 await connection.answer(200, {"sid": self._account_sid, "status": self.status, "type": "Full"})
@@ -112,6 +113,8 @@ class TwilioRest(Loopback):
                 await connection.answer(*self.outgoing.message(request.headers.get("content-type", ""), request.body))
             case "POST", "/Calls.json":
                 await connection.answer(*self.outgoing.call(request.headers.get("content-type", ""), request.body))
+            case "GET", _ if of_call:
+                await connection.answer(200, self._recordings_of(of_call[1]))
             case "GET", _ if found and found[2] != ".json":
                 recorded = self.recordings.kept.get(found[1])
                 if recorded is None or not recorded.is_ready:
@@ -128,6 +131,23 @@ class TwilioRest(Loopback):
 
     def _owns(self, number: str) -> bool:
         return any(number == ours.phone_number for ours in self.numbers)
+
+    def _recordings_of(self, call_sid: str) -> dict[str, object]:
+        found = [
+            {
+                "sid": recorded.sid,
+                "account_sid": self._account_sid,
+                "call_sid": call_sid,
+                "status": "completed" if recorded.is_ready else "processing",
+                "duration": str(recorded.duration_s),
+                "channels": 1,
+                "source": "RecordVerb",
+                "uri": f"/2010-04-01/Accounts/{self._account_sid}/Recordings/{recorded.sid}.json",
+            }
+            for recorded in self.recordings.kept.values()
+            if recorded.call_sid == call_sid
+        ]
+        return {"recordings": found, "page": 0, "page_size": 50, "next_page_uri": None}
 
     def _found_numbers(self, query: dict[str, list[str]]) -> dict[str, object]:
         wanted = query.get("PhoneNumber", [""])[0]

@@ -200,8 +200,11 @@ class MediaStream:
         self._state = state
         return inbound
 
-    def media(self, mulaw: bytes) -> str:
-        """The message that plays this audio after all that was sent before: whole frames of 160 B of µ-law."""
+    def media(self, mulaw: bytes, sentence: str = "") -> str:
+        """The message that plays this audio after all that was sent before: whole frames of 160 B of µ-law.
+
+        Twilio is told by marks which `sentence` it is.
+        """
         if not mulaw or len(mulaw) % MULAW_FRAME_BYTES:
             raise LocalProtocolError(
                 f"audio goes out in whole frames of {MULAW_FRAME_BYTES} bytes, not {len(mulaw)} bytes"

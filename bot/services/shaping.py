@@ -1,4 +1,4 @@
-"""What is done to a sentence's sound before it goes to the telephone: level, silence at its ends, soft edges, gain.
+"""What is done to a sentence's sound before it goes on a line: level, silence at its ends, soft edges, gain.
 
 Pure functions of samples; PCM is int16, little-endian, mono. It must not know who made the sound.
 """
@@ -6,8 +6,7 @@ Pure functions of samples; PCM is int16, little-endian, mono. It must not know w
 import numpy as np
 import numpy.typing as npt
 
-from bot.audio import mulaw
-from bot.audio.frames import MULAW_FRAME_BYTES
+from bot.audio.forms import TELEPHONE, Form
 
 LEVEL_DBFS = -20.0
 PEAK_DBFS = -1.0
@@ -84,14 +83,15 @@ class Shaper:
 
 
 class Louder:
-    """One sentence's stream of µ-law frames made louder; its gain steps back where a peak would pass `CEILING_DBFS`.
+    """One sentence's stream of frames made louder; its gain steps back where a peak would pass `CEILING_DBFS`.
 
     The gain goes in a straight line from frame to frame, so it has to know the next one: sound comes out a frame late,
     unless there is no gain. Speech at `LEVEL_DBFS` rises by 5 to 6 of 6 dB and by 7 to 10 of 10 dB, and has a PESQ
     against itself of 4.4 and more. One use.
     """
 
-    def __init__(self, gain_db: float) -> None:
+    def __init__(self, gain_db: float, form: Form = TELEPHONE) -> None:
+        self._form = form
         self._gain = 10 ** (gain_db / 20)
         self._held = b""
         self._begins_at = self._gain
@@ -100,24 +100,25 @@ class Louder:
         """Take whole frames, any number; return those whose next one is known."""
         if self._gain == 1.0 or not frames:
             return frames
-        samples = np.frombuffer(mulaw.decode(self._held + frames), "<i2").reshape(-1, MULAW_FRAME_BYTES)
-        self._held = frames[-MULAW_FRAME_BYTES:]
+        form = self._form
+        samples = np.frombuffer(form.decode(self._held + frames), "<i2").reshape(-1, form.frame_samples)
+        self._held = frames[-form.frame_bytes :]
         most = np.minimum(self._gain, _CEILING / np.maximum(np.abs(samples.astype(np.int32)).max(axis=1), 1))
         edges = np.concatenate([[min(self._begins_at, most[0])], np.minimum(most[:-1], most[1:])])
         self._begins_at = float(edges[-1])
-        gains = np.linspace(edges[:-1], edges[1:], MULAW_FRAME_BYTES, endpoint=False, axis=1)
-        return mulaw.encode(np.rint(samples[:-1] * gains).astype("<i2").tobytes())
+        gains = np.linspace(edges[:-1], edges[1:], form.frame_samples, endpoint=False, axis=1)
+        return form.encode(np.rint(samples[:-1] * gains).astype("<i2").tobytes())
 
     def finish(self) -> bytes:
         """Return the last frame."""
-        samples = np.frombuffer(mulaw.decode(self._held), "<i2")
+        samples = np.frombuffer(self._form.decode(self._held), "<i2")
         self._held = b""
-        return mulaw.encode(np.rint(samples * self._begins_at).astype("<i2").tobytes())
+        return self._form.encode(np.rint(samples * self._begins_at).astype("<i2").tobytes())
 
 
-def louder(frames: bytes, gain_db: float) -> bytes:
-    """Make all of a sentence's µ-law frames louder, as `Louder` does."""
-    sentence = Louder(gain_db)
+def louder(frames: bytes, gain_db: float, form: Form = TELEPHONE) -> bytes:
+    """Make all of a sentence's frames louder, as `Louder` does."""
+    sentence = Louder(gain_db, form)
     return sentence.push(frames) + sentence.finish()
 
 

@@ -1,4 +1,4 @@
-"""The bot's voice: a sentence in, µ-law frames for the telephone out.
+"""The bot's voice: a sentence in, frames for a line out: µ-law for a telephone, PCM for a browser.
 
 `Voice` puts the engines in order and never fails: what the first cannot say, espeak-ng does, in the same sentence. It
 must not know the talk, the carrier's protocol or when a sentence is played.
@@ -11,8 +11,8 @@ from bisect import bisect_right
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 
-from bot.audio.frames import FRAME_MS, MULAW_FRAME_BYTES
-from bot.audio.resample import TelephoneEncoder
+from bot.audio.forms import TELEPHONE, Form
+from bot.audio.resample import Encoder
 from bot.conversation.commands import Manner
 from bot.conversation.korean import speakable
 from bot.errors import VoiceError
@@ -32,7 +32,6 @@ GAP_S = 0.3
 """An engine that is slower than what it gives is played makes one gap of at most this; then espeak-ng goes on."""
 SILENCE_S = 2.0
 """So long it may be silent inside a sentence."""
-TELEPHONE_BYTES_S = 8000
 
 
 class Voice:
@@ -48,7 +47,9 @@ class Voice:
         *,
         fallback: EspeakVoice | None = None,
         clock: Callable[[], float] = time.monotonic,
+        form: Form = TELEPHONE,
     ) -> None:
+        self.form = form
         self._engine = engine
         self._fallback = fallback or EspeakVoice()
         self._breaker = Breaker("voice", clock=clock)
@@ -56,6 +57,19 @@ class Voice:
         self._provisional: set[str] = set()
         self._paced: dict[tuple[str, float], bytes] = {}
         self._ms_per_letter: dict[float, float] = {}
+        self._kept_once_said: frozenset[str] = frozenset()
+        self._short: tuple[str, ...] = ()
+
+    def also(self, form: Form, *, lines: Iterable[str], short: Iterable[str]) -> "Voice":
+        """The same voice for another kind of line.
+
+        Nothing is rendered for it before somebody is on such a line: then the `short` lines are at once, by `warm`, and
+        each other fixed one of `lines` is kept when it is said for the first time.
+        """
+        other = Voice(self._engine, fallback=self._fallback, form=form)
+        other._breaker, other._ms_per_letter = self._breaker, self._ms_per_letter
+        other._kept_once_said, other._short = frozenset(lines), tuple(short)
+        return other
 
     async def prepare(self, lines: Iterable[str]) -> None:
         """Render fixed lines into memory. Never fails.
@@ -81,18 +95,18 @@ class Voice:
                     group.create_task(render(line))
 
     async def frames(self, sentence: str, manner: Manner = OWN) -> AsyncGenerator[bytes]:
-        """Speak `sentence`: whole µ-law frames of 160 bytes, any number at a time, as they are made. Never fails.
+        """Speak `sentence`: whole frames of the form, any number at a time, as they are made. Never fails.
 
         Close it (`contextlib.aclosing`) to stop in the middle: that ends the request behind it.
         """
         kept = self._rendered.get(sentence)
-        is_fixed = kept is not None
+        is_fixed = kept is not None or sentence in self._kept_once_said
         if manner.pace != OWN.pace:
             kept = self._paced.get((sentence, manner.pace))
         if kept:
-            yield louder(kept, manner.gain_db)
+            yield louder(kept, manner.gain_db, self.form)
             return
-        made, by_engine, loud = bytearray(), True, Louder(manner.gain_db)
+        made, by_engine, loud = bytearray(), True, Louder(manner.gain_db, self.form)
         async with aclosing(self._speak(speakable(sentence), manner.pace)) as parts:
             async for from_engine, part in parts:
                 if ready := loud.push(part):
@@ -100,23 +114,27 @@ class Voice:
                 if is_fixed:
                     made += part
                     by_engine = by_engine and from_engine
-        if made and by_engine:
+        if made and by_engine and manner.pace == OWN.pace:
+            self._rendered[sentence] = bytes(made)
+        elif made and by_engine:
             self._keep_paced(sentence, manner.pace, bytes(made))
         if last := loud.finish():
             yield last
 
     def cached(self, text: str, manner: Manner = OWN) -> bytes | None:
-        """Return the whole µ-law frames of a fixed line at once, None when it is not in memory.
+        """Return the whole frames of a fixed line at once, None when it is not in memory.
 
         A line that was never said at this pace comes at the voice's own.
         """
         kept = self._paced.get((text, manner.pace)) or self._rendered.get(text)
-        return louder(kept, manner.gain_db) if kept else None
+        return louder(kept, manner.gain_db, self.form) if kept else None
 
     async def warm(self) -> None:
         """Open a connection ahead of the next sentence if there may be none. Never fails."""
         if isinstance(self._engine, OpenAiVoice):
             await self._engine.warm()
+        if not all(line in self._rendered for line in self._short):
+            await self.prepare(self._short)
 
     async def close(self) -> None:
         """Close the engine's connections."""
@@ -136,10 +154,10 @@ class Voice:
         if self._engine is not None and (asking := self._breaker.request()):
             try:
                 with asking:
-                    sound = _encoded(self._engine, sentence, pace, gap_s=GAP_S)
-                    async with aclosing(_in_time(sound, TELEPHONE_BYTES_S, FIRST_SOUND_S, SILENCE_S)) as parts:
+                    sound = _encoded(self._engine, sentence, pace, self.form, gap_s=GAP_S)
+                    async with aclosing(_in_time(sound, self.form.bytes_per_s, FIRST_SOUND_S, SILENCE_S)) as parts:
                         async for part in parts:
-                            given_ms += len(part) // MULAW_FRAME_BYTES * FRAME_MS
+                            given_ms += self.form.length_ms(len(part))
                             yield True, part
                     if not given_ms and _letters(sentence):
                         raise VoiceError("no sound")
@@ -149,7 +167,7 @@ class Voice:
                 log.warning("the voice failed: %s", error)
         try:
             rest = await self._rest(sentence, pace, given_ms) if given_ms else sentence
-            async with aclosing(_encoded(self._fallback, rest, pace)) as parts:
+            async with aclosing(_encoded(self._fallback, rest, pace, self.form)) as parts:
                 async for part in parts:
                     yield self._engine is None, part
         except VoiceError as error:
@@ -179,12 +197,14 @@ def _letters(text: str) -> int:
     return sum(character.isalnum() for character in text)
 
 
-async def _encoded(engine: Engine, text: str, pace: float, *, gap_s: float | None = None) -> AsyncGenerator[bytes]:
-    """Speak `text` as telephone frames; what came before a failure is still given. VoiceError as the engine.
+async def _encoded(
+    engine: Engine, text: str, pace: float, form: Form, *, gap_s: float | None = None
+) -> AsyncGenerator[bytes]:
+    """Speak `text` as frames of the form; what came before a failure is still given. VoiceError as the engine.
 
     With `gap_s` also when the engine is so much slower than what it gives is played.
     """
-    shaper, encoder = Shaper(engine.rate_hz), TelephoneEncoder(engine.rate_hz)
+    shaper, encoder = Shaper(engine.rate_hz), Encoder(engine.rate_hz, form)
     failed: VoiceError | None = None
     sound = engine.stream(text, pace)
     if gap_s is not None:

@@ -46,11 +46,13 @@ from bot.conversation.events import (
     SpeechResumed,
     SpeechStarted,
     SpeechStopped,
+    StopPressed,
     SttLoss,
     SttLost,
     SttPace,
     SttReady,
     Tick,
+    TurnTyped,
 )
 from bot.conversation.floor import State
 from bot.conversation.lines import LINES
@@ -435,6 +437,7 @@ EVENTS = st.one_of(
         st.sampled_from(["", "네", "산책을 했어요", "여기까지 할게", "맞아요", "고칠게", "지워 줘"]),
     ),
     st.builds(KeyPressed, st.sampled_from("0123*#")),
+    st.builds(TurnTyped, st.sampled_from(["네", "산책을 했어요", "여기까지 할게", "맞아요", "지워 줘"])),
     st.tuples(st.integers(1, 6), st.integers(0, 2)).map(lambda of: SentenceMade(*of, f"답{of[0]}:{of[1]}")),
     st.builds(SentenceStarted, st.integers(1, 6), st.integers(0, 2)),
     st.builds(AudioSent, st.integers(1, 6), st.integers(0, 2), st.integers(0, 3_000), st.integers(0, 200)),
@@ -445,7 +448,7 @@ EVENTS = st.one_of(
     st.builds(MarkEchoed, st.integers(1, 6), st.integers(0, 2)),
     st.builds(ReplyEnded, st.integers(1, 6)),
     st.builds(EntryWritten, st.integers(1, 3), st.just("제목"), st.just("산책을 했다."), st.just("평온")),
-    st.sampled_from([SttReady(), SttLost(SttLoss.FULL), Draining(), CallerGone()]),
+    st.sampled_from([SttReady(), SttLost(SttLoss.FULL), StopPressed(), Draining(), CallerGone()]),
 )
 
 

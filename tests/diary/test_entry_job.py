@@ -363,7 +363,9 @@ async def test_a_call_that_was_killed_after_forgetting_gets_no_forgotten_word_ba
 def test_a_kind_is_known_when_there_is_what_does_it(store: Store) -> None:
     async def tidy(job: Job, outbox: Outbox) -> None: ...
 
-    bare: Any = SimpleNamespace(store=store, scribe=Scribe(None), carrier=None, transcriber=object(), retention=None)
-    assert set(handlers(bare)) == {"entry"}
+    bare: Any = SimpleNamespace(
+        store=store, scribe=Scribe(None), model=None, carrier=None, transcriber=object(), retention=None
+    )
+    assert set(handlers(bare)) == {"entry", "summary"}
     whole: Any = SimpleNamespace(**{**vars(bare), "carrier": object(), "retention": tidy})
-    assert set(handlers(whole)) == {"entry", "recording", "erase", "retention"}
+    assert set(handlers(whole)) == {"entry", "summary", "recording", "erase", "retention"}

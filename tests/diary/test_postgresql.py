@@ -5,19 +5,22 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select, text, update
 
 from bot.diary import database as database_module
-from bot.diary import migrate
+from bot.diary import migrate, server_clock
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.schema import calls
 from bot.diary.store import Store
 from bot.errors import StoreError
 from bot.lab.postgres import PostgresLab
+from bot.worker import Worker
 from tests.diary.connections import ask, database, fill_pool
 from tests.diary.talks import NUMBER, SECRET, opened
 
@@ -25,6 +28,8 @@ pytestmark = pytest.mark.postgresql
 
 WAIT_S = 0.6  # in place of 5 s
 BOUND_S = 2 * WAIT_S + 2.5
+ONE_WAIT_S = 2.0  # where a second one would be too much, which is 2 s at most
+ONE_WAIT_BOUND_S = ONE_WAIT_S + 1.8
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +58,20 @@ def url(lab: PostgresLab, template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Change how long databases wait that are made from now on."""
+
+    def change(seconds: float) -> None:
+        monkeypatch.setattr(database_module, "CONNECT_S", seconds)
+        monkeypatch.setattr(Database.__init__, "__kwdefaults__", {"statement_s": seconds})
+
+    return change
+
+
+@pytest.fixture
+def impatient(wait: Callable[[float], None]) -> None:
     """Wait as long as a test may last."""
-    monkeypatch.setattr(database_module, "CONNECT_S", WAIT_S)
-    monkeypatch.setattr(Database.__init__, "__kwdefaults__", {"statement_s": WAIT_S})
+    wait(WAIT_S)
 
 
 async def fails_in_time(work: Awaitable[object], within_s: float = BOUND_S) -> None:
@@ -121,6 +136,35 @@ async def test_a_server_that_is_away_is_told_at_once_and_is_taken_up_when_it_is_
         assert await store.is_up()
 
 
+async def test_the_clock_goes_on_while_the_server_is_away_and_is_set_when_it_is_back(
+    lab: PostgresLab, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    drift_s = 0.0
+    drifting = SimpleNamespace(monotonic=lambda: time.monotonic() + drift_s)
+    monkeypatch.setattr(server_clock, "time", drifting)
+
+    async def until(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                await asyncio.sleep(0.02)
+
+    async with opened(url) as store, asyncio.TaskGroup() as tasks:
+
+        def ahead_s() -> float:
+            return (store.clock() - datetime.now(UTC)).total_seconds()
+
+        worker = Worker(store.outbox, {}, chores=(store.set_clock,), chores_s=0.05)
+        await asyncio.to_thread(lab.stop)
+        tasks.create_task(worker.run())
+        await until(lambda: caplog.text.count("a chore failed") >= 2)
+        assert -1.0 < ahead_s() <= 0.0
+        drift_s = 300.0
+        assert 299.0 < ahead_s() <= 300.0
+        await asyncio.to_thread(lab.start)
+        await until(lambda: -1.0 < ahead_s() <= 0.0)
+        await worker.stop()
+
+
 async def test_nothing_that_was_acknowledged_is_lost_by_restarts_in_the_middle_of_work(
     lab: PostgresLab, url: str
 ) -> None:
@@ -178,9 +222,11 @@ async def test_a_frozen_server_is_told_in_time_and_then_all_works_again(
 
 
 @pytest.mark.parametrize("at", ["statement", "commit", "rollback"])
-async def test_a_server_that_freezes_in_a_transaction_is_told_in_time(
-    lab: PostgresLab, url: str, impatient: None, at: str
+async def test_a_server_that_freezes_in_a_transaction_is_told_after_one_wait(
+    lab: PostgresLab, url: str, wait: Callable[[float], None], at: str
 ) -> None:
+    wait(ONE_WAIT_S)
+
     async def work(one: Database) -> None:
         async with one.write() as connection:
             await connection.execute(update(calls).values(why="never"))
@@ -192,7 +238,7 @@ async def test_a_server_that_freezes_in_a_transaction_is_told_in_time(
 
     async with opened(url) as store:
         await store.call_arrived("CA1", NUMBER)
-        await fails_in_time(work(store.database))
+        await fails_in_time(work(store.database), within_s=ONE_WAIT_BOUND_S)
         lab.thaw()
         await fill_pool(store.database)
         if at != "commit":  # whose answer alone was lost

@@ -12,7 +12,7 @@ from bot.diary import removal
 from bot.diary.schema import callers, calls, entries, jobs, turns
 from bot.diary.store import Store
 from bot.errors import LeaseLost
-from tests.diary.talks import ANOTHER, NUMBER, told, work
+from tests.diary.talks import ANOTHER, NUMBER, let_in, told, work
 
 TABLES = (callers, calls, turns, entries, jobs)
 
@@ -91,18 +91,29 @@ async def test_days_before_one_are_removed_with_callers_who_have_no_other(store:
     assert [entry.call_sid for entry in await store.entries(NUMBER)] == ["new"]
 
 
-async def test_what_was_done_is_remembered_for_thirty_days(store: Store, clock) -> None:
-    for call_sid in ("done", "undone"):
+async def test_what_was_done_is_remembered_for_thirty_days(store: Store, clock, monkeypatch) -> None:
+    monkeypatch.setattr(removal, "BATCH_ROWS", 2)
+    for call_sid in ("CA1", "CA2", "CA3", "undone"):
         await (await told(store, call_sid, "걸었어요")).ended("goodbye")
-        if call_sid == "done":
-            assert await work(store) == ["entry:done"]
+        if call_sid == "CA3":
+            assert len(await work(store)) == 3
     clock.forward(days=29)
-    await store.remove_before(date(2026, 1, 1))
-    assert (await count(store))["jobs"] == 2
+    assert await store.remove_done_jobs() == 0
     clock.forward(days=2)
-    await store.remove_before(date(2026, 1, 1))
-    assert (await count(store))["jobs"] == 1
+    assert await store.remove_done_jobs() == 3
     assert await work(store) == ["entry:undone"]
+
+
+async def test_an_entry_that_there_was_nothing_for_is_not_asked_for_again(store: Store, clock) -> None:
+    call = await let_in(store, "CA1")
+    await call.add_said(0, "네", 0, 500)
+    await call.ended("goodbye")
+    assert await work(store) == ["entry:CA1"], "and wrote none"
+    clock.forward(days=31)
+    assert await store.remove_done_jobs() == 0
+    assert await store.close_lapsed() == 0
+    assert await store.remove_before(clock.now.date()) == ["CA1"]
+    assert (await count(store))["jobs"] == 0
 
 
 async def test_a_caller_who_calls_again_meanwhile_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

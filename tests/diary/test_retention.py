@@ -10,6 +10,9 @@ from bot.diary.outbox import enqueue
 from bot.diary.recording_job import ERASE
 from bot.diary.retention import RETENTION, Retention
 from bot.errors import CarrierError
+from bot.lab.twilio_rest import TwilioRest
+from bot.services.carrier import Carrier
+from bot.settings import TwilioSettings
 from tests.diary.talks import ANOTHER, NUMBER, told
 
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -23,6 +26,9 @@ class Recordings:
     def __init__(self, error=None):
         self.deleted = []
         self.error = error
+
+    async def recordings_of(self, call_sid):
+        return []
 
     async def delete_recording(self, recording_sid):
         if self.error:
@@ -78,15 +84,38 @@ async def test_it_is_done_once_a_day_at_half_past_four(store, clock):
     assert done_at == ["22 04:30", "23 04:30"]
 
 
-async def test_everything_is_kept_without_the_setting(store, clock):
+async def test_everything_is_kept_without_the_setting(store, clock, run_sql, diary_url):
     await calls_on_days(store, clock, 2)
-    await retention(store, None).schedule()
-    clock.forward(days=1000)
-    assert await store.outbox.run_due_schedules() == 0
-    await retention(store, 1).schedule()  # as it was set once, and is not any more
+    await store.stream_jobs.create(None, "{}", None)
+    handler = retention(store, None)
+    await handler.schedule()
     clock.forward(days=1)
-    await run_the_job(store, retention(store, None))
+    await run_the_job(store, handler)
+    clock.forward(days=1000)
+    await run_the_job(store, handler)
     assert await kept(store) == SIDS[:2]
+    assert run_sql(diary_url, "SELECT count(*) FROM stream_jobs") == [("1",)]
+    # but not that it was done 1000 days ago
+    assert run_sql(diary_url, "SELECT count(*) FROM jobs WHERE kind = 'retention'") == [("1",)]
+
+
+async def test_what_was_streamed_goes_with_its_day_and_who_has_nothing_else_with_it(store, clock, run_sql, diary_url):
+    token = await store.people.sign_in(NUMBER, await store.people.new_code(NUMBER))
+    caller_id = (await store.people.person(token)).caller_id
+    clock.now = datetime(2026, 12, 30, 14, 59, tzinfo=UTC)  # 23:59 in Seoul
+    old = await store.stream_jobs.create(caller_id, "{}", None)
+    clock.forward(minutes=2)
+    new = await store.stream_jobs.create(caller_id, "{}", None)
+    handler = retention(store, 1)
+    await handler.schedule()
+    clock.forward(days=1, hours=6)
+    await run_the_job(store, handler)
+    assert await store.stream_jobs.job(old, caller_id) is None
+    assert await store.stream_jobs.job(new, caller_id)
+    clock.forward(days=1)
+    await run_the_job(store, handler)
+    for table in ("stream_jobs", "callers"):
+        assert run_sql(diary_url, f"SELECT count(*) FROM {table}") == [("0",)]
 
 
 async def test_a_call_of_the_night_belongs_to_the_day_before(store, clock):
@@ -146,6 +175,27 @@ async def test_a_recording_that_nobody_fetched_is_removed_at_twilio(store, clock
     await run_the_job(store, handler)
     assert sorted(twilio.deleted) == [RECORDING, WRITTEN_DOWN]
     assert await kept(store) == [SIDS[1]]
+
+
+async def test_a_recording_that_twilio_has_and_could_not_tell_of_is_removed_there(store, clock):
+    account, token = "AC" + "0f" * 16, "token"
+    async with (
+        TwilioRest(account, token) as rest,
+        Carrier(TwilioSettings(account_sid=account, auth_tokens=(token,), api_url=rest.url)) as carrier,
+    ):
+        for number, sid in enumerate(SIDS[:3]):
+            call = await told(store, sid, "산책했어요")
+            if number != 1:  # of the others a rest was to be recorded
+                await call.record_next()
+                rest.recordings.keep(sid, b"\xff" * 8000)
+            clock.forward(days=1)
+        handler = retention(store, 2, recordings=carrier)
+        await handler.schedule()
+        clock.now = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)  # 05:00 of the 25th
+        await run_the_job(store, handler)
+        assert [recorded.call_sid for recorded in rest.recordings.kept.values()] == [SIDS[2]]
+        assert sum("/Calls/" in request for request in rest.report.requests) == 1
+    assert await kept(store) == [SIDS[2]]
 
 
 async def test_a_day_whose_recording_cannot_be_removed_is_kept_until_it_can(store, clock):

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from hypothesis import given
@@ -155,3 +155,22 @@ async def test_a_schedule_that_cannot_be_read_here_stops_no_other(
     clock.forward(days=1)
     assert await rung(store) == ["evening:2026-11-22"]
     assert "broken" in caplog.text
+
+
+async def test_a_schedule_that_cannot_be_read_here_waits_for_a_process_that_can(
+    open_store: OpenStore, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unknown(name: str) -> ZoneInfo:
+        raise ZoneInfoNotFoundError(name)
+
+    old, new = await open_store(), await open_store()
+    await evening(new)
+    clock.now = at("2026-11-22 12:05")  # 5 min late, of 10 that are allowed
+    with monkeypatch.context() as without_zones:
+        without_zones.setattr("bot.diary.schedules.ZoneInfo", unknown)
+        for _ in range(3):
+            assert await rung(old) == []
+    assert caplog.text.count("cannot be read here") == 1, "once an hour is enough"
+    assert await rung(new) == ["evening:2026-11-22"]
+    clock.now = at("2026-11-23 12:05")
+    assert await rung(old) == ["evening:2026-11-23"], "it is looked at again"

@@ -9,7 +9,7 @@ import uvicorn
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from bot.doors.asgi import MediaSocket, media_sockets
+from bot.doors.asgi import LARGEST_MESSAGE_BYTES, MediaSocket, media_sockets
 
 CALL_SID = "CA" + "b2" * 16
 SIGNED_URL = "wss://diary.example.com/twilio/media"
@@ -27,7 +27,9 @@ class QuietServer(uvicorn.Server):
 async def serving(app):
     """The WebSocket address of `app` on a port of its own."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, ws="websockets-sansio", ws_max_size=65536, log_config=None, lifespan="off")
+    config = uvicorn.Config(
+        app, ws="websockets-sansio", ws_max_size=LARGEST_MESSAGE_BYTES, log_config=None, lifespan="off"
+    )
     server = QuietServer(config)
     running = asyncio.create_task(server.serve([listener]))
     async with asyncio.timeout(WAIT_S):
@@ -117,7 +119,9 @@ async def test_a_message_that_is_too_large_ends_that_call_and_no_other(open_door
                 while True:
                     await flood.recv()
         await until(lambda: any(call.saved for call in door.calls))
-        assert f"call {CALL_SID}: the media socket was closed: a message over 65536 bytes" in caplog.text
+        assert (
+            f"call {CALL_SID}: the media socket was closed: a message over {LARGEST_MESSAGE_BYTES} bytes" in caplog.text
+        )
         await other.send("still here")
         async with asyncio.timeout(WAIT_S):
             assert await other.recv() == "echo still here"

@@ -85,7 +85,7 @@ async def test_what_is_no_form_is_refused_also_when_its_url_is_signed(open_door,
 
 async def test_a_body_that_is_too_large_is_not_read(open_door):
     async with open_door() as door:
-        assert (await door.post("/twilio/voice", Junk="x" * 70_000)).status_code == 413
+        assert (await door.post("/twilio/voice", Junk="x" * 140_000)).status_code == 413
         assert door.store.arrived == []
 
 

@@ -72,6 +72,19 @@ def test_frozen_it_answers_nothing_and_thawed_all_that_it_was_asked(lab: Postgre
     assert asked.communicate(timeout=20)[0] == "42\n"
 
 
+def test_freezing_one_that_is_stopped_touches_nobody_who_has_its_pid_now(lab: PostgresLab) -> None:
+    lab.stop()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        lab._pid = other.pid
+        lab.freeze()
+        try:
+            assert other.communicate(b"awake", timeout=5)[0] == b"awake"
+        finally:
+            other.kill()
+    lab.start()
+    assert lab.sql("SELECT 1") == "1"
+
+
 def test_a_password_is_asked_for(lab: PostgresLab) -> None:
     with pytest.raises(RuntimeError, match="password authentication failed"):
         lab.sql("SELECT 1", lab.url.replace(lab.url.split(":")[2].split("@")[0], "wrong"))

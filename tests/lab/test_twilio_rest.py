@@ -52,6 +52,19 @@ async def test_a_recording_is_deleted_once(rest: TwilioRest, client: httpx2.Asyn
     assert rest.recordings.deleted == [recorded.sid]
 
 
+async def test_the_recordings_of_a_call_are_those_that_are_kept(rest: TwilioRest, client: httpx2.AsyncClient) -> None:
+    call, other = "CA" + "1a" * 16, "CA" + "2b" * 16
+    recorded = [rest.recordings.keep(one, SECOND) for one in (call, call, other)]
+    response = await client.get(f"/Calls/{call}/Recordings.json", params={"PageSize": "1000"})
+    found = response.json()["recordings"]
+    assert [one["sid"] for one in found] == [recorded[0].sid, recorded[1].sid]
+    assert (found[0]["call_sid"], found[0]["status"], found[0]["duration"]) == (call, "completed", "1")
+    for one in recorded[:2]:
+        rest.recordings.delete(one.sid)
+    response = await client.get(f"/Calls/{call}/Recordings.json")
+    assert (response.status_code, response.json()["recordings"]) == (200, [])
+
+
 async def test_numbers_are_found_by_number(client: httpx2.AsyncClient) -> None:
     every = (await client.get("/IncomingPhoneNumbers.json")).json()["incoming_phone_numbers"]
     assert [number["phone_number"] for number in every] == [HERE.phone_number, OTHER.phone_number]

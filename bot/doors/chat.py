@@ -1,0 +1,240 @@
+"""The door of the text chat: a WebSocket, and a POST that is answered with server-sent events.
+
+Both are for signed-in people alone, and for our own pages. It must not know how a question is answered, or what a diary
+holds.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from quart import Blueprint, Response, request, websocket
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from bot.chatting import Question, Send
+from bot.doors.asgi import MediaSocket
+from bot.doors.events import EventBody
+from bot.errors import StoreError
+from bot.protocols.chat import BadMessage, Fault, Message, encode, encode_sse, failure, parse
+
+MOST_A_MINUTE = 30
+MOST_SOCKETS = 16
+"""So many one person may have open in one process."""
+NORMAL, NO_MORE, GOING_AWAY = 1000, 1008, 1012
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+_STATUS = {Fault.NOT_READY: 503, Fault.LINE_FULL: 429, Fault.TOO_OFTEN: 429}
+
+
+class SignedIn(Protocol):
+    """Somebody who is signed in."""
+
+    @property
+    def caller_id(self) -> int: ...
+
+
+class Identities(Protocol):
+    """What is asked of `identity.Identity`."""
+
+    async def person(self) -> SignedIn | None: ...
+    def is_ours(self) -> bool: ...
+    async def allow(self, what: str, subject: str, most: int, within_s: float) -> bool: ...
+
+
+class Chats(Protocol):
+    """What is asked of `bot.chatting.Chatting`."""
+
+    async def take(self, caller_id: int, message: Message, current: str | None) -> Question | Fault: ...
+    async def answer(self, question: Question, send: Send) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the door works with while the process serves."""
+
+    identity: Identities
+    chats: Chats
+
+
+class ChatDoor:
+    """The routes /chat-ws and /chat/stream; before `start` they answer 503."""
+
+    def __init__(self) -> None:
+        self._running: Running | None = None
+        self._talks: set[_Talk] = set()
+        self._sockets: Counter[int] = Counter()
+        self._is_leaving = False
+
+    def start(self, running: Running) -> None:
+        """Begin to serve."""
+        self._running = running
+
+    def leave(self) -> None:
+        """The process is going away: take no more, and close each socket once its last answer is given."""
+        self._is_leaving = True
+        for talk in list(self._talks):
+            talk.end(GOING_AWAY)
+
+    def blueprint(self) -> Blueprint:
+        """The routes, for the application."""
+        routes = Blueprint("chat", __name__)
+        routes.websocket("/chat-ws")(self.socket)
+        routes.post("/chat/stream")(self.stream)
+        return routes
+
+    async def socket(self) -> Response | None:
+        """One socket, with any number of messages; 401 or 403 instead of the handshake for who may not have it."""
+        running, person, refusal = await self._let_in()
+        if running is None or person is None:
+            return refusal
+        if self._sockets[person.caller_id] >= MOST_SOCKETS:
+            return _refused(429, Fault.TOO_OFTEN)
+        socket = MediaSocket.of(websocket.scope)
+        socket.hold()
+        talk = _Talk(running, person.caller_id, socket, websocket.args.get("session_id"))
+        self._talks.add(talk)
+        self._sockets[person.caller_id] += 1
+        try:
+            await websocket.accept()
+            if self._is_leaving:
+                talk.end(GOING_AWAY)
+            await talk.run()
+        finally:
+            self._talks.discard(talk)
+            self._sockets[person.caller_id] -= 1
+            self._sockets += Counter()
+        return None
+
+    async def stream(self) -> Response:
+        """One message, answered with events until the last; what is wrong before the first has a status of its own."""
+        running, person, refusal = await self._let_in()
+        if running is None or person is None:
+            return refusal
+        if request.mimetype != "application/json":
+            return _failed(Fault.NOT_JSON, None)
+        try:
+            message = parse(await request.get_data(as_text=False))
+        except RequestEntityTooLarge:
+            return _failed(Fault.BAD_CONTENT, None)
+        except BadMessage as error:
+            return _failed(error.fault, error.message_id)
+        question = await _taken(running, person.caller_id, message, request.args.get("session_id") or None)
+        if isinstance(question, Fault):
+            return _failed(question, message.message_id)
+        response = _events(EventBody(partial(running.chats.answer, question)))
+        response.timeout = None
+        return response
+
+    async def _let_in(self) -> tuple[Running | None, SignedIn | None, Response]:
+        """Who asks, or what to answer instead."""
+        running = self._running
+        if running is None or self._is_leaving:
+            return None, None, _refused(503, Fault.NOT_READY)
+        if not running.identity.is_ours():
+            return None, None, _refused(403, Fault.NOT_OURS)
+        try:
+            person = await running.identity.person()
+        except StoreError:
+            return None, None, _refused(503, Fault.NOT_READY)
+        return running, person, _refused(401, Fault.SIGNED_OUT)
+
+
+class _Talk:
+    """One socket: takes its messages in order, and answers them beside each other as far as their sessions let it."""
+
+    def __init__(self, running: Running, caller_id: int, socket: MediaSocket, session_id: str | None) -> None:
+        self._running = running
+        self._caller_id = caller_id
+        self._socket = socket
+        self._current = session_id or None
+        self._reading: asyncio.Task[None] | None = None
+        self._is_pulling = False
+        self._close_code: int | None = None
+
+    async def run(self) -> None:
+        """Live until the socket is over. A peer that leaves ends this by cancellation, and so its answers."""
+        async with asyncio.TaskGroup() as answers:
+            self._reading = answers.create_task(self._read(answers))
+        await self._socket.close(self._close_code or NORMAL)
+
+    def end(self, close_code: int) -> None:
+        """Take no more messages; the socket is closed when the last answer is given."""
+        self._close_code = self._close_code or close_code
+        if self._reading and self._is_pulling:
+            self._reading.cancel()
+
+    async def _read(self, answers: asyncio.TaskGroup) -> None:
+        while self._close_code is None:
+            self._is_pulling = True
+            text = await self._socket.pull()
+            self._is_pulling = False
+            if text is None:
+                return
+            await self._take(text, answers)
+
+    async def _take(self, text: str | bytes, answers: asyncio.TaskGroup) -> None:
+        message_id = None
+        try:
+            message = parse(text)
+            message_id = message.message_id
+            fault = await self._begin(message, answers)
+        except BadMessage as error:
+            fault, message_id = error.fault, error.message_id
+        if fault is not None:
+            await self._tell(fault, message_id)
+        if fault is Fault.SIGNED_OUT:
+            self.end(NO_MORE)
+
+    async def _begin(self, message: Message, answers: asyncio.TaskGroup) -> Fault | None:
+        """Have a message answered; what speaks against it, if anything does."""
+        try:
+            person = await self._running.identity.person()
+        except StoreError:
+            return Fault.NOT_READY
+        if person is None or person.caller_id != self._caller_id:
+            return Fault.SIGNED_OUT
+        question = await _taken(self._running, self._caller_id, message, self._current)
+        if isinstance(question, Fault):
+            return question
+        self._current = question.session_id or self._current
+        answers.create_task(self._answer(question))
+        return None
+
+    async def _answer(self, question: Question) -> None:
+        try:
+            await self._running.chats.answer(question, lambda event: self._socket.send(encode(event)))
+        except ConnectionResetError:
+            pass
+
+    async def _tell(self, fault: Fault, message_id: str | None) -> None:
+        try:
+            await self._socket.send(encode(failure(fault, message_id)))
+        except ConnectionResetError:
+            pass
+
+
+async def _taken(running: Running, caller_id: int, message: Message, current: str | None) -> Question | Fault:
+    """Put a message into its line, unless the person sends too many."""
+    try:
+        if not await running.identity.allow("chat", str(caller_id), MOST_A_MINUTE, 60):
+            return Fault.TOO_OFTEN
+    except StoreError:
+        return Fault.NOT_READY
+    return await running.chats.take(caller_id, message, current)
+
+
+def _refused(status: int, fault: Fault) -> Response:
+    """The answer to who is not let in: the event as JSON."""
+    return Response(encode(failure(fault, None)), status, content_type="application/json")
+
+
+def _failed(fault: Fault, message_id: str | None) -> Response:
+    """The event stream of a message that is not answered."""
+    return _events(encode_sse(failure(fault, message_id)), _STATUS.get(fault, 400))
+
+
+def _events(body: EventBody | bytes, status: int = 200) -> Response:
+    """An event stream that no proxy holds back or keeps."""
+    headers = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+    return Response(body, status, headers, content_type=EVENT_STREAM)

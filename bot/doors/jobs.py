@@ -1,0 +1,253 @@
+"""The door of streaming jobs: one is created by a request, streamed over a socket, and read by anybody who may.
+
+A job belongs to the person who was signed in when it was created, or to whoever holds an API key; to others it does not
+exist. Recognition itself is in the socket's job, which is handed over. It must not know what is said in one.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol, cast
+
+import msgspec
+from quart import Blueprint, Response, request, websocket
+
+from bot.diary.stream_jobs import StreamJobs
+from bot.diary.stream_records import Claim, ClaimRefused, JobRecord, Segment
+from bot.doors.asgi import MediaSocket
+from bot.errors import RemoteProtocolError, StoreError
+from bot.protocols import jobs as wire
+from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MOST_JOBS, WITHIN_S = 120, 3600.0
+BROKEN, POLICY = 1011, 1008
+_JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_encode = msgspec.json.Encoder().encode
+
+
+class KnownPerson(Protocol):
+    """Somebody who is signed in."""
+
+    @property
+    def caller_id(self) -> int: ...
+
+
+class Knows(Protocol):
+    """What the door asks about the request, or the handshake, that is being answered."""
+
+    async def person(self) -> KnownPerson | None: ...
+    def has_api_key(self) -> bool: ...
+    def is_ours(self) -> bool: ...
+    async def allow(self, what: str, subject: str, most: int, within_s: float) -> bool: ...
+
+
+class LiveJob(Protocol):
+    """One connection of one job, from accept to everything kept."""
+
+    def gone(self) -> None: ...
+
+
+class LiveJobs(Protocol):
+    """Who owns what is live in the process."""
+
+    draining: bool
+
+    def start(self, job: Any, /) -> asyncio.Task[None]: ...
+    def left(self, job: Any, /) -> None: ...
+
+
+NewJob = Callable[[MediaSocket, Claim, wire.JobRequest], LiveJob]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the door works with while the process serves."""
+
+    jobs: StreamJobs
+    identity: Knows
+    live: LiveJobs
+    new_job: NewJob
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """Whose the jobs are that may be seen: a person's, or with None those that were made with a key."""
+
+    caller_id: int | None
+
+
+class JobsDoor:
+    """The routes under /api/v1/stream; `start` must be called before the first request."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._socket_url = "ws" + settings.public_url.removeprefix("http") + "/api/v1/stream/"
+        self._running: Running | None = None
+
+    def start(self, running: Running) -> None:
+        """Begin to serve."""
+        self._running = running
+
+    @property
+    def running(self) -> Running:
+        """What `start` gave; RuntimeError before it."""
+        if self._running is None:
+            raise RuntimeError("the door is not open yet: the application was not started")
+        return self._running
+
+    def blueprint(self) -> Blueprint:
+        """The routes, for the application."""
+        routes = Blueprint("jobs", __name__)
+        routes.post("/api/v1/stream/create")(self.create)
+        routes.get("/api/v1/stream/<job_id>")(self.show)
+        routes.websocket("/api/v1/stream/<job_id>")(self.stream)
+        return routes
+
+    async def create(self) -> Response:
+        """Create a job: its id, and where to stream it to."""
+        return await _answered(self._create())
+
+    async def show(self, job_id: str) -> Response:
+        """Where a job is, what was heard so far, and its summary once there is one."""
+        return await _answered(self._show(job_id))
+
+    async def stream(self, job_id: str) -> Response | None:
+        """Stream a job; a handshake for what is not there, or not the client's, is refused."""
+        running = self.running
+        if running.live.draining:
+            return _refused(503, "SHUTTING_DOWN", "the server is being replaced: try again")
+        found = await self._found(job_id, changes=True)
+        if isinstance(found, Response):
+            return found
+        try:
+            claim = await running.jobs.claim(job_id)
+        except StoreError as error:
+            return _failed(error)
+        if claim is ClaimRefused.UNKNOWN:
+            return _not_found()
+        socket = MediaSocket.of(websocket.scope)
+        socket.hold()
+        await websocket.accept()
+        if isinstance(claim, ClaimRefused):
+            busy = claim is ClaimRefused.BUSY
+            await _say(socket, wire.JOB_BUSY if busy else wire.JOB_OVER)
+            await socket.close(wire.BUSY if busy else POLICY)
+            return None
+        config = msgspec.json.decode(claim.config, type=wire.JobRequest)
+        job = running.new_job(socket, claim, config)
+        task = running.live.start(job)
+        try:
+            # Ends by cancellation when the peer closes; the job's task goes on.
+            await asyncio.wait({task})
+            await socket.close(BROKEN)
+        finally:
+            running.live.left(job)
+        return None
+
+    async def _create(self) -> Response:
+        owner = await self._owner(changes=True)
+        if isinstance(owner, Response):
+            return owner
+        subject = "key" if owner.caller_id is None else f"caller {owner.caller_id}"
+        if not await self.running.identity.allow("stream-create", subject, MOST_JOBS, WITHIN_S):
+            return _refused(429, "TOO_MANY", "too many jobs were created: try again later")
+        try:
+            wanted = wire.parse_request(cast(bytes, await request.get_data(as_text=False)))
+        except RemoteProtocolError as error:
+            return _refused(400, "INVALID_REQUEST", str(error))
+        config = _encode(msgspec.structs.replace(wanted, title=None)).decode()
+        job_id = await self.running.jobs.create(owner.caller_id, config, wanted.title)
+        return _json(201, {"job_id": job_id, "websocket_url": self._socket_url + job_id})
+
+    async def _show(self, job_id: str) -> Response:
+        found = await self._found(job_id)
+        if isinstance(found, Response):
+            return found
+        return _json(200, _shown(found, await self.running.jobs.segments(job_id)))
+
+    async def _found(self, job_id: str, *, changes: bool = False) -> JobRecord | Response:
+        """A job of the client's, or why there is none for it."""
+        try:
+            owner = await self._owner(changes=changes)
+            if isinstance(owner, Response):
+                return owner
+            known = _JOB_ID.fullmatch(job_id)
+            job = await self.running.jobs.job(job_id, owner.caller_id) if known else None
+        except StoreError as error:
+            return _failed(error)
+        return job or _not_found()
+
+    async def _owner(self, *, changes: bool) -> _Owner | Response:
+        """Whose jobs the client may see; what `changes` something must come from a page of ours, if from any."""
+        identity = self.running.identity
+        caller_id = None
+        if not identity.has_api_key():
+            if (person := await identity.person()) is None:
+                return _refused(401, "UNAUTHORIZED", "sign in, or bring an API key as a Bearer token")
+            caller_id = person.caller_id
+        if changes and not identity.is_ours():
+            return _refused(403, "FOREIGN_ORIGIN", "this did not come from a page of ours")
+        return _Owner(caller_id)
+
+
+def _shown(job: JobRecord, segments: list[Segment]) -> dict[str, object]:
+    return {
+        "job_id": job.job_id,
+        "state": job.state.value,
+        "title": job.title,
+        "created_at": _moment(job.made_at),
+        "ended_at": _moment(job.ended_at),
+        "duration": job.audio_ms / 1000,
+        "segments": [
+            {
+                "index": segment.number,
+                "text": segment.text,
+                "start_time": segment.start_ms / 1000,
+                "end_time": segment.end_ms / 1000,
+            }
+            for segment in segments
+        ],
+        "summary": job.summary,
+        "error": job.error,
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+async def _answered(answer: Awaitable[Response]) -> Response:
+    try:
+        return await answer
+    except StoreError as error:
+        return _failed(error)
+
+
+async def _say(socket: MediaSocket, message: wire.Outbound) -> None:
+    try:
+        await socket.send(wire.encode(message))
+    except ConnectionError:
+        pass
+
+
+def _failed(error: StoreError) -> Response:
+    log.error("streaming jobs: %s", error)
+    return _refused(503, "STORE_UNAVAILABLE", "the store cannot be reached: try again")
+
+
+def _not_found() -> Response:
+    return _refused(404, "JOB_NOT_FOUND", "there is no such job")
+
+
+def _refused(status: int, code: str, message: str) -> Response:
+    return _json(status, {"code": code, "message": message})
+
+
+def _json(status: int, content: object) -> Response:
+    return Response(
+        _encode(content), status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )

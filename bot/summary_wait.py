@@ -1,0 +1,50 @@
+"""How a client waits for the summary of its job, which is made by durable work, maybe in another process.
+
+It must not know how a summary is made, or what is sent to the client.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from bot.diary.stream_jobs import StreamJobs
+from bot.diary.stream_records import Claim, JobRecord, JobState
+from bot.errors import StoreError
+
+SUMMARY_S = 120.0
+POLL_S = 0.2
+
+
+async def waited_for(
+    jobs: StreamJobs, claim: Claim, gone: Callable[[], Coroutine[Any, Any, None]], draining: asyncio.Event
+) -> JobRecord | None:
+    """A job that was ended, once it is over.
+
+    None: it takes longer than `SUMMARY_S`, or `gone` has returned, or `draining` was set.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        over = tasks.create_task(_over(jobs, claim))
+        others = {tasks.create_task(gone()), tasks.create_task(draining.wait())}
+        await asyncio.wait({over, *others}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (over, *others):
+            task.cancel()
+    return None if over.cancelled() else over.result()
+
+
+async def _over(jobs: StreamJobs, claim: Claim) -> JobRecord | None:
+    try:
+        async with asyncio.timeout(SUMMARY_S):
+            while True:
+                job = await _look(jobs, claim)
+                if job is not None and job.state is not JobState.STREAMING:
+                    return job
+                await asyncio.sleep(POLL_S)
+    except TimeoutError:
+        return None
+
+
+async def _look(jobs: StreamJobs, claim: Claim) -> JobRecord | None:
+    try:
+        return await jobs.claimed(claim)
+    except StoreError:
+        return None
