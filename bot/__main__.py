@@ -14,7 +14,7 @@ USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
   call                        phone a running bot with a recorded caller
   stream FILE                 send a file of sound to a running bot, and print what it hears      [--fast] [--json]
   replay FILE                 run a call's journal through the core, and print the talk
-  bench audio|vad|turns|search|chat|jobs  measure
+  bench audio|vad|turns|doors|search|chat|jobs  measure
 
 Each takes --help.
 """
@@ -91,6 +91,10 @@ def _bench(arguments: list[str]) -> int:
             from bot.lab import bench_chat
 
             return bench_chat.main(rest)
+        case ["doors", *rest]:
+            from bot.lab import bench_doors
+
+            return bench_doors.main(rest)
         case ["search", *rest]:
             from bot.lab import bench_search
 
@@ -99,7 +103,7 @@ def _bench(arguments: list[str]) -> int:
             from bot.lab import bench_jobs
 
             return bench_jobs.main(rest)
-    print("usage: python -m bot bench audio|vad|turns|search|chat|jobs [--help]")
+    print("usage: python -m bot bench audio|vad|turns|doors|search|chat|jobs [--help]")
     return 0 if arguments in (["-h"], ["--help"]) else 2
 
 

@@ -30,6 +30,7 @@ from bot.line import POLICY, Close, Line, PhoneLine
 from bot.playout import Playout
 from bot.process import Services
 from bot.protocols.browser import Played, Sound
+from bot.protocols.rtzr import KOREAN
 from bot.protocols.twilio import Media, Started, Stopped
 from bot.recorder import Recorder
 from bot.services.stt import SttStream
@@ -229,6 +230,7 @@ class Call:
                 name=f"call {call_sid}: recogniser",
                 journal=partial(self._recorder.note, "rtzr"),
                 options=self._line.recogniser,
+                tells_pace=self._line.recogniser == KOREAN,
             )
             hearing = tasks.create_task(self._stt.run())
             keeping = tasks.create_task(self._keeper.run())

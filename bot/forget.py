@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import select
 
 from bot.diary import outside, rotation
+from bot.diary.browser_talks import is_talk
 from bot.diary.database import sqlite_file
 from bot.diary.outside import Recordings
 from bot.diary.records import typed_number
@@ -112,6 +113,8 @@ async def _remove_outside(
     if carrier is not None and call_sids:
         recordings = await outside.kept_recordings(store.database, call_sids)
         for call_sid in call_sids:
+            if is_talk(call_sid):
+                continue
             recordings.update(await carrier.recordings_of(call_sid))
         for recording_sid in sorted(recordings):
             await carrier.delete_recording(recording_sid)

@@ -19,7 +19,7 @@ def handlers(services: Services) -> dict[str, Handler]:
     store = services.store
     found: dict[str, Handler] = {
         ENTRY: EntryJob(store.database, store.keys, services.scribe, store.clock),
-        SUMMARY: SummaryJob(store.database, store.keys, Summariser(services.model)),
+        SUMMARY: SummaryJob(store.database, store.keys, Summariser(services.web_model)),
     }
     if services.carrier and services.transcriber:
         found[RECORDING] = RecordingJob(store.database, store.keys, services.carrier, services.transcriber, store.clock)

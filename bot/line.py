@@ -32,6 +32,10 @@ BROWSER_LEAD_MS = 240
 MOST_AHEAD_MS = 30_000
 """So much more sound than time may have gone by: what a page had kept while its network was away."""
 
+LETTERS_AT_ONCE, LETTERS_A_S = 3_000, 20.0
+"""So much may be typed at once, and then as fast as a quick hand does: a turn that grows is looked at as a whole each
+time, and so are the calls kept waiting."""
+
 
 class Close(Enum):
     """Why a call closes its socket."""
@@ -134,7 +138,8 @@ class BrowserLine:
         self.stream = stream
         self.voice = voice
         self.recogniser = options_for(config.language, whisper=config.use_whisper)
-        self._began_s = time.monotonic()
+        self._began_s = self._typed_at_s = time.monotonic()
+        self._letters = float(LETTERS_AT_ONCE)
 
     @property
     def has_sound(self) -> bool:
@@ -147,7 +152,18 @@ class BrowserLine:
         is_early = self.stream.at_ms > (time.monotonic() - self._began_s) * 1000 + MOST_AHEAD_MS
         if is_early and any(isinstance(inbound, Sound) for inbound in inbounds):
             raise BadMessage(Fault.TOO_FAST)
+        for inbound in inbounds:
+            if isinstance(inbound, Typed):
+                self._count(len(inbound.text))
         return inbounds
+
+    def _count(self, letters: int) -> None:
+        now_s = time.monotonic()
+        room = min(LETTERS_AT_ONCE, self._letters + (now_s - self._typed_at_s) * LETTERS_A_S)
+        self._letters, self._typed_at_s = room, now_s
+        if letters > room:
+            raise BadMessage(Fault.TOO_FAST)
+        self._letters -= letters
 
     def silence(self, ms: int) -> Sequence[Inbound]:
         """Let so much silence pass while nothing is heard of the person."""

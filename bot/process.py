@@ -27,8 +27,8 @@ class Services:
     max_call_ms: int
     wide_voice: Voice | None = None
     """The same voice for browsers; None: nobody talks in one."""
-    model: ChatModel | None = None
-    """None: there is none, and what needs no model is done without."""
+    web_model: ChatModel | None = None
+    """The model of chats and summaries: apart from the calls', which it must not make rest. None: there is none."""
     journal: Callable[[str, str], Journal] | None = None
     """Opens the journal of (call_sid, stream_sid); None: calls are not recorded."""
     forget_journals: Callable[[str], object] | None = None

@@ -101,6 +101,7 @@ class StreamedJob:
             # The segment is ended by us; the recogniser does so only when it must hear a silence that we do not.
             options=options_for(config.language, epd_time_s=max(EPD_S, config.max_silence_ms / 1000 + BEHIND_S)),
             drain_s=DRAIN_S,
+            tells_pace=False,
         )
         self._hearing: asyncio.Task[None] | None = None
         self._finals: asyncio.Queue[Segment | None] = asyncio.Queue()
@@ -192,10 +193,12 @@ class StreamedJob:
 
     async def _listen(self, tasks: asyncio.TaskGroup) -> None:
         """Take what comes, until there is a reason to stop; a message is heard to its end."""
+        now = asyncio.get_running_loop().time
+        idle_at_s = now() + IDLE_S
         while not self._stopped.is_set():
             message: str | bytes | None = ""
             try:
-                async with asyncio.timeout(IDLE_S) as self._patience:
+                async with asyncio.timeout_at(idle_at_s) as self._patience:
                     message = await self._socket.pull()
             except TimeoutError:
                 if not self._stopped.is_set():
@@ -218,6 +221,8 @@ class StreamedJob:
             if self._hearing is None and inbound.frames:
                 self._hearing = tasks.create_task(self._stt.run())
             await self._hear(inbound.frames)
+            if inbound.frames:
+                idle_at_s = now() + IDLE_S
             if self._heard_ms >= LONGEST_AUDIO_MS:
                 await self._tell(wire.TOO_LONG)
                 self._stop(Why.ENDED)

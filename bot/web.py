@@ -11,7 +11,6 @@ from quart import Blueprint
 from bot.chat import Answering
 from bot.chatting import Chatting
 from bot.conversation.texts import prompt
-from bot.diary.library import Library
 from bot.diary.store import Store
 from bot.doors import browser, chat, jobs
 from bot.doors.identity import Identity
@@ -49,8 +48,8 @@ class Web:
         self._sign_in.start(SignInRunning(identity, store.people, services.carrier))
         chats = Chatting(
             store.chats,
-            Library(store.database, store.keys),
-            Answering(services.model, prompt("chat")),
+            store.library,
+            Answering(services.web_model, prompt("chat")),
             clock=store.clock,
             timezone=settings.timezone,
         )
@@ -68,4 +67,8 @@ class Web:
 
 def chores(store: Store) -> Sequence[Callable[[], Awaitable[object]]]:
     """What is to be done again and again for the doors."""
-    return store.stream_jobs.close_lapsed, store.people.remove_expired, store.chats.remove_expired
+
+    async def forget_idle() -> None:
+        store.library.forget_idle()
+
+    return store.stream_jobs.close_lapsed, store.people.remove_expired, store.chats.remove_expired, forget_idle

@@ -70,6 +70,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         if carrier:
             stack.push_async_callback(carrier.close)
         model = ChatModel(settings.openai) if settings.openai else None
+        web_model = ChatModel(settings.openai) if settings.openai else None
+        if web_model:
+            stack.push_async_callback(web_model.close)
         replies = Replies(model, BuiltinReplies(), prompt("reply"))
         stack.push_async_callback(replies.close)
         speech = OpenAiVoice(settings.openai) if settings.openai and settings.tts == "openai" else None
@@ -86,7 +89,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             voice=voice,
             max_call_ms=settings.max_call_minutes * 60_000,
             wide_voice=wide_voice_of(voice),
-            model=model,
+            web_model=web_model,
             journal=partial(Journal.begin, settings.journal_dir, keys=keys) if settings.journal_dir else None,
             forget_journals=partial(forget, settings.journal_dir) if settings.journal_dir else None,
             carrier=carrier,

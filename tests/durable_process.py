@@ -70,7 +70,7 @@ async def work(url: str, options: dict[str, Any]) -> None:
 
     scribe = Scribe(SlowModel(options.get("model_s", 0.0)))
     services: Any = SimpleNamespace(
-        store=store, scribe=scribe, model=None, carrier=None, transcriber=None, retention=None
+        store=store, scribe=scribe, web_model=None, carrier=None, transcriber=None, retention=None
     )
     known = {**handlers(services), "work": do_work, "poison": do_poison}
     worker = Worker(outbox, known, poll_s=options.get("poll_s", 0.1))

@@ -1,7 +1,7 @@
 """Whole talks in browsers over real sockets: the bot in a process of its own, the stand-ins, and people at pages.
 
 All talk at once, each in a browser of their own with its rate and its network; each talk must come out as if it were
-alone. Then the process is told to go away in the middle of one more.
+alone. Then the process is told to go away in the middle of one more, which another process goes on with.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from bot.diary.records import TurnRecord
 from bot.diary.store import Store
 from bot.lab.browser import PRESS_STOP, BrowserLab, BrowserReport, Habits, cookie_of, typed
 from bot.lab.script import BargeIn, Drop, HangUp, Murmur, Say, Step, Wait, WaitForBot
-from bot.lab.stage import staged
+from bot.lab.stage import staged, start_bot
 
 WAIT = WaitForBot()
 END = (WAIT, Say(("jia-finish",)), WAIT, Say(("jia-right",)))
@@ -64,6 +64,7 @@ class Outcome:
     models: dict[str, str]
     breaches: list[str]
     last: BrowserReport
+    last_said: str
     status: int
     log: list[str]
 
@@ -86,17 +87,24 @@ async def all_talks(folder: Path) -> Outcome:
         entries = {entry["call_sid"]: entry for entry in await stage.bot.entries(at_least=len(TALKS))}
         turns = {name: await store.turns(report.call_sid) for name, report in reports.items()}
         models = {c.parameters["model_name"]: c.parameters.get("language", "") for c in stage.rtzr.report.connections}
-        lab = BrowserLab(stage.bot.url, await cookie_of(store, "+821040000000"), Habits(comes_back=False))
+        other = await start_bot(stage.bot.environ)
+        lab = BrowserLab(stage.bot.url, await cookie_of(store, "+821040000000"))
         async with asyncio.TaskGroup() as tasks:
-            talking = tasks.create_task(lab.talk((WAIT, Say(("jia-morning",)), WAIT)))
-            await asyncio.sleep(3)
+            tasks.create_task(other.follow(None))
+            talking = tasks.create_task(
+                lab.talk((WAIT, Say(("jia-rain",)), WAIT, Say(("jia-clinic",)), WAIT, HangUp()))
+            )
+            await asyncio.sleep(18)
+            lab.url = other.url
             stage.bot.send(signal.SIGTERM)
             last = await talking
-        status = await stage.bot.stop()
+            last_said = " ".join(await store.said(last.call_sid))
+            status = await stage.bot.stop()
+            await other.stop()
         assert stage.openai
         breaches = [*stage.rtzr.breaches, *stage.openai.report.breaches]
         await store.close()
-        return Outcome(reports, turns, entries, models, breaches, last, status, stage.bot.log)
+        return Outcome(reports, turns, entries, models, breaches, last, last_said, status, stage.bot.log + other.log)
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +190,9 @@ def test_a_browser_that_never_comes_back_leaves_an_entry(outcome: Outcome) -> No
 
 
 def test_a_process_that_goes_away_sends_the_page_to_the_next(outcome: Outcome) -> None:
-    assert outcome.last.close_codes == [1012]
-    assert outcome.last.call.breaches == []
+    assert outcome.last.close_codes == [1012, 1000]
+    assert [resumed for _, resumed in outcome.last.sessions] == [False, True]
+    assert outcome.last.call.breaches == [] and outcome.last.errors == []
+    assert "우산" in outcome.last_said and "병원" in outcome.last_said
     assert outcome.status == 0
     assert not [line for line in outcome.log if "ERROR" in line or "broke down" in line]

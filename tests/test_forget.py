@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.diary.browser_talks import new_session, sid_of
 from bot.diary.crypto import Keys
 from bot.errors import WrongKey
 from bot.forget import main as forget
@@ -124,6 +125,19 @@ def test_twilio_is_asked_for_recordings_that_it_could_not_tell_of(filled, enviro
     assert asyncio.run(forgotten_beside_twilio()) == [SIDS[2]]
     # with the one that the diary waited for
     assert capsys.readouterr().out == "removed the caller: 2 calls, 2 journals and 3 recordings\n"
+    assert kept(database_url) == [SIDS[2]]
+
+
+def test_twilio_is_not_asked_about_talks_in_browsers(filled, environ, database_url, capsys):
+    async def ran():
+        async with opened(database_url) as store:
+            await told(store, sid_of(new_session()), "책을 읽었어요")
+        async with TwilioRest(ACCOUNT, "token") as rest:
+            account = {"TWILIO_ACCOUNT_SID": ACCOUNT, "TWILIO_AUTH_TOKEN": "token", "TWILIO_API_URL": rest.url}
+            return await asyncio.to_thread(forget, [NUMBER, "--yes"], {**environ, **account})
+
+    status = asyncio.run(ran())
+    assert (status, capsys.readouterr().out) == (0, "removed the caller: 3 calls, 2 journals and 1 recordings\n")
     assert kept(database_url) == [SIDS[2]]
 
 

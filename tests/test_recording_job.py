@@ -168,7 +168,7 @@ async def test_a_recording_without_a_word_is_done_without_a_turn(office: Office,
 
 
 async def test_a_recording_that_is_not_there_yet_is_waited_for_and_not_for_ever(office: Office) -> None:
-    office.rest.recordings.ready_after_s = 0.5
+    office.rest.recordings.ready_after_s = 1.5
     await office.recorded(NAMES[0])
     assert (await office.through())[0] == NOT_READY_S
     office.rest.recordings.ready_after_s = 1e9

@@ -33,6 +33,11 @@ def sid_of(session_id: str) -> str:
     return _PREFIX + UUID(session_id).hex
 
 
+def is_talk(call_sid: str) -> bool:
+    """Whether a call is a talk in a browser, of which no telephone company knows."""
+    return call_sid.startswith(_PREFIX)
+
+
 class BrowserTalks:
     """The talks of one diary; `store.browser_talks`."""
 

@@ -21,6 +21,7 @@ from bot.diary.browser_talks import BrowserTalks
 from bot.diary.chats import Chats
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, sqlite_file
+from bot.diary.library import Library
 from bot.diary.outbox import Outbox
 from bot.diary.owned import OwnedCall
 from bot.diary.people import People
@@ -53,6 +54,7 @@ class Store:
         self.people = People(database, keys, clock)
         self.browser_talks = BrowserTalks(database, keys, clock)
         self.chats = Chats(database, keys, clock)
+        self.library = Library(database, keys)
         self.stream_jobs = StreamJobs(database, keys, clock)
         self._timezone = timezone
 

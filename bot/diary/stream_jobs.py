@@ -216,6 +216,7 @@ class StreamJobs:
         )
         return JobRecord(
             job_id=row.job_id,
+            caller_id=row.caller_id,
             state=JobState(row.state),
             config=row.config,
             title=title,

@@ -34,9 +34,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as anybody reads it; `config` is the JSON that it was created with."""
+    """A job as anybody reads it; `config` is the JSON that it was created with. `caller_id` None: made with a key."""
 
     job_id: str
+    caller_id: int | None
     state: JobState
     config: str
     title: str | None

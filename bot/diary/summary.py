@@ -36,11 +36,15 @@ class Summariser:
         material = list(texts)
         name = "transcript"
         while len(parts := split(material)) > 1:
-            material = [await self._ask(self._model, {name: part}, title, PART_SENTENCES) for part in parts]
+            material = [
+                await self._ask(self._model, {name: part}, title, PART_SENTENCES, LONGEST_OF_PART) for part in parts
+            ]
             name = "parts"
-        return await self._ask(self._model, {name: material}, title, SENTENCES)
+        return await self._ask(self._model, {name: material}, title, SENTENCES, LONGEST_LETTERS)
 
-    async def _ask(self, model: Completes, material: dict[str, list[str]], title: str | None, sentences: int) -> str:
+    async def _ask(
+        self, model: Completes, material: dict[str, list[str]], title: str | None, sentences: int, most_letters: int
+    ) -> str:
         messages = [
             {"role": "system", "content": prompt("summary").replace("{sentences}", str(sentences))},
             {
@@ -49,7 +53,7 @@ class Summariser:
             },
         ]
         answer = await model.complete(messages, json=False, timeout_s=self._timeout_s)
-        text = " ".join(whole_sentences(answer[:LONGEST_LETTERS]))[:LONGEST_LETTERS]
+        text = " ".join(whole_sentences(answer[:most_letters]))[:most_letters]
         if not text:
             raise ModelError("an empty summary")
         return text

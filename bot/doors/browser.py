@@ -28,7 +28,7 @@ INIT_S = 10.0
 """How long a socket may be open without `init`."""
 
 MOST_FAULTS = 20
-MOST_TALKS, WITHIN_S = 30, 3600.0
+MOST_TALKS, MOST_RESUMES, WITHIN_S = 30, 300, 3600.0
 MOST_SOCKETS = 4
 """So many one person may have open in one process: a socket that broke unnoticed counts too."""
 REPLIES_APART = 10_000
@@ -286,7 +286,8 @@ class _Opening:
 
     async def _found(self, hello: Hello) -> tuple[str, _Session] | Fault:
         running, person = self._running, self._person
-        if not await running.identity.allow("talk", str(person.caller_id), MOST_TALKS, WITHIN_S):
+        what, most = ("talk-resume", MOST_RESUMES) if hello.session_id else ("talk", MOST_TALKS)
+        if not await running.identity.allow(what, str(person.caller_id), most, WITHIN_S):
             return Fault.TOO_MANY
         if hello.session_id is None:
             session_id = new_session()

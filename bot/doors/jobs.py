@@ -7,6 +7,7 @@ exist. Recognition itself is in the socket's job, which is handed over. It must 
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,9 @@ from bot.settings import Settings
 log = logging.getLogger(__name__)
 
 MOST_JOBS, WITHIN_S = 120, 3600.0
+MOST_AT_ONCE = 2
+"""So many one person, or all who hold a key, may stream in one process: a call must still find a channel of the
+recogniser."""
 BROKEN, POLICY = 1011, 1008
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _encode = msgspec.json.Encoder().encode
@@ -87,6 +91,7 @@ class JobsDoor:
     def __init__(self, settings: Settings) -> None:
         self._socket_url = "ws" + settings.public_url.removeprefix("http") + "/api/v1/stream/"
         self._running: Running | None = None
+        self._streamed: Counter[int | None] = Counter()
 
     def start(self, running: Running) -> None:
         """Begin to serve."""
@@ -123,6 +128,15 @@ class JobsDoor:
         found = await self._found(job_id, changes=True)
         if isinstance(found, Response):
             return found
+        if self._streamed[found.caller_id] >= MOST_AT_ONCE:
+            return _refused(429, "TOO_MANY", "too many jobs are streamed at once: end one, or wait")
+        self._streamed[found.caller_id] += 1
+        try:
+            return await self._stream(running, job_id)
+        finally:
+            self._streamed -= Counter([found.caller_id])
+
+    async def _stream(self, running: Running, job_id: str) -> Response | None:
         try:
             claim = await running.jobs.claim(job_id)
         except StoreError as error:

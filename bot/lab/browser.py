@@ -105,8 +105,8 @@ class BrowserLab:
     """A browser in which somebody is signed in; any number of talks."""
 
     def __init__(self, bot_url: str, cookie: str, habits: Habits | None = None, fixtures: Path = FIXTURES) -> None:
-        """`bot_url` is the bot's public address, http."""
-        self._url = bot_url
+        """`bot_url` is the bot's public address, http; `url` may be changed in the middle of a talk."""
+        self.url = bot_url
         self._cookie = cookie
         self._habits = habits or Habits()
         self._fixtures = fixtures
@@ -114,8 +114,8 @@ class BrowserLab:
     async def connect(self, *, origin: str | None = None, cookie: str | None = None) -> ClientConnection:
         """Open a socket as a page of the bot's does; websockets' InvalidStatus when the handshake is refused."""
         headers = {"Cookie": self._cookie if cookie is None else cookie}
-        url = "ws" + self._url.removeprefix("http") + "/ws"
-        given: Any = self._url if origin is None else origin
+        url = "ws" + self.url.removeprefix("http") + "/ws"
+        given: Any = self.url if origin is None else origin
         return await connect(url, origin=given, additional_headers=headers, proxy=None, compression=None)
 
     async def talk(

@@ -20,8 +20,9 @@ sends no sound; then silence passes as it is told (`silence`).
 
 There are no marks on this wire. Instead each piece of the bot's sound names its sentence, and `heard` tells how much of
 a sentence the page has played, all before it being played whole: from that, `Mark`s of the sentences that lie behind
-are made here, as Twilio would echo them. After `clear` nothing that was sent before is ever echoed. A client that never
-tells what it heard is taken to have heard everything a little later than it could have.
+are made here, as Twilio would echo them. After `clear` nothing that was sent before is ever echoed. A client that does
+not tell what it heard, or has told nothing for a while, is taken to have heard everything a little later than it could
+have.
 
 A message that breaks these rules is a `BadMessage`; it has no effect, and the stream goes on as if it had not come.
 """
@@ -40,6 +41,9 @@ from bot.protocols.twilio import Connected, Ignored, Mark, Started, Stopped
 
 LATE_MS = 500
 """So much later than it could have been, a sentence counts as played for a client that does not tell."""
+
+TELLS_WITHIN_MS = 2_000
+"""A client that has told nothing for so long does not tell."""
 
 ASIDE = "aside:"
 """A sentence of this name is no part of a reply."""
@@ -128,7 +132,7 @@ class BrowserStream:
         self._sent: deque[_Sentence] = deque()
         self._texts: dict[str, str] = {}
         self._echoes: list[Mark] = []
-        self._tells = False
+        self._told_ms: int | None = None
         self._name = self._reply = ""
         self._first = 0
         self._heard_text = ""
@@ -236,10 +240,14 @@ class BrowserStream:
 
     @property
     def unplayed_ms(self) -> int | None:
-        """How much of what was sent the page has not played, as far as it has told; None: it has never told."""
+        """How much of what was sent the page has not played, as far as it has told; None: it does not tell."""
         if not self._tells:
             return None
         return sum(sentence.sent_ms - sentence.played_ms for sentence in self._sent)
+
+    @property
+    def _tells(self) -> bool:
+        return self._told_ms is not None and self.at_ms - self._told_ms <= TELLS_WITHIN_MS
 
     # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -284,7 +292,7 @@ class BrowserStream:
         """Take what the page has played. Of a sentence that was dropped, or played long since, it means nothing."""
         if heard is None:
             return []
-        self._tells = True
+        self._told_ms = self.at_ms
         if all(sentence.on_the_wire != heard.sentence for sentence in self._sent):
             return []
         begun: list[str] = []

@@ -56,12 +56,16 @@ class Recogniser:
         journal: Journal | None = None,
         options: rtzr.Options = rtzr.KOREAN,
         drain_s: float = DRAIN_S,
+        tells_pace: bool = True,
     ) -> "SttStream":
         """Return the recogniser of one call, `name` in the log; events go to `emit`, text messages to `journal`.
 
-        `drain_s`: so long the last finals are waited for at the end.
+        `drain_s`: so long the last finals are waited for at the end. `tells_pace`: whether its finals come as fast as a
+        caller's would, so that calls may go by them.
         """
-        return SttStream(self, emit, name=name, journal=journal, options=options, drain_s=drain_s)
+        return SttStream(
+            self, emit, name=name, journal=journal, options=options, drain_s=drain_s, tells_pace=tells_pace
+        )
 
     async def close(self) -> None:
         """Close what the process keeps open."""
@@ -80,10 +84,12 @@ class SttStream:
         journal: Journal | None = None,
         options: rtzr.Options = rtzr.KOREAN,
         drain_s: float = DRAIN_S,
+        tells_pace: bool = True,
     ) -> None:
         self._recogniser = recogniser
         self._options = options
         self._drain_s = drain_s
+        self._tells_pace = tells_pace
         self._name = name
         self._emit = emit
         self._journal = journal
@@ -277,7 +283,7 @@ class SttStream:
         if end_ms is None:
             return
         now_ms = asyncio.get_running_loop().time() * 1000
-        if (answer_ms := self._link.unanswered.answered(end_ms, now_ms)) is not None:
+        if (answer_ms := self._link.unanswered.answered(end_ms, now_ms)) is not None and self._tells_pace:
             self._recogniser.pace.add(answer_ms)
             self._tell_pace()
 

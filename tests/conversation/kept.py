@@ -16,6 +16,7 @@ from bot.conversation.commands import (
 )
 from bot.conversation.events import Before, TurnBefore
 from bot.conversation.snapshot import Written, decode, encode
+from bot.conversation.told import is_content
 
 
 @dataclass(slots=True)
@@ -38,6 +39,8 @@ class Kept:
             match command:
                 case KeepSaid(turn, text) if self._takes(turn):
                     self._turns.setdefault((self.stream, turn), {})["said"] = text
+                    if is_content(text):
+                        self.entry = None
                 case KeepHeard(turn, text) if self._takes(turn):
                     self._turns.setdefault((self.stream, turn), {})["heard"] = text
                 case ForgetTurn(turn):

@@ -364,7 +364,7 @@ def test_a_kind_is_known_when_there_is_what_does_it(store: Store) -> None:
     async def tidy(job: Job, outbox: Outbox) -> None: ...
 
     bare: Any = SimpleNamespace(
-        store=store, scribe=Scribe(None), model=None, carrier=None, transcriber=object(), retention=None
+        store=store, scribe=Scribe(None), web_model=None, carrier=None, transcriber=object(), retention=None
     )
     assert set(handlers(bare)) == {"entry", "summary"}
     whole: Any = SimpleNamespace(**{**vars(bare), "carrier": object(), "retention": tidy})

@@ -147,7 +147,7 @@ async def test_a_long_recording_is_summarised_in_parts(store: Store) -> None:
     assert (await the_job(jobs, claim)).state is JobState.STREAMING
 
 
-@pytest.mark.parametrize("letters", [5, 2_000])
+@pytest.mark.parametrize("letters", [5, 2_000, 4_000])
 async def test_a_model_that_says_too_much_is_cut_and_asked_no_more_than_needed(letters: int) -> None:
     model = Model("가나다. " * (letters // 5))
     summary = await Summariser(model).compose(["그랬어요. " * 500] * 60, None)

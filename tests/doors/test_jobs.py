@@ -329,14 +329,14 @@ async def test_no_summary_is_made_where_none_is_wanted(site: Site) -> None:
     assert texts_of(messages) == [TEXTS["jia-rain"]]
 
 
-async def test_many_jobs_are_streamed_at_once(site: Site) -> None:
+async def test_two_jobs_are_streamed_at_once(site: Site) -> None:
     async def one(name: str) -> list[str]:
         async with site.stream(await site.create()) as socket:
             await send(socket, day(name))
             await socket.send(END)
             return texts_of(await all_received(socket))
 
-    names = ["jia-rain", "minho-cat", "sunja-walk", "jia-rain"]
+    names = ["jia-rain", "minho-cat"]
     assert await asyncio.gather(*map(one, names)) == [[TEXTS[name]] for name in names]
 
 
@@ -616,6 +616,42 @@ async def test_a_client_that_sends_nothing_is_not_waited_for_for_ever(
         "IDLE",
         "final_summary",
     ]
+
+
+async def test_a_client_that_sends_anything_but_audio_is_not_waited_for_either(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.streaming.IDLE_S", 0.3)
+    async with asyncio.timeout(10), site.stream(await site.create()) as socket, asyncio.TaskGroup() as tasks:
+
+        async def chatter() -> None:
+            while True:
+                await socket.send("x")
+                await socket.send(b"")
+                await asyncio.sleep(0.05)
+
+        talking = tasks.create_task(chatter())
+        codes = [json.loads(await socket.recv()).get("code")]
+        while codes[-1] != "IDLE":
+            codes.append(json.loads(await socket.recv()).get("code"))
+        talking.cancel()
+
+
+async def test_nobody_streams_many_jobs_at_once(site: Site) -> None:
+    first, second, third = [await site.create() for _ in range(3)]
+    async with site.stream(first), site.stream(second):
+        with pytest.raises(InvalidStatus) as refused:
+            async with site.stream(third):
+                pass
+        assert refused.value.response.status_code == 429
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                async with site.stream(third) as socket:
+                    assert json.loads(await socket.recv())["type"] == "connection_success"
+                    return
+            except InvalidStatus:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_recording_that_is_too_long_is_cut_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,8 @@ def silence(seconds):
 
 
 async def test_a_day_is_told_by_microphone_and_can_be_read(tmp_path):
-    # After the greeting: over it, it would be an interruption.
-    said = np.concatenate([silence(15), spoken("jia-morning"), silence(1)])
+    # After the greeting: over it, it would be an interruption. Said again, should the machine have stuttered over it.
+    said = np.concatenate([silence(15), spoken("jia-morning"), silence(15), spoken("jia-morning"), silence(1)])
     async with (
         staged(tmp_path, offline=True) as stage,
         open_browser(microphone=as_wav(tmp_path, said)) as browser,

@@ -301,6 +301,19 @@ def test_who_does_not_tell_is_taken_to_have_heard_all_a_little_late() -> None:
     assert stream.unplayed_ms is None
 
 
+def test_who_tells_no_more_is_taken_to_hear_on() -> None:
+    stream = talking()
+    send(stream, "1:0", 400)
+    stream.receive(audio(b"", ("1:0", 100)))
+    assert stream.unplayed_ms == 300
+    echoed = [mark for _ in range(200) for mark in stream.receive(audio(bytes(640))) if isinstance(mark, Mark)]
+    assert echoed == [Mark("1:0")]
+    assert stream.unplayed_ms is None
+    send(stream, "2:0", 400)
+    stream.receive(audio(b"", ("2:0", 100)))
+    assert stream.unplayed_ms == 300
+
+
 def test_sentences_of_a_talk_that_goes_on_have_names_of_their_own() -> None:
     stream = talking(first=10_000)
     stream.caption("1:0", "네, 이어서 들을게요.")

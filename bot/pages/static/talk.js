@@ -112,7 +112,7 @@ function transcribed(piece) {
 
 function interrupt() {
   if (!sound?.isSounding) return;
-  client.interrupt(sound.heardAt());
+  client?.interrupt(sound.heardAt()); // none while the goodbye is played out
   sound.drop();
 }
 
