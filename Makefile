@@ -1,7 +1,8 @@
 # Ilgi. Nothing is needed but make and a Python of 3.11 or newer; everything else goes into $(VENV).
 #
 #   make demo             phone the bot with a recorded caller, against the stand-ins (OFFLINE=1: no models at all)
-#   make test             the whole test suite (TESTS="--databases=sqlite": with the diary in one database only)
+#   make test             the whole test suite (TESTS="--databases=sqlite": with the diary in one database only);
+#                         the pages last, in Chromium where there is one
 #   make run              serve, with the settings of the environment
 #   make chaos            break everything under live calls, 200 times (CHAOS="--quick": three minutes)
 #   make bench-NAME       measure: audio, vad, turns
@@ -11,13 +12,19 @@ NEWEST = for name in python3.16 python3.15 python3.14 python3.13 python3.12 pyth
 	"$$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test chaos run clean
+.PHONY: demo test test-sockets test-pages chaos run clean
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python -m bot.lab.demo $(if $(OFFLINE),--offline)
 
-test: $(VENV)/.installed-tests
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS)
+test: test-sockets test-pages
+
+test-sockets: $(VENV)/.installed-tests
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/pages $(TESTS)
+
+# A browser wants the machine for itself, or it stutters.
+test-pages: $(VENV)/.installed-tests
+	$(VENV)/bin/python -m pytest tests/pages
 
 chaos: $(VENV)/.installed-tests
 	$(VENV)/bin/python -m bot.lab.chaos $(CHAOS)

@@ -19,7 +19,7 @@ from bot.lab.stage import staged
 from bot.lab.wav import wav_file
 from tests.pages.browsing import open_browser
 
-UTTERANCES = Path(__file__).parents[1] / "fixtures" / "utterances"
+UTTERANCES = Path(__file__).parents[2] / "fixtures" / "utterances"
 RATE_HZ = 48_000
 LONGEST_S = 120
 # What is said when, in seconds of quiet before it: the bot has had its say by then, on a slow machine too.
@@ -39,10 +39,6 @@ class Seen:
     said: list[str] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
     waits_ms: list[int | None] = field(default_factory=list)
-
-    def note(self, message: str) -> None:
-        """The page has sent this."""
-        self.sent.append(message)
 
 
 def microphone(folder: Path) -> Path:
@@ -67,7 +63,7 @@ async def talk(folder: Path) -> Seen:
             page = await context.new_page()
             page.on("console", lambda message: message.type == "error" and seen.complaints.append(message.text))
             page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-            page.on("websocket", lambda socket: socket.on("framesent", seen.note))
+            page.on("websocket", lambda socket: socket.on("framesent", lambda sent: seen.sent.append(str(sent))))
             await page.goto(f"{stage.bot.url}/talk")
             await page.click("#start")
             async with asyncio.timeout(LONGEST_S):
