@@ -16,7 +16,7 @@ from bot.conversation.texts import table
 from bot.diary.chats import Exchange
 from bot.errors import ModelError
 from bot.protocols.chat import Metadata, Source
-from bot.services.llm import ChatModel, Message
+from bot.services.llm import ChatModel, Message, ModelCut
 from bot.services.token_usage import Bill, TokenUsage
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class Reply:
         """Give the text as it comes, each piece at once; close it (`contextlib.aclosing`) to end the model's request.
 
         ModelError when the model fails in the middle; when it does before it has said anything, or there is none, the
-        answer is made of the best hits. Once only.
+        answer is made of the best hits. One that grows too long ends where it is. Once only.
         """
         if not self._hits:
             for piece in pieces(table("chat")["nothing"]):
@@ -114,6 +114,9 @@ class Reply:
                         async for text in texts:
                             shown = True
                             yield text
+            except ModelCut:
+                if shown:
+                    return  # long enough
             except ModelError as error:
                 log.warning("the model failed %s: %s", "in mid-answer" if shown else "before its first token", error)
                 if shown:

@@ -12,7 +12,7 @@ from bot.conversation.texts import prompt, table
 from bot.diary.chats import Answer, Exchange
 from bot.errors import ModelError
 from bot.lab.openai import OpenAiLab, Profile
-from bot.services.llm import ChatModel
+from bot.services.llm import ChatModel, ModelCut
 from bot.settings import OpenAiSettings
 from tests.chat_by_hand import CUT, ModelByHand, hit
 
@@ -78,6 +78,14 @@ async def test_a_model_that_fails_in_the_middle_is_told_and_counts_against_it() 
     assert len(model.asked) == 2
     assert (await answered(model))[0][0] == "일기에서", "it rests now"
     assert len(model.asked) == 2
+
+
+async def test_an_answer_that_grows_too_long_ends_there_and_says_nothing_against_the_model() -> None:
+    model = ModelByHand("한강", "[1]", "에", ModelCut("cut (length)"))
+    for _ in range(3):
+        tokens, sources = await answered(model)
+        assert ("".join(tokens), sources) == ("한강에", ["CA1"])
+    assert len(model.asked) == 3
 
 
 async def test_without_anything_found_no_model_is_asked() -> None:

@@ -82,10 +82,16 @@ class Ledger:
             piece.started = True
 
     def sent_so_far(self, index: int, sent_ms: int, ahead_ms: int, audio_ms: int | None, now_ms: int) -> None:
-        """`sent_ms` of piece `index` were sent, of which the last `ahead_ms` still wait at the caller's ear."""
+        """`sent_ms` of piece `index` were sent; the last `ahead_ms` of all that was sent wait at the caller's ear."""
         if piece := self._pieces.get(index):
-            piece.sent_ms, piece.ahead_ms, piece.at_ms = sent_ms, ahead_ms, now_ms
             piece.audio_ms = audio_ms if audio_ms is not None else piece.audio_ms
+            for before in range(index, -1, -1):
+                if (piece := self._pieces.get(before)) is None or piece.heard:
+                    break
+                piece.sent_ms = sent_ms if before == index else piece.audio_ms or piece.sent_ms
+                piece.ahead_ms, piece.at_ms = ahead_ms, now_ms
+                if (ahead_ms := ahead_ms - piece.sent_ms) <= 0:
+                    break
 
     def sent(self, index: int, audio_ms: int) -> None:
         """All of piece `index` was sent; it lasts `audio_ms`."""

@@ -15,6 +15,7 @@ from bot.conversation.texts import table
 
 _WHEN: dict[str, Any] = table("search")["when"]
 _YEARS: dict[str, int] = _WHEN["years"]
+_PARTS: dict[str, list[int]] = _WHEN["parts"]
 _SEASONS: dict[str, int] = _WHEN["seasons"]
 _WEEKDAYS: list[str] = _WHEN["weekdays"]
 _DAYS: dict[str, list[int]] = _WHEN["days"]
@@ -100,6 +101,14 @@ def _month_span(year: int, month: int) -> Span:
     return date(year, month, 1), date(year, month, monthrange(year, month)[1])
 
 
+def _part(span: Span, found: Mapping[str, str | None]) -> Span:
+    """The part of a month that was named, if one was."""
+    if not (named := found.get("part")):
+        return span
+    first, last = _PARTS[named]
+    return span[0].replace(day=first), span[0].replace(day=min(last, span[1].day))
+
+
 def _months_before(today: date, months: int) -> Span:
     year, month = divmod(today.year * 12 + today.month - 1 - months, 12)
     return _month_span(year, month + 1)
@@ -116,11 +125,30 @@ def _date(found: Mapping[str, str | None], today: date) -> list[Span]:
     raise ValueError
 
 
+def _dates(found: Mapping[str, str | None], today: date) -> list[Span]:
+    [(first, _)] = _date(found, today)
+    month = _number(found["last_month"]) if found["last_month"] else first.month
+    last = date(first.year + (month < first.month), month, _number(found["last_day"] or ""))
+    if last < first:
+        raise ValueError
+    return [(first, last)]
+
+
+def _day_of_month(found: Mapping[str, str | None], today: date) -> list[Span]:
+    day, named = _number(found["day"] or ""), "before" in found
+    ago = 0 if not named else 2 if found["before"] else 1 if found["last"] else 0
+    first, last = _months_before(today, ago)
+    if not named and day > today.day:
+        # The last one that there was.
+        first, last = next(span for months in (1, 2) if (span := _months_before(today, months))[1].day >= day)
+    return [(one := first.replace(day=day), one)] if day <= last.day else []
+
+
 def _month(found: Mapping[str, str | None], today: date) -> list[Span]:
     month = _number(found["month"] or "")
     if found["year"]:
-        return [_month_span(_year(found["year"], today), month)]
-    return [_month_span(today.year - (month > today.month), month)]
+        return [_part(_month_span(_year(found["year"], today), month), found)]
+    return [_part(_month_span(today.year - (month > today.month), month), found)]
 
 
 def _season(found: Mapping[str, str | None], today: date) -> list[Span]:
@@ -159,7 +187,7 @@ def _weeks_ago(found: Mapping[str, str | None], today: date) -> list[Span]:
 def _months_ago(found: Mapping[str, str | None], today: date) -> list[Span]:
     if named := found.get("months") or found.get("counted"):
         return [_months_before(today, _number(named))]
-    return [_months_before(today, 2 if found.get("before") else 1 if found.get("last") else 0)]
+    return [_part(_months_before(today, 2 if found.get("before") else 1 if found.get("last") else 0), found)]
 
 
 def _years_ago(found: Mapping[str, str | None], today: date) -> list[Span]:
@@ -192,7 +220,9 @@ def _day(found: Mapping[str, str | None], today: date) -> list[Span]:
 
 
 _MEANS: dict[str, Callable[[Mapping[str, str | None], date], list[Span]]] = {
+    "dates": _dates,
     "date": _date,
+    "day_of_month": _day_of_month,
     "month": _month,
     "season": _season,
     "year": _whole_year,
@@ -210,6 +240,7 @@ _WRITTEN = {
     "<NATIVE>": _any_of(_WHEN["native"]),
     "<COUNTED>": _any_of(_WHEN["counted"]),
     "<YEAR>": rf"(?:\d{{4}}\s*년|{_any_of(_YEARS)})",
+    "<PART>": _any_of(_PARTS),
     "<SEASON>": _any_of(_SEASONS),
     "<WEEKDAY>": _any_of(_WEEKDAYS),
     "<DAY>": _any_of(_DAYS),

@@ -17,7 +17,7 @@ from bot.chatting import Question, Send
 from bot.doors.asgi import MediaSocket
 from bot.doors.events import EventBody
 from bot.errors import StoreError
-from bot.protocols.chat import BadMessage, Fault, Message, encode, encode_sse, failure, parse
+from bot.protocols.chat import BadMessage, Fault, Message, encode, encode_sse, failure, named_session, parse
 
 MOST_A_MINUTE = 30
 MOST_SOCKETS = 16
@@ -92,7 +92,7 @@ class ChatDoor:
             return _refused(429, Fault.TOO_OFTEN)
         socket = MediaSocket.of(websocket.scope)
         socket.hold()
-        talk = _Talk(running, person.caller_id, socket, websocket.args.get("session_id"))
+        talk = _Talk(running, person.caller_id, socket, named_session(websocket.args.get("session_id")))
         self._talks.add(talk)
         self._sockets[person.caller_id] += 1
         try:
@@ -119,7 +119,7 @@ class ChatDoor:
             return _failed(Fault.BAD_CONTENT, None)
         except BadMessage as error:
             return _failed(error.fault, error.message_id)
-        question = await _taken(running, person.caller_id, message, request.args.get("session_id") or None)
+        question = await _taken(running, person.caller_id, message, named_session(request.args.get("session_id")))
         if isinstance(question, Fault):
             return _failed(question, message.message_id)
         response = _events(EventBody(partial(running.chats.answer, question)))
@@ -147,7 +147,7 @@ class _Talk:
         self._running = running
         self._caller_id = caller_id
         self._socket = socket
-        self._current = session_id or None
+        self._current = session_id
         self._reading: asyncio.Task[None] | None = None
         self._is_pulling = False
         self._close_code: int | None = None

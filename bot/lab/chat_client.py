@@ -53,7 +53,7 @@ class ChatClient:
     ) -> None:
         parts = urlsplit(url)
         self._origin = Origin(f"{parts.scheme}://{parts.netloc}")
-        self._url = f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}/chat-ws"
+        self._url = f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}{parts.path.rstrip('/')}/chat-ws"
         self._cookie = cookie
         self._tries = tries
         self._first_wait_s = first_wait_s

@@ -45,8 +45,8 @@ LATE_MS = 500
 TELLS_WITHIN_MS = 2_000
 """A client that has told nothing for so long does not tell."""
 
-ASIDE = "aside:"
-"""A sentence of this name is no part of a reply."""
+ASIDE, ASIDE_END = "aside:", ":end"
+"""A sentence of this name is no part of a reply; the mark behind it has this at its end."""
 
 RATE_STEP_HZ = 25
 """Sound is resampled from the nearest multiple of this: all rates that exist are one, and their filters are small."""
@@ -132,6 +132,7 @@ class BrowserStream:
         self._sent: deque[_Sentence] = deque()
         self._texts: dict[str, str] = {}
         self._echoes: list[Mark] = []
+        self._told: Heard | None = None
         self._told_ms: int | None = None
         self._name = self._reply = ""
         self._first = 0
@@ -218,7 +219,7 @@ class BrowserStream:
     def mark(self, name: str) -> str:
         """The sentence that was sent last is whole. Nothing is sent: what the page tells is echo enough."""
         self._need_to_send("mark")
-        if self._sent and self._sent[-1].name == name:
+        if self._sent and self._sent[-1].name == name.removesuffix(ASIDE_END):
             self._sent[-1].whole = True
             if self._tells and self._sent[-1].is_played:
                 self._pass()
@@ -292,7 +293,9 @@ class BrowserStream:
         """Take what the page has played. Of a sentence that was dropped, or played long since, it means nothing."""
         if heard is None:
             return []
-        self._told_ms = self.at_ms
+        if heard != self._told or not self._sent:
+            # A page whose player stands still tells the same again and again.
+            self._told, self._told_ms = heard, self.at_ms
         if all(sentence.on_the_wire != heard.sentence for sentence in self._sent):
             return []
         begun: list[str] = []

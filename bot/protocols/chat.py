@@ -29,9 +29,10 @@ from bot.conversation import texts
 from bot.errors import RemoteProtocolError
 
 MOST_LETTERS = 10_000
-NEW_SESSION = "new"
+NEW_SESSION, NO_SESSION = "new", "-"
 _FIELDS = ("message_id", "content", "session_id", "type")
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z"
+_SESSION_ID = r"^[0-9a-zA-Z_-]{1,64}\Z"
 _MessageId = Annotated[str, msgspec.Meta(pattern=_UUID)]
 
 
@@ -62,7 +63,14 @@ class Message(msgspec.Struct, frozen=True):
     type: Literal["message"]
     message_id: _MessageId
     content: Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_LETTERS, pattern=r"\S")]
-    session_id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
+    session_id: Annotated[str, msgspec.Meta(pattern=_SESSION_ID)] | None = None
+
+
+def named_session(address: str | None) -> str | None:
+    """The session that an address names; for what can be the id of none, a name that nobody has."""
+    if not address:
+        return None
+    return address if re.fullmatch(_SESSION_ID, address) else NO_SESSION
 
 
 class BadMessage(RemoteProtocolError):

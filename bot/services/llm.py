@@ -41,6 +41,10 @@ class ModelDeclined(ModelError, Declined):
     """The model's server refused this request, or its content filter what was being answered."""
 
 
+class ModelCut(ModelError, Declined):
+    """The answer was longer than it was allowed to be."""
+
+
 class ChatModel:
     """One chat model. Nothing is tried twice, except once without the options that a server does not know.
 
@@ -111,8 +115,10 @@ class ChatModel:
             raise ModelError(reason(error)) from error
         if finish == "content_filter":
             raise ModelDeclined(f"cut ({finish})")
-        if finish in (None, "length"):
-            raise ModelError(f"cut ({finish})")
+        if finish == "length":
+            raise ModelCut("cut (length)")
+        if finish is None:
+            raise ModelError("cut (None)")
 
     async def complete(self, messages: Sequence[Mapping[str, object]], *, json: bool = False, timeout_s: float) -> str:
         """Return the whole answer; with `json` the server is asked for a JSON object, if it knows how.

@@ -46,6 +46,19 @@ def test_what_is_still_to_play() -> None:
     assert ledger.started_ms == 0
 
 
+def test_of_a_piece_that_waits_behind_the_newest_only_what_was_played_was_heard() -> None:
+    ledger = Ledger(reply=1, turn=0)
+    for index, text in enumerate(("오늘 공원에서 강아지랑 오래 걸었어요.", "참 좋았겠어요.")):
+        ledger.made(index, text)
+        ledger.started(index, 0)
+    ledger.sent_so_far(0, 2_000, 200, 2_000, 1_000)
+    ledger.sent(0, 2_000)
+    ledger.sent_so_far(1, 100, 1_500, None, 3_000)
+    assert ledger.heard(3_000) == "오늘"
+    ledger.sent_so_far(1, 400, 300, None, 4_000)
+    assert ledger.heard(4_000).startswith("오늘 공원에서 강아지랑 오래 걸었어요.")
+
+
 def test_nothing_said_is_done_once_it_ended() -> None:
     ledger = Ledger(reply=1, turn=-1)
     assert not ledger.done

@@ -314,6 +314,26 @@ def test_who_tells_no_more_is_taken_to_hear_on() -> None:
     assert stream.unplayed_ms == 300
 
 
+def test_who_tells_the_same_for_ever_is_taken_to_hear_on() -> None:
+    stream = talking()
+    send(stream, "1:0", 400)
+    echoed = [mark for _ in range(200) for mark in stream.receive(audio(bytes(640), ("1:0", 20))) if mark == Mark("1:0")]
+    assert echoed == [Mark("1:0")]
+    send(stream, "2:0", 400)
+    stream.receive(audio(b"", ("2:0", 100)))
+    assert stream.unplayed_ms == 300
+
+
+def test_an_aside_ends_no_echoes_for_who_does_not_tell() -> None:
+    stream = talking()
+    stream.mark("aside:0")
+    send(stream, "aside:0", 400, whole=False)
+    stream.mark("aside:0:end")
+    send(stream, "1:0", 400)
+    echoed = [mark for _ in range(200) for mark in stream.receive(audio(bytes(640))) if isinstance(mark, Mark)]
+    assert echoed[-1] == Mark("1:0")
+
+
 def test_sentences_of_a_talk_that_goes_on_have_names_of_their_own() -> None:
     stream = talking(first=10_000)
     stream.caption("1:0", "네, 이어서 들을게요.")

@@ -186,3 +186,11 @@ def test_no_token_breaks_the_frame_of_a_server_sent_event(token: str) -> None:
     lines = encode_sse(StreamToken(ID, token, 0)).decode().split("\n")
     assert len(lines) == 4 and not any("\r" in line for line in lines)
     assert json.loads(lines[1].removeprefix("data: "))["token"] == token
+
+
+@pytest.mark.parametrize(
+    ("address", "session"),
+    [(None, None), ("", None), ("new", "new"), ("a-1_b", "a-1_b"), ("\0", "-"), ("x" * 65, "-"), ("가", "-"), ("a\n", "-")],
+)
+def test_what_can_be_no_session_is_one_that_nobody_knows(address: str | None, session: str | None) -> None:
+    assert named_session(address) == session
