@@ -207,11 +207,13 @@ class SttStream:
         link = self._link = Link(
             socket, self._feed, self.stats, self._recognised, self._replace, name=self._name, journal=self._journal
         )
+        self._feed.connected = True
         try:
             self._emit(SttReady())
             self._tell_pace()
             broken = await link.run()
         finally:
+            self._feed.connected = False
             await hang_up(socket)
         if broken is Broken.DONE:
             self._is_done = True
@@ -263,6 +265,7 @@ class SttStream:
 
     def _recognised(self, inbound: rtzr.Interim | rtzr.Final) -> None:
         self._deaf_tries.helped()
+        self._feed.moved()
         at_ms = self._feed.outbox.since_call_began_ms(inbound.start_ms)
         if isinstance(inbound, rtzr.Interim):
             self.stats.interims += 1
@@ -273,7 +276,6 @@ class SttStream:
             name = self._names.final(inbound.seq, at_ms)
             self.final_ms = (round(at_ms), round(at_ms) + inbound.duration_ms)
             self._settle(inbound)
-            self._feed.moved()
             self._emit(Final(name, inbound.text))
 
     def _settle(self, final: rtzr.Final) -> None:

@@ -45,6 +45,8 @@ class Feed:
     def __init__(self) -> None:
         self.outbox = Outbox(most_bytes=KEPT_BYTES, bytes_per_ms=PCM_BYTES_PER_MS)
         self.ending = False
+        self.connected = False
+        """Somebody takes what `next` gives, so that a voice which gets no word may be none."""
         self._bundle = BUNDLE_BYTES
         self._wake = asyncio.Event()
         self._moved = asyncio.Event()
@@ -71,7 +73,7 @@ class Feed:
         self._moved.set()
 
     def moved(self) -> None:
-        """Something was settled."""
+        """Something was understood, or settled."""
         self._moved.set()
 
     async def room(self) -> None:
@@ -85,7 +87,8 @@ class Feed:
                 async with asyncio.timeout(None if is_behind else WORDLESS_S):
                     await self._moved.wait()
             except TimeoutError:
-                self.outbox.excuse()
+                if self.connected:
+                    self.outbox.excuse()
 
     async def next(self) -> bytes | object | None:
         """Wait for what is to be sent next: a bundle, or FINALIZE; None when all was sent and nothing will be added.

@@ -66,11 +66,21 @@ async def test_a_voice_that_has_no_final_for_long_is_waited_for(monkeypatch: pyt
 async def test_a_noise_for_which_there_is_no_word_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stt_feed, "WORDLESS_S", 0.02)
     feed = Feed()
+    feed.connected = True
     feed.push(bytes(31 * SECOND), urgent=True)
     await send_all(feed)
     async with asyncio.timeout(1):
         await feed.room()
     assert feed.outbox.voice_bytes < SECOND // 10
+
+
+async def test_a_voice_that_nobody_hears_is_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stt_feed, "WORDLESS_S", 0.01)
+    feed = Feed()
+    feed.push(bytes(31 * SECOND), urgent=True)
+    await send_all(feed)
+    assert await is_waiting(feed)
+    assert feed.outbox.voice_bytes == 31 * SECOND
 
 
 class Listener:
