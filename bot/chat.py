@@ -9,11 +9,11 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import date
-from typing import Protocol
 
 from bot.conversation.citations import Citations
 from bot.conversation.texts import table
 from bot.diary.chats import Exchange
+from bot.diary.search import Hit
 from bot.errors import ModelError
 from bot.protocols.chat import Metadata, Source
 from bot.services.llm import ChatModel, Message, ModelCut
@@ -34,32 +34,6 @@ EXTRACT_SHARE = 0.6
 """Without a model, what has less than this share of the best score is left out …"""
 EXTRACT_LETTERS = 200
 """… and more of one excerpt than this."""
-
-
-class Document(Protocol):
-    """What of a diary is searched: an entry or a talk."""
-
-    @property
-    def call_sid(self) -> str: ...
-    @property
-    def day(self) -> date: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def content(self) -> str: ...
-
-
-class Hit(Protocol):
-    """A document that fits a question; `score` is from 0 to 1, `passage` the part that fits best."""
-
-    @property
-    def document(self) -> Document: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def passage(self) -> str: ...
 
 
 class Answering:

@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
-from typing import Protocol
 
-from bot.chat import EXCHANGES, Answering, Hit, pieces
+from bot.chat import EXCHANGES, Answering, pieces
 from bot.conversation.texts import table
 from bot.diary.chats import (
     Answer,
     Answered,
-    Arrival,
+    Chats,
     Exchange,
     InTheMaking,
     LineFull,
@@ -26,7 +25,9 @@ from bot.diary.chats import (
     UnknownSession,
     Waiting,
 )
+from bot.diary.library import Library
 from bot.diary.records import day_of
+from bot.diary.search import Hit
 from bot.errors import LeaseLost, ModelError, StoreError, where
 from bot.protocols.chat import (
     NEW_SESSION,
@@ -52,23 +53,6 @@ LOOK_S = 0.25
 """So often a question that waits looks whether another process has answered the one before it."""
 
 Send = Callable[[Event], Awaitable[None]]
-
-
-class ChatStore(Protocol):
-    """What is asked of `diary.chats.Chats`."""
-
-    async def arrive(self, caller_id: int, message_id: str, content: str, session_id: str | None) -> Arrival: ...
-    async def is_next(self, waiting: Waiting) -> bool: ...
-    async def renew(self, waiting: Waiting) -> None: ...
-    async def talk(self, waiting: Waiting, at_most: int) -> list[Exchange]: ...
-    async def finish(self, waiting: Waiting, answer: Answer) -> None: ...
-
-
-class Library(Protocol):
-    """The diaries, to be searched."""
-
-    async def search(self, caller_id: int, question: str, *, today: date, most: int) -> Sequence[Hit]:
-        """What of one person's diary fits a question, best first; StoreError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +85,7 @@ class Chatting:
 
     def __init__(
         self,
-        store: ChatStore,
+        store: Chats,
         library: Library,
         answering: Answering,
         *,
@@ -275,7 +259,7 @@ class Chatting:
 class _Lease:
     """Tells the other processes, now and then, that this one is still at a question."""
 
-    def __init__(self, store: ChatStore, waiting: Waiting) -> None:
+    def __init__(self, store: Chats, waiting: Waiting) -> None:
         self.waiting = waiting
         self._store = store
         self._renew_at = time.monotonic() + RENEW_S

@@ -43,7 +43,7 @@ class Web:
     def start(self, services: Services, live: LiveCalls, work_came: Callable[[], None], partings: Partings) -> None:
         """Begin to serve; `work_came` is called when something was written that durable work follows from."""
         settings, store = self._settings, services.store
-        identity = Identity(settings, store.people, proxies=settings.proxies, api_keys=settings.stream_keys)
+        identity = Identity(settings, store.people)
         self._pages.start(PagesRunning(identity, store.people))
         self._sign_in.start(SignInRunning(identity, store.people, services.carrier))
         chats = Chatting(
@@ -57,7 +57,7 @@ class Web:
         new_job = partial(StreamedJob, jobs=store.stream_jobs, recogniser=services.recogniser, work_came=work_came)
         self._jobs.start(jobs.Running(store.stream_jobs, identity, live, new_job))
         new_call = browser_call_factory(services, live)
-        self._browser.start(browser.Running(identity, store, store.browser_talks, live, new_call, partings, work_came))
+        self._browser.start(browser.Running(identity, store, live, new_call, partings, work_came))
 
     def leave(self) -> None:
         """The process is going away: what is being answered is answered, and nothing new is begun."""

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import Exists, Row, and_, delete, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Exists, Row, and_, delete, exists, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.diary.crypto import Keys
@@ -64,20 +64,11 @@ class StreamJobs:
 
     async def job(self, job_id: str, caller_id: int | None) -> JobRecord | None:
         """A job of that person, or with None one of nobody; None for any other."""
-        async with self._database.read() as connection:
-            query = select(stream_jobs).where(
-                stream_jobs.c.job_id == job_id, stream_jobs.c.caller_id.is_not_distinct_from(caller_id)
-            )
-            row = (await connection.execute(query)).one_or_none()
-        return None if row is None else self._record(row)
+        return await self._one(job_id, stream_jobs.c.caller_id.is_not_distinct_from(caller_id))
 
     async def claimed(self, claim: Claim) -> JobRecord | None:
         """A job that was claimed, as it is now; None when it was removed."""
-        async with self._database.read() as connection:
-            row = (
-                await connection.execute(select(stream_jobs).where(stream_jobs.c.job_id == claim.job_id))
-            ).one_or_none()
-        return None if row is None else self._record(row)
+        return await self._one(claim.job_id)
 
     async def segments(self, job_id: str) -> list[Segment]:
         """What was heard so far, in order."""
@@ -209,6 +200,12 @@ class StreamJobs:
         )
         if (await connection.execute(owned.values(values))).rowcount != 1:
             raise LeaseLost(f"job {claim.job_id} is somebody else's, or over")
+
+    async def _one(self, job_id: str, *more: ColumnElement[bool]) -> JobRecord | None:
+        async with self._database.read() as connection:
+            query = select(stream_jobs).where(stream_jobs.c.job_id == job_id, *more)
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else self._record(row)
 
     def _record(self, row: Row[Any]) -> JobRecord:
         title, summary = (

@@ -14,10 +14,14 @@ from typing import Any, Protocol
 from quart import Blueprint, Response, websocket
 
 from bot.diary.browser_talks import new_session, sid_of
-from bot.diary.records import Arrival
+from bot.diary.people import Person
+from bot.diary.store import Store
 from bot.doors.asgi import MediaSocket
+from bot.doors.door import Door
+from bot.doors.identity import Identity
 from bot.doors.live import LiveCalls
 from bot.doors.partings import Partings
+from bot.doors.places import Places
 from bot.errors import StoreError
 from bot.protocols.browser import BrowserStream, Hello
 from bot.protocols.browser_messages import BadMessage, Config, Fault, failure
@@ -35,37 +39,6 @@ REPLIES_APART = 10_000
 """More than the bot says on one socket."""
 
 POLICY, BROKEN, GOING_AWAY = 1008, 1011, 1012
-
-
-class SignedIn(Protocol):
-    """Somebody who is signed in."""
-
-    @property
-    def caller_id(self) -> int: ...
-    @property
-    def number(self) -> str: ...
-
-
-class Identities(Protocol):
-    """What is asked of `identity.Identity`."""
-
-    async def person(self) -> SignedIn | None: ...
-    def is_ours(self) -> bool: ...
-    async def allow(self, what: str, subject: str, most: int, within_s: float) -> bool: ...
-
-
-class Calls(Protocol):
-    """What the door needs of the store."""
-
-    async def call_arrived(self, call_sid: str, number: str | None) -> Arrival: ...
-    async def media_token(self, call_sid: str) -> str: ...
-
-
-class Talks(Protocol):
-    """What is asked of `diary.browser_talks.BrowserTalks`."""
-
-    async def may_resume(self, session_id: str, caller_id: int) -> bool: ...
-    async def gone(self, call_sid: str, stream: int) -> None: ...
 
 
 class BrowserCall(Protocol):
@@ -95,33 +68,26 @@ class Running:
     `work_came` is called when something was written that durable work follows from.
     """
 
-    identity: Identities
-    calls: Calls
-    talks: Talks
+    identity: Identity
+    store: Store
     live: LiveCalls
     new_call: NewBrowserCall
     partings: Partings
     work_came: Callable[[], None]
 
 
-class BrowserDoor:
-    """The route /ws; before `start` it answers 503."""
+class BrowserDoor(Door[Running]):
+    """The route /ws."""
 
     def __init__(self) -> None:
-        self._running: Running | None = None
         self._openings: set[_Opening] = set()
-        self._sockets: dict[int, int] = {}
-
-    def start(self, running: Running) -> None:
-        """Begin to serve."""
-        self._running = running
+        self._sockets = Places(MOST_SOCKETS)
 
     def leave(self) -> None:
         """The process is going away: begin no talk, and wait for nobody to come back. The calls are not the door's."""
         for opening in self._openings:
             opening.end(GOING_AWAY)
-        if self._running:
-            self._running.partings.cancel()
+        self.running.partings.cancel()
 
     def blueprint(self) -> Blueprint:
         """The routes, for the application."""
@@ -131,8 +97,8 @@ class BrowserDoor:
 
     async def talk(self) -> Response | None:
         """One socket, for one talk; 403, 401, 429 or 503 instead of the handshake for who may not have it."""
-        running = self._running
-        if running is None or running.live.draining:
+        running = self.running
+        if running.live.draining:
             return Response(status=503)
         if not running.identity.is_ours():
             return Response(status=403)
@@ -142,19 +108,14 @@ class BrowserDoor:
             return Response(status=503)
         if person is None:
             return Response(status=401)
-        if self._sockets.get(person.caller_id, 0) >= MOST_SOCKETS:
-            return Response(status=429)
-        socket = MediaSocket.of(websocket.scope)
-        self._sockets[person.caller_id] = self._sockets.get(person.caller_id, 0) + 1
-        try:
-            await self._serve(running, person, socket)
-        finally:
-            self._sockets[person.caller_id] -= 1
-            if not self._sockets[person.caller_id]:
-                del self._sockets[person.caller_id]
+        with self._sockets.taken(person.caller_id) as has_place:
+            if not has_place:
+                return Response(status=429)
+            await self._serve(running, person)
         return None
 
-    async def _serve(self, running: Running, person: SignedIn, socket: MediaSocket) -> None:
+    async def _serve(self, running: Running, person: Person) -> None:
+        socket = MediaSocket.of(websocket.scope)
         opening = _Opening(running, person, socket)
         self._openings.add(opening)
         try:
@@ -187,7 +148,7 @@ def _part(running: Running, call: BrowserCall) -> None:
     call_sid, stream = call.call_sid, call.stream
 
     async def end() -> None:
-        await running.talks.gone(call_sid, stream)
+        await running.store.browser_talks.gone(call_sid, stream)
         running.work_came()
 
     log.info("call %s: its browser is gone, and waited for", call_sid)
@@ -207,7 +168,7 @@ class _Session:
 class _Opening:
     """A socket before its talk: it says which it wants, as often as it takes."""
 
-    def __init__(self, running: Running, person: SignedIn, socket: MediaSocket) -> None:
+    def __init__(self, running: Running, person: Person, socket: MediaSocket) -> None:
         self.stream = BrowserStream()
         self.close_code = POLICY
         self._running = running
@@ -291,14 +252,14 @@ class _Opening:
             return Fault.TOO_MANY
         if hello.session_id is None:
             session_id = new_session()
-        elif await running.talks.may_resume(hello.session_id, person.caller_id):
+        elif await running.store.browser_talks.may_resume(hello.session_id, person.caller_id):
             session_id = hello.session_id
             # Its socket may seem open here: what was said on it is kept before the talk goes on.
             await running.live.end(sid_of(session_id))
         else:
             return Fault.NO_SESSION
         call_sid = sid_of(session_id)
-        arrival = await running.calls.call_arrived(call_sid, person.number)
+        arrival = await running.store.call_arrived(call_sid, person.number)
         first_reply = REPLIES_APART * arrival.stream if hello.session_id else 0
-        token = await running.calls.media_token(call_sid)
+        token = await running.store.media_token(call_sid)
         return session_id, _Session(hello.config, call_sid, token, first_reply)

@@ -5,17 +5,19 @@ holds.
 """
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from quart import Blueprint, Response, request, websocket
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from bot.chatting import Question, Send
+from bot.chatting import Chatting, Question
+from bot.diary.people import Person
 from bot.doors.asgi import MediaSocket
+from bot.doors.door import Door
 from bot.doors.events import EventBody
+from bot.doors.identity import Identity
+from bot.doors.places import Places
 from bot.errors import StoreError
 from bot.protocols.chat import BadMessage, Fault, Message, encode, encode_sse, failure, named_session, parse
 
@@ -27,48 +29,21 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 _STATUS = {Fault.NOT_READY: 503, Fault.LINE_FULL: 429, Fault.TOO_OFTEN: 429}
 
 
-class SignedIn(Protocol):
-    """Somebody who is signed in."""
-
-    @property
-    def caller_id(self) -> int: ...
-
-
-class Identities(Protocol):
-    """What is asked of `identity.Identity`."""
-
-    async def person(self) -> SignedIn | None: ...
-    def is_ours(self) -> bool: ...
-    async def allow(self, what: str, subject: str, most: int, within_s: float) -> bool: ...
-
-
-class Chats(Protocol):
-    """What is asked of `bot.chatting.Chatting`."""
-
-    async def take(self, caller_id: int, message: Message, current: str | None) -> Question | Fault: ...
-    async def answer(self, question: Question, send: Send) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Running:
     """What the door works with while the process serves."""
 
-    identity: Identities
-    chats: Chats
+    identity: Identity
+    chats: Chatting
 
 
-class ChatDoor:
-    """The routes /chat-ws and /chat/stream; before `start` they answer 503."""
+class ChatDoor(Door[Running]):
+    """The routes /chat-ws and /chat/stream."""
 
     def __init__(self) -> None:
-        self._running: Running | None = None
         self._talks: set[_Talk] = set()
-        self._sockets: Counter[int] = Counter()
+        self._sockets = Places(MOST_SOCKETS)
         self._is_leaving = False
-
-    def start(self, running: Running) -> None:
-        """Begin to serve."""
-        self._running = running
 
     def leave(self) -> None:
         """The process is going away: take no more, and close each socket once its last answer is given."""
@@ -85,16 +60,20 @@ class ChatDoor:
 
     async def socket(self) -> Response | None:
         """One socket, with any number of messages; 401 or 403 instead of the handshake for who may not have it."""
-        running, person, refusal = await self._let_in()
-        if running is None or person is None:
+        person, refusal = await self._let_in()
+        if person is None:
             return refusal
-        if self._sockets[person.caller_id] >= MOST_SOCKETS:
-            return _refused(429, Fault.TOO_OFTEN)
+        with self._sockets.taken(person.caller_id) as has_place:
+            if not has_place:
+                return _refused(429, Fault.TOO_OFTEN)
+            await self._serve(person)
+        return None
+
+    async def _serve(self, person: Person) -> None:
         socket = MediaSocket.of(websocket.scope)
         socket.hold()
-        talk = _Talk(running, person.caller_id, socket, named_session(websocket.args.get("session_id")))
+        talk = _Talk(self.running, person.caller_id, socket, named_session(websocket.args.get("session_id")))
         self._talks.add(talk)
-        self._sockets[person.caller_id] += 1
         try:
             await websocket.accept()
             if self._is_leaving:
@@ -102,14 +81,11 @@ class ChatDoor:
             await talk.run()
         finally:
             self._talks.discard(talk)
-            self._sockets[person.caller_id] -= 1
-            self._sockets += Counter()
-        return None
 
     async def stream(self) -> Response:
         """One message, answered with events until the last; what is wrong before the first has a status of its own."""
-        running, person, refusal = await self._let_in()
-        if running is None or person is None:
+        person, refusal = await self._let_in()
+        if person is None:
             return refusal
         if request.mimetype != "application/json":
             return _failed(Fault.NOT_JSON, None)
@@ -119,25 +95,24 @@ class ChatDoor:
             return _failed(Fault.BAD_CONTENT, None)
         except BadMessage as error:
             return _failed(error.fault, error.message_id)
-        question = await _taken(running, person.caller_id, message, named_session(request.args.get("session_id")))
+        question = await _taken(self.running, person.caller_id, message, named_session(request.args.get("session_id")))
         if isinstance(question, Fault):
             return _failed(question, message.message_id)
-        response = _events(EventBody(partial(running.chats.answer, question)))
+        response = _events(EventBody(partial(self.running.chats.answer, question)))
         response.timeout = None
         return response
 
-    async def _let_in(self) -> tuple[Running | None, SignedIn | None, Response]:
-        """Who asks, or what to answer instead."""
-        running = self._running
-        if running is None or self._is_leaving:
-            return None, None, _refused(503, Fault.NOT_READY)
-        if not running.identity.is_ours():
-            return None, None, _refused(403, Fault.NOT_OURS)
+    async def _let_in(self) -> tuple[Person | None, Response]:
+        """Who asks, and what to answer when that is nobody."""
+        identity = self.running.identity
+        if self._is_leaving:
+            return None, _refused(503, Fault.NOT_READY)
+        if not identity.is_ours():
+            return None, _refused(403, Fault.NOT_OURS)
         try:
-            person = await running.identity.person()
+            return await identity.person(), _refused(401, Fault.SIGNED_OUT)
         except StoreError:
-            return None, None, _refused(503, Fault.NOT_READY)
-        return running, person, _refused(401, Fault.SIGNED_OUT)
+            return None, _refused(503, Fault.NOT_READY)
 
 
 class _Talk:

@@ -7,30 +7,19 @@ in, or what is done with the answer.
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from quart import Response, has_websocket_context, request, websocket
 
-from bot.diary.people import SESSION_LIFE, TOKEN_BYTES, Person
-from bot.environ import is_loopback
+from bot.diary.people import SESSION_LIFE, TOKEN_BYTES, People, Person
 from bot.settings import Settings
 
 FORM_FIELD = "form_token"
 NOBODY = "unknown"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
-
-
-class KnownPeople(Protocol):
-    """What is asked of `diary.people.People`."""
-
-    async def person(self, token: str) -> Person | None: ...
-    async def allow(self, what: str, subject: str, most: int, within_s: float) -> bool: ...
-    def form_token(self, secret: str) -> str: ...
-    def is_form_token(self, secret: str, token: str) -> bool: ...
 
 
 def origin_of(url: str) -> str:
@@ -44,18 +33,11 @@ def origin_of(url: str) -> str:
 class Identity:
     """Looks at the request, or the handshake, that is being answered; one for a process."""
 
-    def __init__(
-        self, settings: Settings, people: KnownPeople, *, proxies: int | None = None, api_keys: Sequence[str] = ()
-    ) -> None:
-        """`proxies`: so many stand in front, each of which adds to X-Forwarded-For; None: none on a loopback, else one.
-
-        `api_keys` are those that a client which is no browser may bring, as `Authorization: Bearer …`.
-        """
-        local = is_loopback(urlsplit(settings.public_url).hostname or "")
+    def __init__(self, settings: Settings, people: People) -> None:
         self._people = people
         self._origin = origin_of(settings.public_url)
-        self._proxies = (0 if local else 1) if proxies is None else proxies
-        self._api_keys = tuple(key.encode() for key in api_keys)
+        self._proxies = settings.proxies
+        self._api_keys = tuple(key.encode() for key in settings.stream_keys)
         # Browsers keep a `__Host-` cookie for this host alone, and only if it came by https.
         self._secure = self._origin.startswith("https:")
         self._session_cookie = "__Host-ilgi" if self._secure else "ilgi"

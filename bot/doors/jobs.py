@@ -7,7 +7,6 @@ exist. Recognition itself is in the socket's job, which is handed over. It must 
 import asyncio
 import logging
 import re
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,9 @@ from quart import Blueprint, Response, request, websocket
 from bot.diary.stream_jobs import StreamJobs
 from bot.diary.stream_records import Claim, ClaimRefused, JobRecord, Segment
 from bot.doors.asgi import MediaSocket
+from bot.doors.door import Door
+from bot.doors.identity import Identity
+from bot.doors.places import Places
 from bot.errors import RemoteProtocolError, StoreError
 from bot.protocols import jobs as wire
 from bot.settings import Settings
@@ -32,22 +34,6 @@ recogniser."""
 BROKEN, POLICY = 1011, 1008
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _encode = msgspec.json.Encoder().encode
-
-
-class KnownPerson(Protocol):
-    """Somebody who is signed in."""
-
-    @property
-    def caller_id(self) -> int: ...
-
-
-class Knows(Protocol):
-    """What the door asks about the request, or the handshake, that is being answered."""
-
-    async def person(self) -> KnownPerson | None: ...
-    def has_api_key(self) -> bool: ...
-    def is_ours(self) -> bool: ...
-    async def allow(self, what: str, subject: str, most: int, within_s: float) -> bool: ...
 
 
 class LiveJob(Protocol):
@@ -73,7 +59,7 @@ class Running:
     """What the door works with while the process serves."""
 
     jobs: StreamJobs
-    identity: Knows
+    identity: Identity
     live: LiveJobs
     new_job: NewJob
 
@@ -85,24 +71,12 @@ class _Owner:
     caller_id: int | None
 
 
-class JobsDoor:
-    """The routes under /api/v1/stream; `start` must be called before the first request."""
+class JobsDoor(Door[Running]):
+    """The routes under /api/v1/stream."""
 
     def __init__(self, settings: Settings) -> None:
         self._socket_url = "ws" + settings.public_url.removeprefix("http") + "/api/v1/stream/"
-        self._running: Running | None = None
-        self._streamed: Counter[int | None] = Counter()
-
-    def start(self, running: Running) -> None:
-        """Begin to serve."""
-        self._running = running
-
-    @property
-    def running(self) -> Running:
-        """What `start` gave; RuntimeError before it."""
-        if self._running is None:
-            raise RuntimeError("the door is not open yet: the application was not started")
-        return self._running
+        self._streamed = Places(MOST_AT_ONCE)
 
     def blueprint(self) -> Blueprint:
         """The routes, for the application."""
@@ -128,13 +102,10 @@ class JobsDoor:
         found = await self._found(job_id, changes=True)
         if isinstance(found, Response):
             return found
-        if self._streamed[found.caller_id] >= MOST_AT_ONCE:
-            return _refused(429, "TOO_MANY", "too many jobs are streamed at once: end one, or wait")
-        self._streamed[found.caller_id] += 1
-        try:
+        with self._streamed.taken(found.caller_id) as has_place:
+            if not has_place:
+                return _refused(429, "TOO_MANY", "too many jobs are streamed at once: end one, or wait")
             return await self._stream(running, job_id)
-        finally:
-            self._streamed -= Counter([found.caller_id])
 
     async def _stream(self, running: Running, job_id: str) -> Response | None:
         try:

@@ -7,15 +7,16 @@ It must not know how one signs in, nor what the pages' scripts talk about.
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from quart import Blueprint, Response, render_template, request
 
 from bot.conversation.commands import Status
 from bot.conversation.texts import table
-from bot.diary.people import Person
+from bot.diary.people import People, Person
 from bot.diary.records import EntryRecord
+from bot.doors.door import Door
 from bot.doors.identity import Identity, origin_of
 from bot.errors import StoreError
 from bot.settings import Settings
@@ -25,18 +26,12 @@ ENTRIES_A_PAGE = 30
 LAST_PAGE = 10_000
 
 
-class DiaryReader(Protocol):
-    """What the index needs of `diary.people.People`."""
-
-    async def entries(self, person: Person, *, skip: int, most: int) -> list[EntryRecord]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class PagesRunning:
     """What the pages are served with while the process serves."""
 
     identity: Identity
-    people: DiaryReader
+    people: People
 
 
 class Frame:
@@ -96,23 +91,11 @@ class Frame:
         return response
 
 
-class PagesDoor:
-    """GET /, /talk, /chat and /static; `start` must be called before the first request."""
+class PagesDoor(Door[PagesRunning]):
+    """GET /, /talk, /chat and /static."""
 
     def __init__(self, settings: Settings) -> None:
         self._frame = Frame(settings)
-        self._running: PagesRunning | None = None
-
-    def start(self, running: PagesRunning) -> None:
-        """Begin to serve."""
-        self._running = running
-
-    @property
-    def running(self) -> PagesRunning:
-        """What `start` gave; RuntimeError before it."""
-        if self._running is None:
-            raise RuntimeError("the pages are not open yet: the application was not started")
-        return self._running
 
     def blueprint(self) -> Blueprint:
         """The routes, for the application; with them every template of `bot/pages` is found."""

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from quart import Blueprint, Response, request, websocket
 
 from bot.doors.asgi import BAD_FRAME, LARGEST_MESSAGE_BYTES, NOT_UTF8, TOO_BIG, MediaSocket
+from bot.doors.door import Door
 from bot.doors.live import LiveCalls, NewCall
 from bot.doors.patience import Patience
 from bot.doors.signature import Form
@@ -77,25 +78,13 @@ def _recording_sid(form: Form) -> str:
     return found[0] if found and form.get("RecordingDuration", "") != "0" else ""
 
 
-class PhoneDoor:
-    """The routes under /twilio; `start` must be called before the first request."""
+class PhoneDoor(Door[Running]):
+    """The routes under /twilio."""
 
     def __init__(self, settings: Settings, documents: Documents) -> None:
         self._settings = settings
         self._documents = documents
         self._signed = SignedRequests(settings)
-        self._running: Running | None = None
-
-    def start(self, running: Running) -> None:
-        """Begin to serve."""
-        self._running = running
-
-    @property
-    def running(self) -> Running:
-        """What `start` gave; RuntimeError before it."""
-        if self._running is None:
-            raise RuntimeError("the door is not open yet: the application was not started")
-        return self._running
 
     def blueprint(self) -> Blueprint:
         """The routes, for the application."""

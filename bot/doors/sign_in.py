@@ -11,19 +11,21 @@ import re
 import sys
 import unicodedata
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from quart import Blueprint, Response, request
 
 from bot.conversation.texts import table
-from bot.diary.people import korean_number
+from bot.diary.people import People, korean_number
+from bot.doors.door import Door
 from bot.doors.identity import FORM_FIELD, Identity
 from bot.doors.pages import FOLDER, Frame
 from bot.doors.signature import Form, parse_form
 from bot.doors.twiml import Documents
 from bot.environ import is_loopback
 from bot.errors import CarrierError, StoreError
+from bot.services.carrier import Carrier
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,32 +43,17 @@ CODES_IN_HOUR = 100
 TRIES_OF_ADDRESS_IN_HOUR = 30
 
 
-class CodePeople(Protocol):
-    """What is asked of `diary.people.People`."""
-
-    async def new_code(self, number: str) -> str: ...
-    async def sign_in(self, number: str, code: str, *, instead_of: str | None = None) -> str | None: ...
-    async def sign_out(self, token: str) -> None: ...
-
-
-class Sends(Protocol):
-    """What is asked of `services.carrier.Carrier`."""
-
-    async def send_message(self, to: str, body: str) -> None: ...
-    async def call(self, to: str, twiml: str, *, ring_s: int) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class SignInRunning:
     """What the door works with while the process serves; `carrier` None: there is no telephone account."""
 
     identity: Identity
-    people: CodePeople
-    carrier: Sends | None
+    people: People
+    carrier: Carrier | None
 
 
-class SignInDoor:
-    """The routes of signing in and out; `start` must be called before the first request.
+class SignInDoor(Door[SignInRunning]):
+    """The routes of signing in and out.
 
     The templates are those of `PagesDoor`'s folder.
     """
@@ -76,20 +63,12 @@ class SignInDoor:
         self._documents = documents
         self._has_number = settings.twilio.phone_number is not None
         self._is_local = is_loopback(urlsplit(settings.public_url).hostname or "")
-        self._running: SignInRunning | None = None
 
     def start(self, running: SignInRunning) -> None:
         """Begin to serve."""
-        self._running = running
+        super().start(running)
         if self._way("sms") is None:
             log.info("nobody can sign in on the web: that needs a Twilio account and TWILIO_PHONE_NUMBER")
-
-    @property
-    def running(self) -> SignInRunning:
-        """What `start` gave; RuntimeError before it."""
-        if self._running is None:
-            raise RuntimeError("the door is not open yet: the application was not started")
-        return self._running
 
     def blueprint(self) -> Blueprint:
         """The routes, for the application."""

@@ -144,17 +144,10 @@ class JobStream:
 
     def __init__(self) -> None:
         self._framer = Framer(PCM_FRAME_BYTES, b"\0")
-        self._received_bytes = 0
-
-    @property
-    def received_ms(self) -> int:
-        """How much audio has come."""
-        return self._received_bytes // PCM_BYTES_PER_MS
 
     def receive(self, message: str | bytes) -> Inbound:
         """Read one message; RemoteProtocolError, without any effect, for what is none of this protocol."""
         if isinstance(message, bytes):
-            self._received_bytes += len(message)
             return Audio(_cut(self._framer.push(message)))
         try:
             kind = _decode_message(message).type

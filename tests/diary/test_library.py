@@ -92,7 +92,7 @@ async def test_an_index_is_made_once_for_many_questions(
 ) -> None:
     me = await write_entry(store, "CA1", *HAN)
     made = []
-    monkeypatch.setattr(library_module, "Index", lambda documents: made.append(1) or RealIndex(documents))
+    monkeypatch.setattr(library_module, "Index", lambda *given, **more: made.append(1) or RealIndex(*given, **more))
     assert await asyncio.gather(*(found(library, me) for _ in range(8))) == [["CA1"]] * 8
     assert made == [1]
 

@@ -129,7 +129,7 @@ async def site_of(store: Store, tmp_path: Any) -> AsyncIterator[Site]:
         app = Quart("talks", static_folder=None)
         app.register_blueprint(door.blueprint())
         app.asgi_app = media_sockets(app.asgi_app)  # type: ignore
-        door.start(Running(identity, store, store.browser_talks, live, new_call, partings, work_came))
+        door.start(Running(identity, store, live, new_call, partings, work_came))
         async with serving(app) as address:
             site.address = address
             try:
@@ -167,14 +167,9 @@ async def test_nobody_is_let_in_from_another_page_or_without_being_signed_in(sit
     assert not site.calls
 
 
-async def test_a_door_that_is_not_open_or_closes_lets_nobody_in(site: Site) -> None:
+async def test_a_door_that_closes_lets_nobody_in(site: Site) -> None:
     site.live.draining = True
     assert await refused_with(site) == 503
-    app = Quart("closed", static_folder=None)
-    app.register_blueprint(BrowserDoor().blueprint())
-    app.asgi_app = media_sockets(app.asgi_app)  # type: ignore
-    async with serving(app) as address:
-        assert await refused_with(replace(site, address=address)) == 503
 
 
 async def test_one_person_has_only_so_many_sockets(site: Site) -> None:

@@ -402,16 +402,6 @@ async def test_a_process_that_goes_away_gives_its_last_answer_and_closes(site) -
         assert response.status_code == 503
 
 
-async def test_a_door_that_is_not_open_yet_says_so(store) -> None:
-    app = Quart("chat", static_folder=None)
-    app.register_blueprint(ChatDoor().blueprint())
-    app.asgi_app = media_sockets(app.asgi_app)
-    async with serving(app) as address, httpx2.AsyncClient() as client:
-        response = await client.post(f"http://{address}/chat/stream", content=ask())
-        assert response.status_code == 503
-        assert response.json()["error_code"] == "WS-003-SERVICE_NOT_INITIALIZED"
-
-
 async def test_a_diary_that_is_away_is_told_and_the_connection_lives(site) -> None:
     async with site.socket() as socket:
         site.identity.fails = StoreError("away")

@@ -141,7 +141,7 @@ class Site:
 
 
 @asynccontextmanager
-async def open_site(folder, *, carrier=True, proxies=None, api_keys=(), **environ):
+async def open_site(folder, *, carrier=True, **environ):
     """A site that is open for the block; `carrier` False: there is no telephone account, True: one that takes notes."""
     settings = load({**ENVIRON, **environ})
     clock = Clock()
@@ -154,7 +154,7 @@ async def open_site(folder, *, carrier=True, proxies=None, api_keys=(), **enviro
         pages, sign_in = PagesDoor(settings), SignInDoor(settings, Documents())
         app.register_blueprint(pages.blueprint())
         app.register_blueprint(sign_in.blueprint())
-        identity = Identity(settings, people, proxies=proxies, api_keys=api_keys)
+        identity = Identity(settings, people)
         sends = NotingCarrier() if carrier is True else carrier or None
         pages.start(PagesRunning(identity, people))
         sign_in.start(SignInRunning(identity, people, sends))

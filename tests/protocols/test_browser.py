@@ -317,7 +317,9 @@ def test_who_tells_no_more_is_taken_to_hear_on() -> None:
 def test_who_tells_the_same_for_ever_is_taken_to_hear_on() -> None:
     stream = talking()
     send(stream, "1:0", 400)
-    echoed = [mark for _ in range(200) for mark in stream.receive(audio(bytes(640), ("1:0", 20))) if mark == Mark("1:0")]
+    echoed = [
+        mark for _ in range(200) for mark in stream.receive(audio(bytes(640), ("1:0", 20))) if mark == Mark("1:0")
+    ]
     assert echoed == [Mark("1:0")]
     send(stream, "2:0", 400)
     stream.receive(audio(b"", ("2:0", 100)))

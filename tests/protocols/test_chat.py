@@ -22,6 +22,7 @@ from bot.protocols.chat import (
     encode,
     encode_sse,
     failure,
+    named_session,
     parse,
 )
 
@@ -190,7 +191,16 @@ def test_no_token_breaks_the_frame_of_a_server_sent_event(token: str) -> None:
 
 @pytest.mark.parametrize(
     ("address", "session"),
-    [(None, None), ("", None), ("new", "new"), ("a-1_b", "a-1_b"), ("\0", "-"), ("x" * 65, "-"), ("가", "-"), ("a\n", "-")],
+    [
+        (None, None),
+        ("", None),
+        ("new", "new"),
+        ("a-1_b", "a-1_b"),
+        ("\0", "-"),
+        ("x" * 65, "-"),
+        ("가", "-"),
+        ("a\n", "-"),
+    ],
 )
 def test_what_can_be_no_session_is_one_that_nobody_knows(address: str | None, session: str | None) -> None:
     assert named_session(address) == session

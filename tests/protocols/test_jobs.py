@@ -77,7 +77,6 @@ def test_audio_in_pieces_of_any_size_is_the_same_audio_in_whole_frames(pieces: l
     sent = b"".join(pieces)
     assert all(len(frame) == 640 for frame in frames)
     assert b"".join(frames) == sent + bytes(-len(sent) % 640)
-    assert stream.received_ms == len(sent) // 32
     assert stream.flush() == []
 
 
