@@ -54,6 +54,11 @@ class Row:
             found.append(f"{self.failed} calls failed")
         return found
 
+    @property
+    def is_void(self) -> bool:
+        """Whether it was too silent only by as much as the lab itself was late, which then measured nothing."""
+        return self.broken == ["silence"] and self.silence_ms - self.late_ms <= self.limit_ms
+
     def line(self) -> str:
         """The row as it is printed."""
         verdict = "ok" if not self.broken else "BROKEN: " + ", ".join(self.broken)

@@ -93,6 +93,19 @@ def test_one_call_is_enough_to_break_a_limit(found: dict[str, object], broken: s
     assert "BROKEN" in made.line()
 
 
+@pytest.mark.parametrize(
+    ("found", "void"),
+    [
+        ({"silence": Silence(0, 8100, "break"), "late_ms": 2984}, True),
+        ({"silence": Silence(0, 8100, "break"), "late_ms": 2000}, False),
+        ({"silence": Silence(0, 8100, "break"), "late_ms": 2984, "lost": 1}, False),
+        ({"late_ms": 2984}, False),
+    ],
+)
+def test_a_silence_of_the_labs_own_is_measured_again_and_nothing_else_is(found: dict[str, object], void: bool) -> None:
+    assert row(outcome(), outcome(**found)).is_void is void
+
+
 def test_rows_stand_in_the_order_of_the_cases() -> None:
     rows = chaos_report.rows_of([outcome(case="clock"), outcome(case="kill"), outcome(case="clock")])
     assert [(made.case, made.times) for made in rows] == [("kill", 1), ("clock", 2)]
