@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
 
@@ -14,7 +15,7 @@ USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
   call                        phone a running bot with a recorded caller
   stream FILE                 send a file of sound to a running bot, and print what it hears      [--fast] [--json]
   replay FILE                 run a call's journal through the core, and print the talk
-  bench audio|vad|turns|doors|search|chat|jobs  measure
+  bench NAME                  measure: audio, vad, turns, doors, search, chat, jobs, load
 
 Each takes --help.
 """
@@ -74,39 +75,14 @@ def _stream(arguments: list[str]) -> int:
 
 
 def _bench(arguments: list[str]) -> int:
-    match arguments:
-        case ["audio", *rest]:
-            from bot.lab import bench_audio
-
-            return bench_audio.main(rest)
-        case ["vad", *rest]:
-            from bot.lab import bench_vad
-
-            return bench_vad.main(rest)
-        case ["turns", *rest]:
-            from bot.lab import bench_turns
-
-            return bench_turns.main(rest)
-        case ["chat", *rest]:
-            from bot.lab import bench_chat
-
-            return bench_chat.main(rest)
-        case ["doors", *rest]:
-            from bot.lab import bench_doors
-
-            return bench_doors.main(rest)
-        case ["search", *rest]:
-            from bot.lab import bench_search
-
-            return bench_search.main(rest)
-        case ["jobs", *rest]:
-            from bot.lab import bench_jobs
-
-            return bench_jobs.main(rest)
-    print("usage: python -m bot bench audio|vad|turns|doors|search|chat|jobs [--help]")
+    if arguments and arguments[0] in BENCHES:
+        found: int = import_module(f"bot.lab.bench_{arguments[0]}").main(arguments[1:])
+        return found
+    print(f"usage: python -m bot bench {'|'.join(BENCHES)} [--help]")
     return 0 if arguments in (["-h"], ["--help"]) else 2
 
 
+BENCHES = ("audio", "vad", "turns", "doors", "search", "chat", "jobs", "load")
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": _serve,
     "doctor": _doctor,

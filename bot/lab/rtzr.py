@@ -14,12 +14,14 @@ import json
 import secrets
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qs
 
 from websockets.exceptions import WebSocketException
 from websockets.http11 import Request
 
+from bot.lab.hearing_by_heart import EarByHeart, Memory
 from bot.lab.loopback import Loopback
 from bot.lab.matching import FIXTURES, Library
 from bot.lab.rtzr_behaviour import Faults, Profile, Report, error_body, wrong_parameters
@@ -43,11 +45,15 @@ class RtzrLab(Loopback):
         profile: Profile | None = None,
         faults: Faults | None = None,
         fixtures: Path = FIXTURES,
+        by_heart: bool = False,
     ) -> None:
+        """`by_heart`: what is heard must be the fixtures' own frames, which is cheap enough for hundreds of calls."""
         super().__init__(port)
         self.client_id = client_id
         self.client_secret = client_secret
         self._house = House(Library.load(fixtures), profile or Profile(), faults or Faults())
+        if by_heart:
+            self._house.ear = partial(EarByHeart, Memory.of(fixtures))
         self.files = Files(self._house)
         self.tokens: dict[str, float] = {}  # token -> when it expires, epoch seconds
 

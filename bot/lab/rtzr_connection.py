@@ -18,6 +18,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from bot.lab.hearing import Ear, Heard
+from bot.lab.hearing_by_heart import EarByHeart
 from bot.lab.matching import Library
 from bot.lab.rtzr_behaviour import (
     Close,
@@ -46,6 +47,8 @@ class House:
     profile: Profile
     faults: Faults
     report: Report = field(default_factory=Report)
+    ear: Callable[..., Ear | EarByHeart] = Ear
+    """Made with what `hearing.Ear` takes."""
 
 
 class Connection:
@@ -120,7 +123,7 @@ class Connection:
             self._close_at = self._house.faults.closes.pop(0)
         if self._house.faults.freezes:
             self._freeze_at = self._house.faults.freezes.pop(0)
-        self._ear = Ear(
+        self._ear = self._house.ear(
             self._house.library,
             sample_rate_hz=int(parameters["sample_rate"]),
             encoding=parameters["encoding"],

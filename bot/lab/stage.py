@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,15 +134,20 @@ async def staged(
     rtzr: RtzrLab | None = None,
     openai: OpenAiLab | None = None,
     on_line: Callable[[str], None] | None = None,
+    core: int | None = None,
     **habits: Any,
 ) -> AsyncIterator[Stage]:
-    """Set everything up, the diary in `folder`; the bot is ended by SIGTERM and the stand-ins are closed at the end."""
+    """Set everything up, the diary in `folder`; the bot is ended by SIGTERM and the stand-ins are closed at the end.
+
+    With a `core` the bot has that one alone.
+    """
     async with AsyncExitStack() as stack:
         recogniser = await stack.enter_async_context(rtzr or RtzrLab())
         models = None if offline else await stack.enter_async_context(openai or OpenAiLab())
         rest = await stack.enter_async_context(TwilioRest(ACCOUNT_SID, AUTH_TOKEN))
         outside = environ_of(recogniser.url, models.url if models else None, rest.url)
-        bot = await start_bot(outside | {"DATABASE_URL": f"sqlite:///{folder / 'ilgi.db'}"} | dict(settings or {}))
+        environ = outside | {"DATABASE_URL": f"sqlite:///{folder / 'ilgi.db'}"} | dict(settings or {})
+        bot = await start_bot(environ, core=core)
         following = asyncio.create_task(bot.follow(on_line))
         try:
             async with TwilioLab(bot.url, auth_token=AUTH_TOKEN, recordings=rest.recordings, **habits) as twilio:
@@ -170,8 +176,8 @@ def environ_of(rtzr_url: str, openai_url: str | None, twilio_url: str) -> dict[s
     return environ
 
 
-async def start_bot(environ: dict[str, str], module: str = "bot") -> Bot:
-    """Start `python -m MODULE serve` and wait until it listens; BotDied when it does not."""
+async def start_bot(environ: dict[str, str], module: str = "bot", *, core: int | None = None) -> Bot:
+    """Start `python -m MODULE serve`, on one `core` or on any, and wait until it listens; BotDied when it does not."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -181,6 +187,7 @@ async def start_bot(environ: dict[str, str], module: str = "bot") -> Bot:
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=1 << 20,
+        preexec_fn=None if core is None else partial(os.sched_setaffinity, 0, {core}),
     )
     bot = Bot(process, environ)
     try:
