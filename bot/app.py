@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import cast
 
-from quart import Quart
+from quart import Quart, Response
 
 from bot.doors.asgi import AsgiApp, bounded_bodies, media_sockets
 from bot.doors.health import HealthDoor
@@ -54,6 +54,7 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
     for routes in (app.phone.blueprint(), *app.web.blueprints()):
         app.register_blueprint(routes)
     app.get("/health")(HealthDoor(app.phone).health)
+    app.after_request(private)
     beneath = bounded_bodies(media_sockets(cast(AsgiApp, app.asgi_app)), LARGEST_BODY_BYTES)
     app.asgi_app = beneath  # type: ignore[method-assign, assignment]
 
@@ -90,6 +91,13 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                 await working
 
     return app
+
+
+async def private(response: Response) -> Response:
+    """Let no answer be taken for another type, or be kept where its door has not said so."""
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 async def guarded(what: str, work: Awaitable[None]) -> None:

@@ -26,10 +26,10 @@ from bot.conversation.talk import Inbound, Talk
 from bot.conversation.turns import Turns
 from bot.errors import RemoteProtocolError, StoreError, where
 from bot.keeper import Keepable, Keeper, Leaving
-from bot.line import POLICY, Close, Line, PhoneLine
+from bot.line import Close, Line, PhoneLine
 from bot.playout import Playout
 from bot.process import Services
-from bot.protocols.browser import Played, Sound
+from bot.protocols.browser import Played, Quiet, Sound
 from bot.protocols.rtzr import KOREAN
 from bot.protocols.twilio import Media, Started, Stopped
 from bot.recorder import Recorder
@@ -95,6 +95,7 @@ class Call:
         self._over = asyncio.Event()
         self._stopped = False
         self._gone = False
+        self._overtaken = False
         self._draining = False
         self._leaves: Leaving | None = None
         self._bad = 0
@@ -134,19 +135,21 @@ class Call:
             self._admission.wait(inbound, message)
 
     def _hear(self, inbound: Inbound, message: str | bytes) -> None:
-        if isinstance(inbound, Media | Sound):
+        if isinstance(inbound, Media | Sound | Quiet):
             self._watchdog.heard()
         try:
             self._recorder.note("twilio", "in", message)
             self._tell_besides(inbound)
             if isinstance(inbound, Played):
                 self._playout.ear_told()
-            self._carry_out(self._talk.hear(inbound))
+            behind_ms = self._watchdog.late_ms(inbound.at_ms) if isinstance(inbound, Media) else 0
+            self._carry_out(self._talk.hear(inbound, behind_ms))
         except Exception as error:
             self._break_down(error)
 
     def gone(self) -> None:
-        """The socket is over, whoever ended it."""
+        """The socket is over, whoever ended it; or another one has the talk."""
+        self._overtaken = True
         self._end()
 
     def drain(self) -> None:
@@ -172,7 +175,12 @@ class Call:
     async def run(self) -> None:
         """Live through the call; returns when all of it is kept."""
         if (let_in := await self._admission.ask(self._services.store)) is None:
-            await self._close(POLICY)
+            try:
+                for message in self._line.refusal():
+                    await self._send(message)
+            except ConnectionError:
+                pass
+            await self._close(self._line.close_code(Close.REFUSED))
             return
         try:
             await self._talk_it_through(let_in.start, let_in.stream)
@@ -218,7 +226,7 @@ class Call:
             services.scribe,
             arrival,
             forget_journals=services.forget_journals,
-            on_lost=self._end,
+            on_lost=self.gone,
         )
         if services.journal and self._line.is_journalled:
             self._recorder.open(services.journal, call_sid, start.stream_sid)
@@ -289,7 +297,9 @@ class Call:
             return self._line.close_code(Close.FAULTS)
         if isinstance(self._leaves, HangUp | RecordRest):
             return self._line.close_code(Close.OVER)
-        return self._line.close_code(Close.LEAVES if self._draining else Close.BROKEN)
+        if self._draining:
+            return self._line.close_code(Close.LEAVES)
+        return self._line.close_code(Close.OVERTAKEN if self._overtaken else Close.BROKEN)
 
     # ── events and commands ──────────────────────────────────────────────────────────────────────────────────────
 

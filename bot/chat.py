@@ -22,7 +22,7 @@ from bot.services.token_usage import Bill, TokenUsage
 log = logging.getLogger(__name__)
 
 MOST_TOKENS = 1_000
-FIRST_TOKEN_S = 10.0
+FIRST_TOKEN_S, STALL_S = 10.0, 10.0
 """A reader waits longer than a caller, and a prompt with excerpts is longer than a talk."""
 
 EXCERPT_LETTERS = 1_200
@@ -104,7 +104,9 @@ class Reply:
     async def _of_model(self, model: ChatModel) -> AsyncGenerator[str]:
         """The model's text without its citations, which are noted as they come; its first letter is no blank."""
         citations, lead = Citations(self._cited), True
-        stream = model.stream(self._chat, self._bill, most_tokens=MOST_TOKENS, first_token_s=FIRST_TOKEN_S)
+        stream = model.stream(
+            self._chat, self._bill, most_tokens=MOST_TOKENS, first_token_s=FIRST_TOKEN_S, stall_s=STALL_S
+        )
         try:
             async with aclosing(stream) as texts:
                 async for text in texts:

@@ -51,6 +51,8 @@ ANSWER_S = 60.0
 RENEW_S = 10.0
 LOOK_S = 0.25
 """So often a question that waits looks whether another process has answered the one before it."""
+ELSEWHERE_S = 60.0
+"""So long a question waits for its answer to somebody else."""
 
 Send = Callable[[Event], Awaitable[None]]
 
@@ -159,15 +161,19 @@ class Chatting:
     async def _when_it_is_ours(self, question: Question) -> Waiting | Answered | Fault:
         """Wait while the same question is being answered to somebody else."""
         arrival: Waiting | Answered | InTheMaking | Fault = question.arrival
+        give_up_at = time.monotonic() + ELSEWHERE_S
         while isinstance(arrival, InTheMaking):
+            if time.monotonic() >= give_up_at:
+                return Fault.TOO_SLOW
             await self._look_again()
-            arrival = await self._arrive(question.caller_id, question.message, None)
+            if not await self._store.is_in_the_making(question.caller_id, question.message.message_id.lower()):
+                arrival = await self._arrive(question.caller_id, question.message, None)
         return arrival
 
     async def _in_turn(self, question: Question, waiting: Waiting, send: Send) -> Fault | None:
         said = _Said()
         lease = _Lease(self._store, waiting)
-        is_over = False
+        is_whole = is_kept = False
         try:
             while not (waiting.is_next or await self._store.is_next(waiting)):
                 await self._look_again()
@@ -176,14 +182,16 @@ class Chatting:
             message_id = question.message.message_id
             await send(StreamStart(message_id, waiting.session_id, self._clock()))
             fault = await self._said(question, lease, said, send)
-            is_over = True
-            await self._keep(waiting, said.answer(is_whole=fault is None))
-            if fault is None:
+            is_whole = fault is None
+            await self._keep(waiting, said.answer(is_whole=is_whole))
+            is_kept = True
+            if is_whole:
                 await self._end(message_id, said, began, send)
             return fault
         finally:
-            if not is_over:
-                await self._keep(waiting, said.answer(is_whole=False))
+            # Also when the keeping itself was cancelled: nobody else would leave the line for this question.
+            if not is_kept:
+                await self._keep(waiting, said.answer(is_whole=is_whole))
 
     async def _said(self, question: Question, lease: "_Lease", said: _Said, send: Send) -> Fault | None:
         """Search and answer; what went wrong, if anything did."""

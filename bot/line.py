@@ -18,16 +18,21 @@ from bot.conversation.talk import Inbound, mark_name
 from bot.conversation.talk_lines import TalkLine
 from bot.errors import RemoteProtocolError
 from bot.playout import LEAD_MS, Stream
-from bot.protocols.browser import BrowserStream, Played, Sound, Typed
+from bot.protocols.browser import BrowserStream, Played, Quiet, Sound, Typed
 from bot.protocols.browser_messages import BadMessage, Config, Fault, failure, transcript
 from bot.protocols.rtzr import KOREAN, Options, options_for
 from bot.protocols.twilio import MediaStream
 from bot.services.tts import Voice
 
 NORMAL, POLICY, BROKEN, GOING_AWAY = 1000, 1008, 1011, 1012
+OVERTAKEN = 4001
+"""The talk goes on over another socket: a page that took it back by itself would take it from another window."""
 
 BROWSER_LEAD_MS = 240
 """More than on a telephone: between us and the page is a network without a jitter buffer of its own."""
+
+LONGEST_QUIET_S = 120.0
+"""So long a page that is there may send no sound: a telephone call has its microphone, or the browser wants a touch."""
 
 MOST_AHEAD_MS = 30_000
 """So much more sound than time may have gone by: what a page had kept while its network was away."""
@@ -48,6 +53,10 @@ class Close(Enum):
     """Too many messages broke the protocol."""
     BROKEN = auto()
     """This stream cannot go on; the talk may."""
+    OVERTAKEN = auto()
+    """Another stream goes on with the talk."""
+    REFUSED = auto()
+    """The stream was not let in, or cannot be now."""
 
 
 class Line(Protocol):
@@ -82,6 +91,9 @@ class Line(Protocol):
 
     def answer(self, error: RemoteProtocolError, *, last: bool) -> Sequence[str]:
         """The messages that answer one that broke the protocol; `last`: the socket is closed for it."""
+
+    def refusal(self) -> Sequence[str]:
+        """The messages for a stream that was not let in."""
 
     def close_code(self, why: Close) -> int:
         """The code that the socket is closed with."""
@@ -121,9 +133,13 @@ class PhoneLine:
         """Twilio takes no complaints."""
         return ()
 
+    def refusal(self) -> Sequence[str]:
+        """Twilio is told nothing."""
+        return ()
+
     def close_code(self, why: Close) -> int:
         """Twilio asks what comes next, however the socket is closed."""
-        return NORMAL
+        return POLICY if why is Close.REFUSED else NORMAL
 
 
 class BrowserLine:
@@ -138,7 +154,7 @@ class BrowserLine:
         self.stream = stream
         self.voice = voice
         self.recogniser = options_for(config.language, whisper=config.use_whisper)
-        self._began_s = self._typed_at_s = time.monotonic()
+        self._began_s = self._typed_at_s = self._sounded_at_s = time.monotonic()
         self._letters = float(LETTERS_AT_ONCE)
 
     @property
@@ -148,13 +164,15 @@ class BrowserLine:
 
     def receive(self, message: str | bytes) -> Sequence[Inbound]:
         """Read one message of the page. BadMessage."""
-        inbounds = self.stream.receive(message)
-        is_early = self.stream.at_ms > (time.monotonic() - self._began_s) * 1000 + MOST_AHEAD_MS
-        if is_early and any(isinstance(inbound, Sound) for inbound in inbounds):
-            raise BadMessage(Fault.TOO_FAST)
+        now_s = time.monotonic()
+        inbounds = self.stream.receive(message, round((now_s - self._began_s) * 1000) + MOST_AHEAD_MS)
         for inbound in inbounds:
             if isinstance(inbound, Typed):
                 self._count(len(inbound.text))
+            elif isinstance(inbound, Sound):
+                self._sounded_at_s = now_s
+        if now_s - self._sounded_at_s > LONGEST_QUIET_S:
+            return [inbound for inbound in inbounds if not isinstance(inbound, Quiet)]
         return inbounds
 
     def _count(self, letters: int) -> None:
@@ -198,6 +216,11 @@ class BrowserLine:
         said = [failure(error.fault, error.where)] if isinstance(error, BadMessage) else []
         return [*said, failure(Fault.TOO_MANY_FAULTS)] if last else said
 
+    def refusal(self) -> Sequence[str]:
+        """The diary could not be asked, or another window was quicker: the page may try again."""
+        return (failure(Fault.STORE_UNAVAILABLE),)
+
     def close_code(self, why: Close) -> int:
-        """A page comes back unless the talk is over, or it is at fault."""
-        return {Close.OVER: NORMAL, Close.FAULTS: POLICY, Close.LEAVES: GOING_AWAY}.get(why, BROKEN)
+        """A page comes back by itself unless the talk is over or goes on elsewhere, or it is at fault."""
+        codes = {Close.OVER: NORMAL, Close.FAULTS: POLICY, Close.LEAVES: GOING_AWAY, Close.OVERTAKEN: OVERTAKEN}
+        return codes.get(why, BROKEN)

@@ -66,7 +66,6 @@ class Playout:
         self._unplayed_ms = unplayed_ms
         self._bundle_bytes = BUNDLE_MS // FRAME_MS * form.frame_bytes
         self._notes: deque[str] = deque()
-        self._told_at = 0.0
         self._live: Track | None = None
         self._prepared: dict[int, Track] = {}
         self._aside: deque[str | bytes] = deque()
@@ -75,7 +74,6 @@ class Playout:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._closed = False
-        self._clear_due = False
         self._plays_until = 0.0
 
     # ── which reply may be heard ─────────────────────────────────────────────────────────────────────────────────
@@ -114,8 +112,10 @@ class Playout:
             return
         if track is self._live:
             self._live = None
-            self._clear_due = self._clear_due or track.index is not None or self._ahead_s() > 0
             self._aside.clear()
+            if track.index is not None or self._ahead_s() > 0:
+                self._plays_until = 0.0
+                self.note(self._stream.clear())
         self._prepared.pop(reply, None)
         self._drop(track)
 
@@ -137,8 +137,8 @@ class Playout:
             self._wake.set()
 
     def ear_told(self) -> None:
-        """The ear has told how far it is: so is everybody who has to know, now and then."""
-        if self._live and time.monotonic() - self._told_at >= TOLD_EVERY_MS / 1000:
+        """The ear has told how far it is: so is everybody who has to know."""
+        if self._live:
             self._tell_progress(self._live)
 
     def close(self) -> None:
@@ -178,11 +178,6 @@ class Playout:
     async def run(self) -> None:
         """Write until `close`; ConnectionError when the socket is gone."""
         while not self._closed:
-            if self._clear_due:
-                self._clear_due = False
-                self._plays_until = 0.0
-                await self._send(self._stream.clear())
-                continue
             if self._notes:
                 await self._send(self._notes.popleft())
                 continue
@@ -237,9 +232,10 @@ class Playout:
     async def _write_audio(self, chunk: bytes, sentence: str, track: Track | None = None) -> None:
         self._room.set()
         self._plays_until = max(self._plays_until, time.monotonic()) + len(chunk) / self._form.bytes_per_s
+        message = self._stream.media(chunk, sentence)
         if track and track.untold_ms >= TOLD_EVERY_MS:
             self._tell_progress(track)
-        await self._send(self._stream.media(chunk, sentence))
+        await self._send(message)
 
     # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -264,7 +260,6 @@ class Playout:
 
     def _tell_progress(self, track: Track) -> None:
         if sent := track.progress(self._ahead_ms()):
-            self._told_at = time.monotonic()
             self._emit(sent)
 
     def _ahead_s(self) -> float:

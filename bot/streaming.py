@@ -2,8 +2,9 @@
 
 Audio is taken from the socket only as fast as the recogniser takes it, so a client that sends faster than real time
 waits, and nothing here grows with the length of a recording. Every final is committed before it is told. The job
-outlives its socket: what was received is still recognised, and the summary is made by durable work. It must not know
-who may stream a job, or how a summary is made.
+outlives its socket: what was received is still recognised, and the summary is made by durable work. Where it cannot go
+on, but another connection may, it is released from its last word on. It must not know who may stream a job, or how a
+summary is made.
 """
 
 import asyncio
@@ -42,13 +43,15 @@ STORE_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 EPD_S, BEHIND_S = 0.8, 0.2
 DRAIN_S = 30.0
 """So long a recogniser that is behind may take for its last finals."""
-LOST = "the recogniser could not be had"
-NORMAL, BROKEN, GOING_AWAY = 1000, 1011, 1012
+REFUSED = "the recogniser refuses"
+NORMAL, POLICY, BROKEN, GOING_AWAY, TRY_LATER = 1000, 1008, 1011, 1012, 1013
 
 
 class Socket(Protocol):
     """What a job needs of its socket; `pull` gives None when it is over."""
 
+    @property
+    def is_faulty(self) -> bool: ...
     async def pull(self) -> str | bytes | None: ...
     async def send(self, text: str) -> None: ...
     async def close(self, code: int) -> None: ...
@@ -59,14 +62,27 @@ class Why(Enum):
 
     ENDED = auto()
     """The client has sent all of it, or is gone."""
+    FAULTY = auto()
+    """The client has sent what no socket takes, such as a message that is too big."""
     LOST = auto()
     """The recogniser cannot be had."""
     DRAINED = auto()
     """The process goes away."""
+    SIGNED_OUT = auto()
+    """Who streams the job may do so no longer."""
     OVERTAKEN = auto()
     """Another socket streams the job, or it was removed."""
     UNKEPT = auto()
     """The store does not take what is heard."""
+
+
+_RELEASED: dict[Why | None, tuple[wire.Outbound | None, int]] = {
+    Why.FAULTY: (None, POLICY),
+    Why.LOST: (wire.NO_RECOGNISER, TRY_LATER),
+    Why.DRAINED: (wire.GOING_AWAY, GOING_AWAY),
+    Why.SIGNED_OUT: (wire.SIGNED_OUT, POLICY),
+}
+"""Where another connection may go on, and what this one is told, if it is still there."""
 
 
 class StreamedJob:
@@ -111,7 +127,7 @@ class StreamedJob:
         self._gone = False
         self._why: Why | None = None
         self._stopped = asyncio.Event()
-        self._draining = asyncio.Event()
+        self._leaving = asyncio.Event()
         self._caught_up = asyncio.Event()
 
     # ── what others do ───────────────────────────────────────────────────────────────────────────────────────────
@@ -119,12 +135,17 @@ class StreamedJob:
     def gone(self) -> None:
         """The socket is over."""
         self._gone = True
-        self._stop(Why.ENDED)
+        self._stop(Why.FAULTY if self._socket.is_faulty else Why.ENDED)
 
     def drain(self) -> None:
         """The process is going away: what was received is kept, and another one goes on."""
-        self._draining.set()
+        self._leaving.set()
         self._stop(Why.DRAINED)
+
+    def signed_out(self) -> None:
+        """Who streams the job may do so no longer; may be said more than once."""
+        self._leaving.set()
+        self._stop(Why.SIGNED_OUT)
 
     def _stop(self, why: Why) -> None:
         if self._why is None or why in (Why.OVERTAKEN, Why.UNKEPT):
@@ -168,25 +189,26 @@ class StreamedJob:
         claim, audio_ms, why = self._claim, self._claim.audio_ms + self._heard_ms, self._why
         if why is Why.ENDED and not self._stt.heard_all:
             why = Why.LOST
-        told: tuple[wire.Outbound, int] = (wire.NO_STORE, BROKEN)
-        match why:
-            case Why.ENDED:
-                if await self._kept(lambda: self._jobs.ended(claim, audio_ms)):
-                    self._work_came()
-                    told = await self._summary(audio_ms)
-            case Why.LOST:
-                if await self._kept(lambda: self._jobs.failed(claim, audio_ms, LOST)):
-                    told = (wire.NO_RECOGNISER, BROKEN)
-            case Why.DRAINED:
-                # What has no text yet is asked for again.
-                from_ms = audio_ms if self._stt.heard_all else self._kept_ms
-                if await self._kept(lambda: self._jobs.released(claim, from_ms)):
-                    told = (wire.GOING_AWAY, GOING_AWAY)
+        told: tuple[wire.Outbound | None, int] = (wire.NO_STORE, TRY_LATER)
+        if why is Why.ENDED:
+            if await self._kept(lambda: self._jobs.ended(claim, audio_ms)):
+                self._work_came()
+                told = await self._summary(audio_ms)
+        elif why is Why.LOST and self._stt.refused:
+            if await self._kept(lambda: self._jobs.failed(claim, audio_ms, REFUSED)):
+                told = (wire.REFUSED, BROKEN)
+        elif why in _RELEASED:
+            # What has no text yet is asked for again.
+            heard_all = why is not Why.LOST and self._stt.heard_all
+            from_ms = audio_ms if heard_all else self._kept_ms
+            if await self._kept(lambda: self._jobs.released(claim, from_ms)):
+                told = _RELEASED[why]
         if self._why is Why.OVERTAKEN:
             told = (wire.JOB_BUSY, wire.BUSY)
-        log.info("%s: %s after %d s of audio, %d segments", self._name, self._why, audio_ms // 1000, self._number)
+        log.info("%s: %s after %d s of audio, %d segments", self._name, why, audio_ms // 1000, self._number)
         message, code = told
-        await self._tell(message)
+        if message is not None:
+            await self._tell(message)
         await self._socket.close(code)
 
     # ── audio in ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -223,7 +245,7 @@ class StreamedJob:
             await self._hear(inbound.frames)
             if inbound.frames:
                 idle_at_s = now() + IDLE_S
-            if self._heard_ms >= LONGEST_AUDIO_MS:
+            if self._claim.audio_ms + self._heard_ms >= LONGEST_AUDIO_MS:
                 await self._tell(wire.TOO_LONG)
                 self._stop(Why.ENDED)
 
@@ -249,7 +271,9 @@ class StreamedJob:
         """Have what was received recognised to its end."""
         if self._hearing is None:
             return
-        for frame in self._wire.flush():
+        # Where another connection may go on, what is no whole frame is asked for again: with silence behind it, all
+        # that it sends would be late.
+        for frame in self._wire.flush() if self._why is Why.ENDED else ():
             self._stt.push(frame, urgent=self._segments.push(frame).voiced)
             self._heard_ms += FRAME_MS
         self._stt.end()
@@ -302,7 +326,7 @@ class StreamedJob:
 
     async def _summary(self, audio_ms: int) -> tuple[wire.Outbound, int]:
         """The last message for a client that waits, and the code to close with."""
-        job = None if self._gone else await waited_for(self._jobs, self._claim, self._refuse_more, self._draining)
+        job = None if self._gone else await waited_for(self._jobs, self._claim, self._refuse_more, self._leaving)
         if job is None:
             return wire.SUMMARY_LATER, NORMAL
         if job.state is JobState.FAILED:

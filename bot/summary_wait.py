@@ -16,15 +16,15 @@ POLL_S = 0.2
 
 
 async def waited_for(
-    jobs: StreamJobs, claim: Claim, gone: Callable[[], Coroutine[Any, Any, None]], draining: asyncio.Event
+    jobs: StreamJobs, claim: Claim, gone: Callable[[], Coroutine[Any, Any, None]], leaving: asyncio.Event
 ) -> JobRecord | None:
     """A job that was ended, once it is over.
 
-    None: it takes longer than `SUMMARY_S`, or `gone` has returned, or `draining` was set.
+    None: it takes longer than `SUMMARY_S`, or the job was removed, or `gone` has returned, or `leaving` was set.
     """
     async with asyncio.TaskGroup() as tasks:
         over = tasks.create_task(_over(jobs, claim))
-        others = {tasks.create_task(gone()), tasks.create_task(draining.wait())}
+        others = {tasks.create_task(gone()), tasks.create_task(leaving.wait())}
         await asyncio.wait({over, *others}, return_when=asyncio.FIRST_COMPLETED)
         for task in (over, *others):
             task.cancel()
@@ -35,16 +35,12 @@ async def _over(jobs: StreamJobs, claim: Claim) -> JobRecord | None:
     try:
         async with asyncio.timeout(SUMMARY_S):
             while True:
-                job = await _look(jobs, claim)
-                if job is not None and job.state is not JobState.STREAMING:
-                    return job
+                try:
+                    job = await jobs.claimed(claim)
+                    if job is None or job.state is not JobState.STREAMING:
+                        return job
+                except StoreError:
+                    pass
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        return None
-
-
-async def _look(jobs: StreamJobs, claim: Claim) -> JobRecord | None:
-    try:
-        return await jobs.claimed(claim)
-    except StoreError:
         return None

@@ -34,9 +34,9 @@ class ModelByHand:
         self.left = 0
         self.given_at = []
 
-    async def stream(self, messages, bill, *, most_tokens, first_token_s):
+    async def stream(self, messages, bill, *, most_tokens, first_token_s, stall_s):
         """As ChatModel's."""
-        assert most_tokens > 300 and first_token_s > 2
+        assert most_tokens > 300 and first_token_s > 2 and stall_s > 2
         self.asked.append(list(messages))
         bill.sent(1)
         whole = False

@@ -37,10 +37,29 @@ class WideHandVoice(HandVoice):
         return FRAME * 2
 
 
+class LongHandVoice(WideHandVoice):
+    """A voice that takes its time: so many ms for each letter."""
+
+    LETTER_MS = 60
+
+    async def frames(self, sentence: str, manner: Manner) -> AsyncIterator[bytes]:
+        self.begun.append((sentence, manner))
+        letters = sum(char.isalnum() for char in sentence)
+        for _ in range(letters * self.LETTER_MS // FRAME_MS):
+            yield FRAME
+
+
 class Page:
     """A browser's end of the socket: plays what it gets at once, unless `plays` is False, and tells so."""
 
-    def __init__(self, stage: Stage, session_id: str | None = None, first_reply: int = 0, **config: Any) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        session_id: str | None = None,
+        first_reply: int = 0,
+        voice: WideHandVoice | None = None,
+        **config: Any,
+    ) -> None:
         self.stage = stage
         self.session_id = session_id or new_session()
         self.call_sid = sid_of(self.session_id)
@@ -48,7 +67,7 @@ class Page:
         self.closed: list[int] = []
         self.plays = True
         self.played: tuple[str, int] | None = None
-        self.voice = WideHandVoice()
+        self.voice = voice or WideHandVoice()
         self._first_reply = first_reply
         self.stream = BrowserStream()
         config = {"sampleRate": 8000, **config}

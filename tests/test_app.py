@@ -57,6 +57,31 @@ async def test_every_route_is_there(settings):
     } <= rules
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/health", 200),
+        ("GET", "/sign-in", 200),
+        ("GET", "/static/base.css", 200),
+        ("GET", "/nowhere", 404),
+        ("GET", "/sign-out", 405),
+        ("POST", "/twilio/voice", 403),
+        ("POST", "/twilio/code", 403),
+        ("POST", "/chat/stream", 403),
+        ("POST", "/api/v1/stream/create", 401),
+    ],
+    ids=lambda value: str(value).replace("/", "."),
+)
+async def test_no_answer_is_taken_for_another_type_or_kept(settings, method, path, status):
+    app = create_app(settings)
+    async with app.test_app() as running:
+        answer = await running.test_client().open(path, method=method)
+        assert answer.status_code == status
+        assert answer.headers.getlist("X-Content-Type-Options") == ["nosniff"]
+        (kept,) = answer.headers.getlist("Cache-Control")
+        assert kept == "no-cache" if path.startswith("/static") else kept.startswith("no-store")
+
+
 async def test_what_breaks_in_a_call_stays_in_it_and_its_text_is_not_logged(caplog):
     async def fails():
         raise ValueError("오늘 산책했어요")

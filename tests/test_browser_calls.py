@@ -1,19 +1,21 @@
 """Talks in a browser, from their handshake to the moment when everything is kept: the same call, on another line."""
 
 import asyncio
+from base64 import b64decode
 from typing import Any
 
 import pytest
 
-from bot import watchdog
+from bot import line, watchdog
+from bot.audio import mulaw
 from bot.call import BAD_MESSAGES
 from bot.conversation.commands import Status
 from bot.conversation.events import SttLoss, SttLost
 from bot.conversation.lines import LINES
 from bot.conversation.talk_lines import BROWSER
-from bot.line import BROKEN, GOING_AWAY, NORMAL, POLICY
-from tests.calls_in_memory import Stage, work
-from tests.pages_in_memory import FRAME, Page
+from bot.line import BROKEN, GOING_AWAY, NORMAL, OVERTAKEN, POLICY
+from tests.calls_in_memory import FIXTURES, Stage, work
+from tests.pages_in_memory import FRAME, LongHandVoice, Page
 
 GREETING = list(BROWSER.worded(LINES.greeting_first))
 
@@ -113,6 +115,117 @@ async def test_what_was_heard_is_what_the_page_has_played_and_not_what_was_sent(
     assert [turn.heard for turn in await stage.store.turns(page.call_sid)] == [" ".join(GREETING), None]
 
 
+LONG = "아침에 공원을 천천히 걸으셨군요."
+"""840 ms: 아침에 is over after 158 ms, 공원을 after 315, 천천히 after 473."""
+
+
+async def page_that_hears(stage: Stage, *sentences: str) -> tuple[Page, asyncio.Task[None]]:
+    """A page that has heard the greeting, and then is answered with these; it plays only what a test says."""
+    stage.replies.texts = sentences
+    page = Page(stage, voice=LongHandVoice())
+    running = await page.begin()
+    await page.listens()
+    page.plays = False
+    page.say({"type": "text", "text": "공원을 걸었어요"})
+    return page, running
+
+
+async def sent(page: Page, sentence: str, ms: int) -> None:
+    """Wait until so much of a sentence was sent."""
+    async with asyncio.timeout(10):
+        while sum(len(b64decode(m["audio"])) // 48 for m in page.of("audio") if m["sentence"] == sentence) < ms:
+            await asyncio.sleep(0.005)
+
+
+async def kept(stage: Stage, page: Page) -> list[str | None]:
+    """What the talk's own diary has of the bot's sentences."""
+    return [turn.heard for turn in await stage.store.turns(page.call_sid) if turn.turn >= 0]
+
+
+@pytest.mark.parametrize(
+    ("played", "heard"),
+    [(("2:0", 340), "아침에"), (("2:0", 700), "아침에 공원을 천천히"), (("2:1", 440), f"{LONG} 좋으셨겠어요")],
+    ids=["second word", "fourth word", "second sentence"],
+)
+async def test_who_stops_the_bot_in_mid_sentence_has_heard_the_words_that_the_page_had_played(
+    stage: Stage, played: tuple[str, int], heard: str
+) -> None:
+    async with asyncio.timeout(30):
+        page, running = await page_that_hears(stage, LONG, "좋으셨겠어요 정말로요.")
+        await sent(page, "2:0", 240)
+        while page.played != played:
+            name, ms = page.played if page.played and page.played[0].startswith("2:") else ("2:0", 0)
+            page.played = ("2:1", 40) if (name, ms) == ("2:0", 840) else (name, ms + 20)
+            await sent(page, *page.played)
+            await page.quiet(20)
+        page.say({"type": "interrupt", "heard": {"sentence": played[0], "ms": played[1]}})
+        (stopped,) = await page.until("interrupted")
+        page.say({"type": "end"})
+        await running
+    assert stopped["heard"] == heard
+    assert await kept(stage, page) == [heard]
+
+
+async def test_who_speaks_in_mid_sentence_has_heard_the_words_that_the_page_had_played(stage: Stage) -> None:
+    async with asyncio.timeout(30):
+        page, running = await page_that_hears(stage, LONG)
+        await sent(page, "2:0", 440)
+        page.played = "2:0", 340
+        await page.quiet(30)
+        stage.replies.texts = ("그러셨군요.",)
+        stage.texts.append("잠깐 저녁에는 비가 많이 왔어요")
+        await page.hear(mulaw.decode((FIXTURES / "utterances" / "jia-rain.ulaw").read_bytes()))
+        await page.quiet(300)
+        await asyncio.sleep(0.05)
+        await page.quiet(300)
+        (stopped,) = await page.until("interrupted")
+        page.say({"type": "end"})
+        await running
+    assert stopped["heard"] == "아침에"
+    assert (await kept(stage, page))[0] == "아침에"
+
+
+async def test_what_the_ear_has_told_stands_however_long_it_is_ago(stage: Stage) -> None:
+    async with asyncio.timeout(30):
+        page, running = await page_that_hears(stage, LONG)
+        page.played = "2:0", 400
+        await sent(page, "2:0", 840)
+        await asyncio.sleep(0.1)
+        await page.quiet(8_000)
+        page.say({"type": "interrupt", "heard": {"sentence": "2:0", "ms": 400}})
+        (stopped,) = await page.until("interrupted")
+        page.say({"type": "end"})
+        await running
+    assert stopped["heard"] == "아침에"
+    assert await kept(stage, page) == ["아침에"]
+
+
+async def test_a_page_whose_player_stands_still_is_listened_to_again(stage: Stage) -> None:
+    async with asyncio.timeout(30):
+        page, running = await page_that_hears(stage, LONG)
+        page.played = "2:0", 340
+        await sent(page, "2:0", 840)
+        await asyncio.sleep(0.1)
+        await page.quiet(10_500)
+        (stopped,) = await page.until("interrupted")
+        assert page.call._talk.turns.state == "listening"
+        page.say({"type": "end"})
+        await running
+    assert stopped["heard"] == "아침에"
+
+
+async def test_what_was_begun_is_shown_before_the_page_is_told_how_much_of_it_was_heard(stage: Stage) -> None:
+    async with asyncio.timeout(30):
+        page, running = await page_that_hears(stage, LONG)
+        await sent(page, "2:0", 440)
+        page.say({"type": "interrupt", "heard": {"sentence": "2:0", "ms": 400}})
+        await page.until("interrupted")
+        page.say({"type": "end"})
+        await running
+    kinds = [(message["type"], message.get("text")) for message in page.sent if message["type"] != "audio"]
+    assert kinds.index(("transcript", LONG)) < kinds.index(("interrupted", None))
+
+
 async def test_garbage_is_answered_and_then_ends_the_stream(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     page = Page(stage)
     async with asyncio.timeout(20):
@@ -200,6 +313,40 @@ async def test_a_page_that_falls_silent_is_given_up_but_its_talk_is_not(
         await running
     assert page.closed[0] == BROKEN
     assert page.call.is_left_open
+
+
+async def test_a_page_that_has_no_sound_for_now_is_waited_for(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "QUIET_S", 0.5)
+    page = Page(stage)
+    async with asyncio.timeout(20):
+        running = await page.begin()
+        await page.listens()
+        at_ms = page.stream.at_ms
+        for _ in range(30):
+            page.say({"type": "audio", "audio": ""})
+            await asyncio.sleep(0.05)
+        assert not running.done() and page.stream.at_ms == at_ms
+        monkeypatch.setattr(line, "LONGEST_QUIET_S", 0.2)
+        while not running.done():
+            page.say({"type": "audio", "audio": ""})
+            await asyncio.sleep(0.05)
+    assert page.closed[0] == BROKEN
+    assert page.call.is_left_open
+
+
+async def test_a_stream_that_is_overtaken_tells_its_page_so(stage: Stage) -> None:
+    page = Page(stage)
+    async with asyncio.timeout(20):
+        running = await page.begin()
+        await page.listens()
+        other = Page(stage, page.session_id, first_reply=10_000)
+        others = await other.begin()
+        await other.until("audio")
+        page.say({"type": "text", "text": "공원을 걸었어요"})
+        await running
+        other.say({"type": "end"})
+        await others
+    assert page.closed[0] == OVERTAKEN
 
 
 async def test_a_page_that_asks_for_whisper_gets_it(stage: Stage) -> None:

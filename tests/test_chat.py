@@ -161,4 +161,9 @@ async def test_the_stand_in_answers_from_nothing_but_the_excerpts_and_cites_them
         lab.faults.cut_after_tokens = 0
         assert (await answered(model))[0][0] == "일기에서"
         await model.close()
+        lab.faults.cut_after_tokens = None
+        hasty = ChatModel(OpenAiSettings(api_key=lab.key, base_url=lab.url, model="lab"), stall_s=0.001)
+        lab.profile = Profile(first_token_ms=0, token_ms=50)
+        assert "".join((await answered(hasty))[0]).endswith("있어요."), "a reader has more patience than a caller"
+        await hasty.close()
     assert lab.report.breaches == []

@@ -208,6 +208,68 @@ async def test_the_same_question_while_it_is_being_answered_waits_and_gets_that_
     assert len(model.asked) == 1
 
 
+async def test_a_question_that_is_answered_elsewhere_is_waited_for_with_reads_alone(stores, me) -> None:
+    gate = asyncio.Event()
+    here, there = process(stores[0], model := ModelByHand("한강", gate, "이요.")), process(stores[1], model)
+    same = str(uuid4())
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(events_of(here, await taken(here, me, message_id=same)))
+        question = await taken(there, me, message_id=same)
+        arrive, looked, wrote = there._store.arrive, asyncio.Event(), []
+        is_in_the_making = there._store.is_in_the_making
+
+        async def noted(*args):
+            wrote.append(gate.is_set())
+            return await arrive(*args)
+
+        async def look(*args):
+            looked.set()
+            return await is_in_the_making(*args)
+
+        there._store.arrive, there._store.is_in_the_making = noted, look
+        second = tasks.create_task(events_of(there, question))
+        for _ in range(3):
+            looked.clear()
+            await looked.wait()
+        gate.set()
+    assert text(first.result()) == text(second.result()) == "한강이요."
+    assert wrote == [True]
+
+
+async def test_a_question_that_is_answered_elsewhere_is_not_waited_for_for_ever(stores, me, monkeypatch) -> None:
+    monkeypatch.setattr(chatting, "ELSEWHERE_S", 0.1)
+    one = process(stores[0])
+    await taken(one, me, message_id=(same := str(uuid4())))
+    events = await events_of(one, await taken(one, me, message_id=same))
+    assert kinds(events) == ["error"] and fault_of(events[0]) == "GEN-002-TOO_SLOW"
+
+
+@pytest.mark.parametrize("is_written", [False, True], ids=("before it is written", "when it was written"))
+async def test_who_leaves_while_the_answer_is_kept_loses_nothing_and_holds_up_no_line(stores, me, is_written) -> None:
+    one = process(stores[0], model := ModelByHand("한강", "이요."))
+    question = await taken(one, me, "어디 갔지?", message_id=(same := str(uuid4())))
+    finish, keeping = one._store.finish, asyncio.Event()
+
+    async def interrupted(*args):
+        one._store.finish = finish
+        if is_written:
+            await finish(*args)
+        keeping.set()
+        await asyncio.Event().wait()
+
+    one._store.finish = interrupted
+    async with asyncio.timeout(WAIT_S):
+        answering = asyncio.create_task(events_of(one, question))
+        await keeping.wait()
+        answering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await answering
+    again = await taken(one, me, "어디 갔지?", message_id=same)
+    assert text(await events_of(one, again)) == "한강이요." and len(model.asked) == 1, "the whole answer was kept"
+    following = await taken(one, me, "왜?", session_id=question.session_id)
+    assert following.arrival.is_next, "nothing stands before it in the line"
+
+
 async def test_who_leaves_in_the_middle_ends_the_models_request_and_what_was_said_is_kept(stores, me) -> None:
     model = ModelByHand("한강", "에", asyncio.Event())
     one = process(stores[0], model)

@@ -326,9 +326,10 @@ def platform_settings(name, database_url, rtzr):
         own = {"DYNO": "web.1", "WEB_CONCURRENCY": "2", "DIARY_KEY": secrets.token_hex(32)}
         database_url = database_url.replace("postgresql://", "postgres://")
     else:
-        names = {variable.key for variable in render().services[0].envVars} - {"OPENAI_API_KEY"}
+        fixed = {each.key: each.value for each in render().services[0].envVars if each.value is not msgspec.UNSET}
+        names = {variable.key for variable in render().services[0].envVars} - {"OPENAI_API_KEY", *fixed}
         key = base64.b64encode(secrets.token_bytes(32)).decode()
-        own = {"RENDER": "true", "RENDER_EXTERNAL_URL": "https://ilgi.onrender.com", "DIARY_KEY": key}
+        own = {"RENDER": "true", "RENDER_EXTERNAL_URL": "https://ilgi.onrender.com", "DIARY_KEY": key, **fixed}
         database_url = database_url.replace("postgres://", "postgresql://")
     given = {**asked_for, "DATABASE_URL": database_url, "DIARY_KEY": own["DIARY_KEY"]}
     assert set(given) == names

@@ -127,6 +127,18 @@ async def test_what_is_told_of_a_reply_is_what_the_page_has_played(wire: Wire) -
 
 
 @in_virtual_time
+async def test_what_is_told_as_more_leaves_is_no_more_than_the_page_has_played(wire: Wire) -> None:
+    wire.playout.begin(1)
+    await wire.playout.sentence(1, 0, frames(60))
+    await asyncio.sleep(0.1)
+    wire.heard("1:0", 40)
+    told = len(wire.told())
+    await asyncio.sleep(0.6)
+    assert len(wire.told()) >= told + 2
+    assert {sent.sent_ms - sent.ahead_ms for sent in wire.told()[told:]} == {40}
+
+
+@in_virtual_time
 async def test_an_ear_that_has_stalled_gets_no_more_until_it_plays(wire: Wire) -> None:
     wire.playout.begin(1)
     await wire.playout.sentence(1, 0, frames(400))
@@ -154,6 +166,18 @@ async def test_a_stopped_reply_is_told_and_heard_no_more(wire: Wire) -> None:
     assert wire.of("interrupted") == [{"type": "interrupted", "heard": "안녕"}]
     after = [message for _, message in wire.sent][[m["type"] for _, m in wire.sent].index("interrupted") + 1 :]
     assert {message["sentence"] for message in after} == {"2:0"}
+
+
+@in_virtual_time
+async def test_what_happened_before_a_reply_was_stopped_is_told_before_that(wire: Wire) -> None:
+    wire.playout.begin(1)
+    await wire.playout.sentence(1, 0, frames(60))
+    await asyncio.sleep(0.3)
+    wire.playout.note('{"type":"before"}')
+    wire.playout.stop(1)
+    wire.playout.note('{"type":"after"}')
+    await asyncio.sleep(0.3)
+    assert [message["type"] for _, message in wire.sent][-3:] == ["before", "interrupted", "after"]
 
 
 @in_virtual_time

@@ -89,6 +89,8 @@ class Floor(BotsReplies):
         self.habit = PauseHabit()
         self.habit_before = self.habit
         self.final_p95_ms: int | None = None
+        self.behind_ms = 0
+        """How far the call clock is behind the wall, and will soon be put forward: sound comes late, in one go."""
         self.spent_ms = 0
         """How long the call has lasted on its streams before."""
         self.last_reply: int | None = None

@@ -114,6 +114,11 @@ class Ledger:
         """How long the pieces last that were sent whole and not yet given back."""
         return sum(piece.audio_ms or 0 for piece in self._pieces.values() if piece.sent and not piece.heard)
 
+    def left_ms(self, now_ms: int) -> int:
+        """How much of what was sent still waits at the ear, by what was told of that last."""
+        unheard = (piece for piece in self._pieces.values() if not piece.heard)
+        return max([0, *(piece.ahead_ms - (now_ms - piece.at_ms) for piece in unheard)])
+
     @property
     def sentences(self) -> tuple[str, ...]:
         """All that was going to be said."""

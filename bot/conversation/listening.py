@@ -73,7 +73,8 @@ def ask_final(floor: Floor, voiced_until_ms: int, now_ms: int) -> None:
         final_since_voice=floor.utterances.final_since(voiced_until_ms),
         p95_ms=floor.final_p95_ms,
     )
-    floor.due[Timer.FINAL] = now_ms + wait_ms
+    # The recogniser has not been sent yet what is still to be heard.
+    floor.due[Timer.FINAL] = now_ms + floor.behind_ms + wait_ms
 
 
 def speech_stopped(floor: Floor, event: SpeechStopped, now_ms: int) -> State:

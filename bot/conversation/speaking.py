@@ -118,8 +118,14 @@ def reply_ended(floor: Floor, event: ReplyEnded, now_ms: int) -> State:
 
 
 def mark_overdue(floor: Floor, event: Due, now_ms: int) -> State:
-    """A mark that never comes must not keep the bot waiting: what was sent long ago was heard."""
+    """A mark that never comes must not keep the bot waiting: what was sent long ago was heard.
+
+    But not what the ear has told to be waiting there: it will be told of again.
+    """
     if floor.ledger and floor.ledger.ended:
+        if left_ms := floor.ledger.left_ms(now_ms):
+            floor.due[Timer.MARK] = now_ms + left_ms + MARK_GRACE_MS
+            return floor.state
         floor.ledger.echoed(max(0, floor.ledger.last_index))
         floor.hear(floor.ledger)
         return spoken_if_done(floor, floor.ledger, now_ms)

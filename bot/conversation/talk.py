@@ -43,8 +43,9 @@ class Talk:
         self._resampler = Resampler(MULAW_HZ, PCM_HZ)
         self._last_media_ms: int | None = None
 
-    def hear(self, message: Inbound) -> list[Command]:
-        """Take a message of the media stream."""
+    def hear(self, message: Inbound, behind_ms: int = 0) -> list[Command]:
+        """Take a message of the media stream; sound may be `behind_ms` late, when there is more of it to come."""
+        self.turns.behind(behind_ms)
         match message:
             case Media(at_ms, payload):
                 return self._hear_audio(at_ms, self._frames_of(payload))

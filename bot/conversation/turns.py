@@ -215,6 +215,10 @@ class Turns:
         """The talk so far: what was said, and what was heard."""
         return tuple(self._floor.transcript.history)
 
+    def behind(self, behind_ms: int) -> None:
+        """Say how far the call clock is behind the wall now."""
+        self._floor.behind_ms = behind_ms
+
     def step(self, event: Event, now_ms: int) -> list[Command]:
         """Take `event` at `now_ms` of the call clock; give what is to be done, in order."""
         floor, is_quiet = self._floor, isinstance(event, Tick)

@@ -7,7 +7,9 @@ it stands at the end of the line; what is written under an older place is refuse
 transaction. It must not know sockets, or how an answer is made.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -103,8 +105,21 @@ class Chats:
         """Put a question into the line of a session, a new one if None is given; once for each `message_id`.
 
         A question that is known is looked up in all sessions of the person; if nobody is at it and it has no whole
-        answer, it stands in the line anew.
+        answer, it stands in the line anew. A cancellation leaves the line again.
         """
+        arrived: list[Waiting] = []
+        try:
+            return await self._arrive(caller_id, message_id, content, session_id, arrived)
+        except asyncio.CancelledError:
+            for waiting in arrived:
+                with suppress(StoreError):
+                    await self._leave(waiting)
+            raise
+
+    async def _arrive(
+        self, caller_id: int, message_id: str, content: str, session_id: str | None, arrived: list[Waiting]
+    ) -> Arrival:
+        """`arrived` gets what is about to be committed."""
         now = self._clock()
         async with self._database.write() as connection:
             # One after the other, so that no place is taken twice and no question is put in twice.
@@ -117,7 +132,7 @@ class Chats:
                     return OtherContent()
                 if (answer := await self._answer_to(connection, known)) is not None and answer.is_whole:
                     return Answered(known.session_id, answer)
-                if known.lease_until is not None and known.lease_until > now:
+                if _is_attended(known, now):
                     return InTheMaking()
                 session_id = known.session_id
             if session_id is None:
@@ -131,7 +146,20 @@ class Chats:
                 return LineFull()
             fresh = {"message_id": message_id, "content_sealed": self._keys.encrypt(content)}
             number = await self._stand_in_line(connection, session_id, last + 1, known, fresh)
-            return Waiting(session_id, number, last + 1, is_next=not waiting)
+            arrived.append(Waiting(session_id, number, last + 1, is_next=not waiting))
+        return arrived[0]
+
+    async def _leave(self, waiting: Waiting) -> None:
+        """Leave the line without an answer; LeaseLost when it does not stand there."""
+        async with self._database.write() as connection:
+            await _change(connection, waiting, lease_until=None)
+
+    async def is_in_the_making(self, caller_id: int, message_id: str) -> bool:
+        """Whether a process is still at a question, or has it in the line."""
+        now = self._clock()
+        async with self._database.read() as connection:
+            known = await _known(connection, caller_id, message_id, now - SESSION)
+        return known is not None and _is_attended(known, now)
 
     async def is_next(self, waiting: Waiting) -> bool:
         """Whether it is this question's turn; LeaseLost when it is no longer this process's."""
@@ -252,6 +280,10 @@ async def _known(connection: AsyncConnection, caller_id: int, message_id: str, s
         )
     )
     return (await connection.execute(query)).first()
+
+
+def _is_attended(question: Row[Any], now: datetime) -> bool:
+    return question.lease_until is not None and question.lease_until > now
 
 
 async def _use(connection: AsyncConnection, caller_id: int, session_id: str, now: datetime) -> bool:

@@ -1,11 +1,14 @@
-"""Who is signed in on the web: codes, sessions, how often a thing is done, and what the signed-in person may read.
+"""Who is signed in on the web: codes, sessions, and what the signed-in person may read.
 
-A person is a caller, who need not have phoned yet. Codes and session tokens are kept as their hashes alone. Every
-method is one short transaction; failures are StoreError. It must not know cookies, addresses of pages, or how a code
-reaches the person. No error or log line holds a number or a code.
+A person is a caller, who need not have phoned yet. A code belongs to the browser that asked for it, named by a secret
+of its own: what others ask or try for the same number touches another row. Codes and numbers are kept sealed, the
+secrets of browsers and the tokens of sessions as their hashes. Every method is one short transaction; failures are
+StoreError. It must not know cookies, addresses of pages, or how a code reaches the person. No error or log line holds a
+number or a code.
 """
 
 import hashlib
+import hmac
 import re
 import secrets
 import unicodedata
@@ -13,13 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Table, case, delete, select, update
+from sqlalchemy import ColumnElement, Table, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Status
 from bot.diary import queries, rotation, rows
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
+from bot.diary.limits import Limits
 from bot.diary.records import EntryRecord, phone_number
 from bot.diary.schema import callers, calls, entries, limits, sessions, sign_in_codes
 
@@ -58,56 +62,93 @@ class People:
         self._database = database
         self._keys = keys
         self._clock = clock
+        self.limits = Limits(database, keys, clock)
+        """How often anybody may do a thing."""
 
     # Signing in
 
-    async def new_code(self, number: str) -> str:
-        """Make the code of a number in E.164 form: six digits, which take the place of those before.
+    async def new_code(self, browser: str, number: str) -> str:
+        """The code that a browser is to bring back to be signed in as a number in E.164 form: six digits.
 
-        It is good for 10 min and for 5 tries.
+        It is good for 10 min and for 5 tries. Asked for again it is the same code while it is good, for 10 min more:
+        whichever message comes late, its code is right. That for another number takes its place.
         """
-        code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
-        values = {
-            "code_hash": self._keys.web_proof("code", number, code),
-            "expires_at": self._clock() + CODE_LIFE,
-            "tries": 0,
-        }
+        now = self._clock()
+        of_browser = sign_in_codes.c.browser_hash == _token_hash(browser)
+        kept = select(sign_in_codes.c.code_sealed).where(of_browser, *_good(now)).with_for_update()
         async with self._database.write() as connection:
-            key = {"number_hash": await self._number_hash(connection, number)}
-            await self._database.upsert(connection, sign_in_codes, key, values)
+            number_hash = await self._number_hash(connection, number)
+            known = (await connection.scalars(kept.where(sign_in_codes.c.number_hash == number_hash))).one_or_none()
+            if known is not None:
+                longer = update(sign_in_codes).where(of_browser).values(expires_at=now + CODE_LIFE)
+                await connection.execute(longer)
+                return self._keys.decrypt(known)
+            code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
+            values = {
+                "number_hash": number_hash,
+                "number_sealed": self._keys.encrypt(number),
+                "code_sealed": self._keys.encrypt(code),
+                "expires_at": now + CODE_LIFE,
+                "tries": 0,
+            }
+            await self._database.upsert(connection, sign_in_codes, {"browser_hash": _token_hash(browser)}, values)
         return code
 
-    async def sign_in(self, number: str, code: str, *, instead_of: str | None = None) -> str | None:
-        """Use a code up: the token of a new session, 43 characters; None when the code is not the number's.
+    async def number_asked(self, browser: str) -> str | None:
+        """The number that a browser has a code for; None when it has none, or its time is over."""
+        query = select(sign_in_codes.c.number_sealed).where(
+            sign_in_codes.c.browser_hash == _token_hash(browser), sign_in_codes.c.expires_at > self._clock()
+        )
+        async with self._database.read() as connection:
+            sealed = await connection.scalar(query)
+        return None if sealed is None else self._keys.decrypt(sealed)
+
+    @staticmethod
+    def code_name(browser: str) -> str:
+        """What names the code of a browser to others, and gives it to nobody: 64 characters."""
+        return _token_hash(browser).hex()
+
+    async def code_to_speak(self, name: str, number: str) -> str | None:
+        """The code of that name, to be spoken to its own number; None when it is another number's, or not good."""
+        try:
+            browser_hash = bytes.fromhex(name)
+        except ValueError:
+            return None
+        query = select(sign_in_codes.c.number_sealed, sign_in_codes.c.code_sealed)
+        query = query.where(sign_in_codes.c.browser_hash == browser_hash, *_good(self._clock()))
+        async with self._database.read() as connection:
+            kept = (await connection.execute(query)).one_or_none()
+        # Meanwhile the browser may have asked for somebody else's.
+        if kept is None or self._keys.decrypt(kept.number_sealed) != number:
+            return None
+        return self._keys.decrypt(kept.code_sealed)
+
+    async def sign_in(self, browser: str, code: str, *, instead_of: str | None = None) -> str | None:
+        """Use a code up: the token of a new session, 43 characters; None when it is not the browser's.
 
         Any code counts as a try. What is done, and how long it takes, is the same whether or not the number is known
         here. `instead_of` is the token of a session that ends with this.
         """
         now = self._clock()
+        of_browser = sign_in_codes.c.browser_hash == _token_hash(browser)
         # Also of the right code: of many tries at once no more are looked at than are allowed.
         tried = (
             update(sign_in_codes)
-            .where(sign_in_codes.c.expires_at > now, sign_in_codes.c.tries < MOST_TRIES)
+            .where(of_browser, *_good(now))
             .values(tries=sign_in_codes.c.tries + 1)
-            .returning(sign_in_codes.c.code_hash)
+            .returning(sign_in_codes.c.number_sealed, sign_in_codes.c.code_sealed)
         )
         async with self._database.write() as connection:
-            of_number = sign_in_codes.c.number_hash == await self._number_hash(connection, number)
-            kept = (await connection.scalars(tried.where(of_number))).one_or_none()
-            if not self._keys.is_web_proof(bytes(kept or bytes(32)), "code", number, code):
+            kept = (await connection.execute(tried)).one_or_none()
+            if kept is None or not _is_same(self._keys.decrypt(kept.code_sealed), code):
                 return None
-            await connection.execute(delete(sign_in_codes).where(of_number))
-            if instead_of is not None:
-                await connection.execute(delete(sessions).where(sessions.c.token_hash == _token_hash(instead_of)))
-            token = secrets.token_urlsafe(TOKEN_BYTES)
-            values = {
-                "token_hash": _token_hash(token),
-                "caller_id": await self._caller_id(connection, number, now),
-                "made_at": now,
-                "expires_at": now + SESSION_LIFE,
-            }
-            await connection.execute(sessions.insert().values(values))
-        return token
+            await connection.execute(delete(sign_in_codes).where(of_browser))
+            return await self._new_session(connection, self._keys.decrypt(kept.number_sealed), now, instead_of)
+
+    async def begin_session(self, number: str) -> str:
+        """The token of a new session, for somebody whose number needs no proof."""
+        async with self._database.write() as connection:
+            return await self._new_session(connection, number, self._clock(), None)
 
     async def person(self, token: str) -> Person | None:
         """Whose session this is; None when it is nobody's, or over."""
@@ -133,40 +174,23 @@ class People:
 
     def is_form_token(self, secret: str, token: str) -> bool:
         """Tell in constant time whether `token` is that."""
-        try:
-            given = bytes.fromhex(token)
-        except ValueError:
-            return False
-        return self._keys.is_web_proof(given, "form", secret)
+        return self._is_proof(token, "form", secret)
 
-    # How often
+    def known_token(self, number: str) -> str:
+        """What a browser keeps on which somebody was signed in as `number`: 64 characters. It lets nobody in."""
+        return self._keys.web_proof("known", number).hex()
 
-    async def allow(self, what: str, subject: str, most: int, within_s: float) -> bool:
-        """Count that `subject` did `what`; False when that was more than `most` times within `within_s`.
+    def is_known_token(self, number: str, token: str) -> bool:
+        """Tell in constant time whether `token` is that."""
+        return self._is_proof(token, "known", number)
 
-        The time begins with the first and does not grow by what is refused. Neither word is kept, only their hash.
-        """
-        now = self._clock()
-        row = self._database.insert(limits).values(
-            key=self._keys.web_proof("limit", what, subject), count=1, until=now + timedelta(seconds=within_s)
-        )
-        is_over = limits.c.until <= now
-        counted = row.on_conflict_do_update(
-            index_elements=[limits.c.key],
-            set_={
-                "count": case((is_over, 1), (limits.c.count > most, limits.c.count), else_=limits.c.count + 1),
-                "until": case((is_over, row.excluded.until), else_=limits.c.until),
-            },
-        ).returning(limits.c.count)
-        async with self._database.write() as connection:
-            count: int = (await connection.scalars(counted)).one()
-        return count <= most
+    # What is over
 
     async def remove_expired(self) -> int:
         """Remove codes, sessions and counts that are over; gives how many. To be called now and then."""
         now, removed = self._clock(), 0
         over: tuple[tuple[Table, ColumnElement[bytes], ColumnElement[bool]], ...] = (
-            (sign_in_codes, sign_in_codes.c.number_hash, sign_in_codes.c.expires_at <= now),
+            (sign_in_codes, sign_in_codes.c.browser_hash, sign_in_codes.c.expires_at <= now),
             (sessions, sessions.c.token_hash, sessions.c.expires_at <= now),
             (limits, limits.c.key, limits.c.until <= now),
         )
@@ -193,6 +217,28 @@ class People:
             found = (await connection.execute(query.offset(skip).limit(most))).all()
         return [rows.entry_record(row, self._keys) for row in found]
 
+    def _is_proof(self, token: str, use: str, subject: str) -> bool:
+        try:
+            given = bytes.fromhex(token)
+        except ValueError:
+            return False
+        return self._keys.is_web_proof(given, use, subject)
+
+    async def _new_session(
+        self, connection: AsyncConnection, number: str, now: datetime, instead_of: str | None
+    ) -> str:
+        if instead_of is not None:
+            await connection.execute(delete(sessions).where(sessions.c.token_hash == _token_hash(instead_of)))
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        values = {
+            "token_hash": _token_hash(token),
+            "caller_id": await self._caller_id(connection, number, now),
+            "made_at": now,
+            "expires_at": now + SESSION_LIFE,
+        }
+        await connection.execute(sessions.insert().values(values))
+        return token
+
     async def _number_hash(self, connection: AsyncConnection, number: str) -> bytes:
         return self._keys.number_hash(number, await rotation.number_key(connection))
 
@@ -200,12 +246,22 @@ class People:
         """The caller of a number, made when there is none. To have called is another thing: see `queries.is_first`."""
         number_hash = await self._number_hash(connection, number)
         values = {"number_sealed": self._keys.encrypt(number), "first_call_at": now, "last_call_at": now}
-        await self._database.upsert(connection, callers, {"number_hash": number_hash}, values, only_new=list(values))
-        # Locked: a caller who is being removed for good is not signed in.
-        query = select(callers.c.id).where(callers.c.number_hash == number_hash).with_for_update()
+        # The number is written again so that the row is locked: of a caller who is being removed a new one is made.
+        only_new = ["first_call_at", "last_call_at"]
+        await self._database.upsert(connection, callers, {"number_hash": number_hash}, values, only_new=only_new)
+        query = select(callers.c.id).where(callers.c.number_hash == number_hash)
         return int((await connection.scalars(query)).one())
 
 
+def _good(now: datetime) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Which codes are good for something."""
+    return sign_in_codes.c.expires_at > now, sign_in_codes.c.tries < MOST_TRIES
+
+
+def _is_same(code: str, given: str) -> bool:
+    return hmac.compare_digest(code.encode(), given.encode("utf-8", "replace"))
+
+
 def _token_hash(token: str) -> bytes:
-    """A token has 256 random bits, so that no key is needed to keep it."""
+    """A token, or the secret of a browser, has 256 random bits, so that no key is needed to keep it."""
     return hashlib.sha256(token.encode("utf-8", "replace")).digest()

@@ -23,7 +23,10 @@ _HAS_CALLED = exists().where(calls.c.caller_id == callers.c.id)
 
 
 async def forget_number(database: Database, keys: Keys, number: str) -> list[str]:
-    """Remove a caller, all calls and their jobs; gives the sids of the calls. A number that is none is nobody's."""
+    """Remove a caller with everything that is theirs; gives the sids of the calls. A number that is none is nobody's.
+
+    Who calls or signs in while this ends is somebody new.
+    """
     if (e164 := phone_number(number)) is None:
         return []
     async with database.write() as connection:
@@ -35,7 +38,7 @@ async def forget_number(database: Database, keys: Keys, number: str) -> list[str
     removed: list[str] = []
     while batch := await _remove_batch(database, calls.c.caller_id == caller_id):
         removed += batch
-    await _remove_callers(database, callers.c.id == caller_id)
+    removed += await _remove_caller(database, caller_id)
     await database.scrub()
     return removed
 
@@ -81,11 +84,31 @@ async def _remove_batch(database: Database, which: ColumnElement[bool]) -> Seque
     async with database.write() as connection:
         sids = (await connection.scalars(query)).all()
         await connection.execute(delete(calls).where(calls.c.call_sid.in_(sids)))
-    if sids:
-        # By itself: who finishes a job holds the job, and waits for the call.
-        async with database.write() as connection:
-            await connection.execute(delete(jobs).where(_names_one_of(sids)))
+    await _remove_jobs(database, sids)
     return sids
+
+
+async def _remove_caller(database: Database, caller_id: int) -> Sequence[str]:
+    """Remove a caller, with the calls that have come meanwhile; gives their sids."""
+    async with database.write() as connection:
+        # Held until the end: a call, a chat or a session that begins now waits, and then finds nobody.
+        await connection.execute(select(callers.c.id).where(callers.c.id == caller_id).with_for_update())
+        query = select(calls.c.call_sid).where(calls.c.caller_id == caller_id).order_by(calls.c.call_sid)
+        sids = (await connection.scalars(query.with_for_update())).all()
+        streamed = (
+            await connection.scalars(select(stream_jobs.c.job_id).where(stream_jobs.c.caller_id == caller_id))
+        ).all()
+        await connection.execute(delete(calls).where(calls.c.call_sid.in_(sids)))
+        await connection.execute(delete(callers).where(callers.c.id == caller_id))
+    await _remove_jobs(database, [*sids, *streamed])
+    return sids
+
+
+async def _remove_jobs(database: Database, ids: Sequence[str]) -> None:
+    """By itself: who finishes a job holds the job, and waits for the call, or the stream."""
+    for start in range(0, len(ids), BATCH_ROWS):
+        async with database.write() as connection:
+            await connection.execute(delete(jobs).where(_names_one_of(ids[start : start + BATCH_ROWS])))
 
 
 def _names_one_of(sids: Sequence[str]) -> ColumnElement[bool]:

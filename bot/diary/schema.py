@@ -160,10 +160,12 @@ schedules = Table(
 sign_in_codes = Table(
     "sign_in_codes",
     metadata,
-    Column("number_hash", LargeBinary, primary_key=True, comment="The newest code of a number is its only one."),
-    Column("code_hash", LargeBinary, nullable=False),
+    Column("browser_hash", LargeBinary, primary_key=True, comment="Who asked: the newest code there is the only one."),
+    Column("number_hash", LargeBinary, nullable=False),
+    Column("number_sealed", LargeBinary, nullable=False),
+    Column("code_sealed", LargeBinary, nullable=False),
     Column("expires_at", UtcTime, nullable=False),
-    Column("tries", Integer, nullable=False, comment="How often a wrong one was given."),
+    Column("tries", Integer, nullable=False, comment="How often one was given."),
 )
 
 sessions = Table(
@@ -242,6 +244,7 @@ SEALED = (
     (calls, calls.c.call_sid, (calls.c.stage_sealed,)),
     (turns, turns.c.id, (turns.c.said_sealed, turns.c.heard_sealed)),
     (entries, entries.c.call_sid, (entries.c.title_sealed, entries.c.body_sealed)),
+    (sign_in_codes, sign_in_codes.c.browser_hash, (sign_in_codes.c.number_sealed, sign_in_codes.c.code_sealed)),
     (stream_jobs, stream_jobs.c.job_id, (stream_jobs.c.title_sealed, stream_jobs.c.summary_sealed)),
     (segments, segments.c.id, (segments.c.text_sealed,)),
     (chat_messages, chat_messages.c.id, (chat_messages.c.content_sealed,)),

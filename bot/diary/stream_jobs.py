@@ -155,6 +155,12 @@ class StreamJobs:
                 await self._close(connection, row)
         return closed
 
+    async def remove(self, job_id: str) -> None:
+        """Remove a job with what was heard; whoever streams it, or waits for its summary, finds it gone."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(stream_jobs).where(stream_jobs.c.job_id == job_id))
+        await self._database.scrub()
+
     async def remove_before(self, moment: datetime) -> int:
         """Remove all jobs that were made before `moment`, with what was heard; gives how many."""
         removed = 0

@@ -19,6 +19,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_MESSAGE_BYTES = 128 * 1024
 """10,000 characters of a chat, each written as two escapes, fit."""
+CLOSE_S = 5.0
+"""A peer that reads nothing for so long is not told why its socket is closed."""
 TOO_BIG, NOT_UTF8, BAD_FRAME = 1009, 1007, 1002
 _SCOPE_KEY = "ilgi.socket"
 
@@ -43,6 +45,11 @@ class MediaSocket:
         socket = scope[_SCOPE_KEY]
         assert isinstance(socket, MediaSocket)
         return socket
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether it was closed over what the peer has sent: a message that is too big, or none of a WebSocket."""
+        return self.close_code in (TOO_BIG, NOT_UTF8, BAD_FRAME)
 
     def deliver_to(self, receiver: Callable[[str | bytes], None]) -> None:
         """From now on `receiver` is called with each message."""
@@ -82,12 +89,13 @@ class MediaSocket:
             raise ConnectionResetError("the media socket is gone") from error
 
     async def close(self, code: int) -> None:
-        """Close with `code`; does nothing when the socket is over."""
+        """Close with `code`, within `CLOSE_S`; does nothing when the socket is over."""
         if self.close_code is not None:
             return
         self._end(code)
         try:
-            await self._send({"type": "websocket.close", "code": code, "reason": ""})
+            async with asyncio.timeout(CLOSE_S):
+                await self._send({"type": "websocket.close", "code": code, "reason": ""})
         except OSError:
             pass
 

@@ -5,13 +5,15 @@ holds.
 """
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from quart import Blueprint, Response, request, websocket
+from quart import Blueprint, Response, copy_current_request_context, request, websocket
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from bot.chatting import Chatting, Question
+from bot.chatting import Chatting, Question, Send
 from bot.diary.people import Person
 from bot.doors.asgi import MediaSocket
 from bot.doors.door import Door
@@ -19,14 +21,22 @@ from bot.doors.events import EventBody
 from bot.doors.identity import Identity
 from bot.doors.places import Places
 from bot.errors import StoreError
-from bot.protocols.chat import BadMessage, Fault, Message, encode, encode_sse, failure, named_session, parse
+from bot.protocols.chat import BadMessage, Event, Fault, Message, encode, encode_sse, failure, named_session, parse
 
 MOST_A_MINUTE = 30
 MOST_SOCKETS = 16
 """So many one person may have open in one process."""
+MOST_FAULTS = 20
+"""After so many messages in a row that were refused a socket is closed."""
+SIGNED_IN_S = 5.0
+"""So often, while an answer is given, it is looked whether the person is still signed in."""
 NORMAL, NO_MORE, GOING_AWAY = 1000, 1008, 1012
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 _STATUS = {Fault.NOT_READY: 503, Fault.LINE_FULL: 429, Fault.TOO_OFTEN: 429}
+_RETRY_AFTER_S = {Fault.NOT_READY: 5, Fault.LINE_FULL: 10, Fault.TOO_OFTEN: 60}
+_OUR_OWN = (Fault.NOT_READY, Fault.INTERNAL)
+
+Whose = Callable[[], Awaitable[Person | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,9 @@ class ChatDoor(Door[Running]):
         question = await _taken(self.running, person.caller_id, message, named_session(request.args.get("session_id")))
         if isinstance(question, Fault):
             return _failed(question, message.message_id)
-        response = _events(EventBody(partial(self.running.chats.answer, question)))
+        # The request's context is gone when its answer is given.
+        whose = copy_current_request_context(self.running.identity.person)
+        response = _events(EventBody(partial(_answered, self.running.chats, question, whose)))
         response.timeout = None
         return response
 
@@ -125,6 +137,7 @@ class _Talk:
         self._current = session_id
         self._reading: asyncio.Task[None] | None = None
         self._is_pulling = False
+        self._faults = 0
         self._close_code: int | None = None
 
     async def run(self) -> None:
@@ -156,9 +169,12 @@ class _Talk:
             fault = await self._begin(message, answers)
         except BadMessage as error:
             fault, message_id = error.fault, error.message_id
-        if fault is not None:
-            await self._tell(fault, message_id)
-        if fault is Fault.SIGNED_OUT:
+        if fault is None:
+            self._faults = 0
+            return
+        await self._tell(fault, message_id)
+        self._faults += fault not in _OUR_OWN
+        if fault is Fault.SIGNED_OUT or self._faults >= MOST_FAULTS:
             self.end(NO_MORE)
 
     async def _begin(self, message: Message, answers: asyncio.TaskGroup) -> Fault | None:
@@ -178,13 +194,17 @@ class _Talk:
 
     async def _answer(self, question: Question) -> None:
         try:
-            await self._running.chats.answer(question, lambda event: self._socket.send(encode(event)))
+            if not await _answered(self._running.chats, question, self._running.identity.person, self._send):
+                self.end(NO_MORE)
         except ConnectionResetError:
             pass
 
+    async def _send(self, event: Event) -> None:
+        await self._socket.send(encode(event))
+
     async def _tell(self, fault: Fault, message_id: str | None) -> None:
         try:
-            await self._socket.send(encode(failure(fault, message_id)))
+            await self._send(failure(fault, message_id))
         except ConnectionResetError:
             pass
 
@@ -199,17 +219,55 @@ async def _taken(running: Running, caller_id: int, message: Message, current: st
     return await running.chats.take(caller_id, message, current)
 
 
+class _SignedOut(ConnectionError):
+    """Who asked is not signed in any more."""
+
+
+async def _answered(chats: Chatting, question: Question, whose: Whose, send: Send) -> bool:
+    """Answer as long as the person is signed in, who is looked for with `whose`; False when they are not to the end."""
+    look_at = time.monotonic() + SIGNED_IN_S
+
+    async def send_on(event: Event) -> None:
+        nonlocal look_at
+        if time.monotonic() >= look_at:
+            look_at = time.monotonic() + SIGNED_IN_S
+            if not await _is_still(question.caller_id, whose):
+                raise _SignedOut
+        await send(event)
+
+    try:
+        await chats.answer(question, send_on)
+    except _SignedOut:
+        await send(failure(Fault.SIGNED_OUT, question.message.message_id))
+        return False
+    return True
+
+
+async def _is_still(caller_id: int, whose: Whose) -> bool:
+    try:
+        person = await whose()
+    except StoreError:
+        return True  # a diary that is away says nothing about it
+    return person is not None and person.caller_id == caller_id
+
+
 def _refused(status: int, fault: Fault) -> Response:
     """The answer to who is not let in: the event as JSON."""
-    return Response(encode(failure(fault, None)), status, content_type="application/json")
+    return Response(encode(failure(fault, None)), status, _when(fault), content_type="application/json")
 
 
 def _failed(fault: Fault, message_id: str | None) -> Response:
     """The event stream of a message that is not answered."""
-    return _events(encode_sse(failure(fault, message_id)), _STATUS.get(fault, 400))
+    return _events(encode_sse(failure(fault, message_id)), _STATUS.get(fault, 400), _when(fault))
 
 
-def _events(body: EventBody | bytes, status: int = 200) -> Response:
+def _events(body: EventBody | bytes, status: int = 200, more: Mapping[str, str] | None = None) -> Response:
     """An event stream that no proxy holds back or keeps."""
-    headers = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
+    headers = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no", **(more or {})}
     return Response(body, status, headers, content_type=EVENT_STREAM)
+
+
+def _when(fault: Fault) -> dict[str, str]:
+    """The header that says when to try again, where that helps."""
+    after_s = _RETRY_AFTER_S.get(fault)
+    return {} if after_s is None else {"Retry-After": str(after_s)}

@@ -21,7 +21,9 @@ class EventBody(ResponseBody):
     """The events of one `answer`, which is given what sends one; the stream ends with it."""
 
     def __init__(
-        self, answer: Callable[[Callable[[Event], Awaitable[None]]], Awaitable[None]], heartbeat_s: float = HEARTBEAT_S
+        self,
+        answer: Callable[[Callable[[Event], Awaitable[None]]], Awaitable[object]],
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._answer = answer
         self._heartbeat_s = heartbeat_s

@@ -7,7 +7,7 @@ in, or what is done with the answer.
 import hmac
 import re
 import secrets
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +18,8 @@ from bot.settings import Settings
 
 FORM_FIELD = "form_token"
 NOBODY = "unknown"
+KNOWN_S = 365 * 86_400
+NETWORK_BITS = {4: 24, 6: 48}
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -42,6 +44,7 @@ class Identity:
         self._secure = self._origin.startswith("https:")
         self._session_cookie = "__Host-ilgi" if self._secure else "ilgi"
         self._form_cookie = self._session_cookie + "-form"
+        self._known_cookie = self._session_cookie + "-known"
 
     # Who
 
@@ -63,6 +66,14 @@ class Identity:
         """Have the browser forget the session."""
         self._drop_cookie(response, self._session_cookie)
 
+    def keep_known(self, response: Response, number: str) -> None:
+        """Have the browser keep, signed out too, that it is one of that person's. It lets nobody in."""
+        self._set_cookie(response, self._known_cookie, self._people.known_token(number), KNOWN_S)
+
+    def is_known(self, number: str) -> bool:
+        """Whether somebody was signed in as `number` on this browser."""
+        return self._people.is_known_token(number, _current().cookies.get(self._known_cookie, ""))
+
     # From where
 
     def is_ours(self) -> bool:
@@ -83,16 +94,26 @@ class Identity:
         Each proxy adds the address of who asked it at the right end of X-Forwarded-For: further left than there are
         proxies stands what the client itself has written.
         """
-        told = [part.strip() for header in _current().headers.getlist("X-Forwarded-For") for part in header.split(",")]
-        told = told[-self._proxies :] if self._proxies else []
+        told = _forwarded()[-self._proxies :] if self._proxies else []
         peer = _current().scope.get("client") or ("",)  # a header of that name would be the client's
-        return _network(told[0] if told else peer[0])
+        return _address(told[0] if told else peer[0])
+
+    def network(self) -> str:
+        """The network of the client's address, which one client may well have all of: /24, of IPv6 /48."""
+        address = self.address()
+        if address == NOBODY:
+            return NOBODY
+        return str(ip_network(f"{address}/{NETWORK_BITS[ip_address(address).version]}", strict=False))
+
+    def hops(self) -> tuple[int, int]:
+        """How many addresses X-Forwarded-For has, and how many PROXIES says: with no lie of the client's the same."""
+        return len(_forwarded()), self._proxies
 
     # How often
 
     async def allow(self, what: str, subject: str, most: int, within_s: float) -> bool:
         """Count that `subject` does `what`; False when that is more than `most` times within `within_s`."""
-        return await self._people.allow(what, subject, most, within_s)
+        return await self._people.limits.allow(what, subject, most, within_s)
 
     # Forms
 
@@ -141,7 +162,12 @@ def _current() -> Any:
     return websocket if has_websocket_context() else request
 
 
-def _network(address: str) -> str:
+def _forwarded() -> list[str]:
+    headers = _current().headers.getlist("X-Forwarded-For")
+    return [part.strip() for header in headers for part in header.split(",")]
+
+
+def _address(address: str) -> str:
     host = address.removeprefix("[").partition("]")[0] if address.startswith("[") else address
     if host.count(":") == 1:
         host = host.partition(":")[0]

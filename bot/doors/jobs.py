@@ -1,4 +1,4 @@
-"""The door of streaming jobs: one is created by a request, streamed over a socket, and read by anybody who may.
+"""The door of streaming jobs: one is created by a request, streamed over a socket, read and removed by anybody who may.
 
 A job belongs to the person who was signed in when it was created, or to whoever holds an API key; to others it does not
 exist. Recognition itself is in the socket's job, which is handed over. It must not know what is said in one.
@@ -9,7 +9,6 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -31,6 +30,10 @@ MOST_JOBS, WITHIN_S = 120, 3600.0
 MOST_AT_ONCE = 2
 """So many one person, or all who hold a key, may stream in one process: a call must still find a channel of the
 recogniser."""
+LOOK_EVERY_S = 60.0
+"""So often it is asked whether who streams is still signed in."""
+RETRY_S, RETRY_LATER_S = 5, 60
+"""What `Retry-After` says."""
 BROKEN, POLICY = 1011, 1008
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _encode = msgspec.json.Encoder().encode
@@ -39,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 class LiveJob(Protocol):
     """One connection of one job, from accept to everything kept."""
 
-    def gone(self) -> None: ...
+    def signed_out(self) -> None: ...
 
 
 class LiveJobs(Protocol):
@@ -83,6 +86,7 @@ class JobsDoor(Door[Running]):
         routes = Blueprint("jobs", __name__)
         routes.post("/api/v1/stream/create")(self.create)
         routes.get("/api/v1/stream/<job_id>")(self.show)
+        routes.delete("/api/v1/stream/<job_id>")(self.remove)
         routes.websocket("/api/v1/stream/<job_id>")(self.stream)
         return routes
 
@@ -94,20 +98,24 @@ class JobsDoor(Door[Running]):
         """Where a job is, what was heard so far, and its summary once there is one."""
         return await _answered(self._show(job_id))
 
+    async def remove(self, job_id: str) -> Response:
+        """Remove a job with all that was heard; a socket that streams it is closed."""
+        return await _answered(self._remove(job_id))
+
     async def stream(self, job_id: str) -> Response | None:
         """Stream a job; a handshake for what is not there, or not the client's, is refused."""
         running = self.running
         if running.live.draining:
-            return _refused(503, "SHUTTING_DOWN", "the server is being replaced: try again")
+            return _refused(503, "SHUTTING_DOWN", "the server is being replaced: try again", RETRY_S)
         found = await self._found(job_id, changes=True)
         if isinstance(found, Response):
             return found
         with self._streamed.taken(found.caller_id) as has_place:
             if not has_place:
-                return _refused(429, "TOO_MANY", "too many jobs are streamed at once: end one, or wait")
-            return await self._stream(running, job_id)
+                return _refused(429, "TOO_MANY", "too many jobs are streamed at once: end one, or wait", RETRY_S)
+            return await self._stream(running, job_id, _Owner(found.caller_id))
 
-    async def _stream(self, running: Running, job_id: str) -> Response | None:
+    async def _stream(self, running: Running, job_id: str, owner: _Owner) -> Response | None:
         try:
             claim = await running.jobs.claim(job_id)
         except StoreError as error:
@@ -127,11 +135,21 @@ class JobsDoor(Door[Running]):
         task = running.live.start(job)
         try:
             # Ends by cancellation when the peer closes; the job's task goes on.
-            await asyncio.wait({task})
+            while not task.done():
+                await asyncio.wait({task}, timeout=LOOK_EVERY_S)
+                if not task.done() and not await self._is_still(owner):
+                    job.signed_out()
             await socket.close(BROKEN)
         finally:
             running.live.left(job)
         return None
+
+    async def _is_still(self, owner: _Owner) -> bool:
+        """Whether the client is who it was; as long as nobody can tell, it is."""
+        try:
+            return await self._owner(changes=False) == owner
+        except StoreError:
+            return True
 
     async def _create(self) -> Response:
         owner = await self._owner(changes=True)
@@ -139,7 +157,7 @@ class JobsDoor(Door[Running]):
             return owner
         subject = "key" if owner.caller_id is None else f"caller {owner.caller_id}"
         if not await self.running.identity.allow("stream-create", subject, MOST_JOBS, WITHIN_S):
-            return _refused(429, "TOO_MANY", "too many jobs were created: try again later")
+            return _refused(429, "TOO_MANY", "too many jobs were created: try again later", RETRY_LATER_S)
         try:
             wanted = wire.parse_request(cast(bytes, await request.get_data(as_text=False)))
         except RemoteProtocolError as error:
@@ -153,6 +171,13 @@ class JobsDoor(Door[Running]):
         if isinstance(found, Response):
             return found
         return _json(200, _shown(found, await self.running.jobs.segments(job_id)))
+
+    async def _remove(self, job_id: str) -> Response:
+        found = await self._found(job_id, changes=True)
+        if isinstance(found, Response):
+            return found
+        await self.running.jobs.remove(found.job_id)
+        return Response(b"", status=204, headers={"Cache-Control": "no-store"})
 
     async def _found(self, job_id: str, *, changes: bool = False) -> JobRecord | Response:
         """A job of the client's, or why there is none for it."""
@@ -179,30 +204,20 @@ class JobsDoor(Door[Running]):
         return _Owner(caller_id)
 
 
-def _shown(job: JobRecord, segments: list[Segment]) -> dict[str, object]:
-    return {
-        "job_id": job.job_id,
-        "state": job.state.value,
-        "title": job.title,
-        "created_at": _moment(job.made_at),
-        "ended_at": _moment(job.ended_at),
-        "duration": job.audio_ms / 1000,
-        "segments": [
-            {
-                "index": segment.number,
-                "text": segment.text,
-                "start_time": segment.start_ms / 1000,
-                "end_time": segment.end_ms / 1000,
-            }
-            for segment in segments
+def _shown(job: JobRecord, segments: list[Segment]) -> wire.JobShown:
+    return wire.JobShown(
+        job_id=job.job_id,
+        state=job.state.value,
+        title=job.title,
+        created_at=job.made_at,
+        ended_at=job.ended_at,
+        duration=job.audio_ms / 1000,
+        segments=[
+            wire.HeardSegment(each.number, each.text, each.start_ms / 1000, each.end_ms / 1000) for each in segments
         ],
-        "summary": job.summary,
-        "error": job.error,
-    }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+        summary=job.summary,
+        error=job.error,
+    )
 
 
 async def _answered(answer: Awaitable[Response]) -> Response:
@@ -221,15 +236,18 @@ async def _say(socket: MediaSocket, message: wire.Outbound) -> None:
 
 def _failed(error: StoreError) -> Response:
     log.error("streaming jobs: %s", error)
-    return _refused(503, "STORE_UNAVAILABLE", "the store cannot be reached: try again")
+    return _refused(503, "STORE_UNAVAILABLE", "the store cannot be reached: try again", RETRY_S)
 
 
 def _not_found() -> Response:
     return _refused(404, "JOB_NOT_FOUND", "there is no such job")
 
 
-def _refused(status: int, code: str, message: str) -> Response:
-    return _json(status, {"code": code, "message": message})
+def _refused(status: int, code: str, message: str, again_s: int | None = None) -> Response:
+    response = _json(status, {"code": code, "message": message})
+    if again_s is not None:
+        response.headers["Retry-After"] = str(again_s)
+    return response
 
 
 def _json(status: int, content: object) -> Response:

@@ -24,6 +24,7 @@ from bot.settings import Settings
 FOLDER = Path(__file__).resolve().parents[1] / "pages"
 ENTRIES_A_PAGE = 30
 LAST_PAGE = 10_000
+STORE_RETRY_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,9 @@ class Frame:
 
     async def store_failed(self, _error: StoreError) -> Response:
         """For `Blueprint.errorhandler`: the diary cannot be read or written."""
-        return await self.refused(503, "store")
+        response = await self.refused(503, "store")
+        response.headers["Retry-After"] = str(STORE_RETRY_S)
+        return response
 
     def to(self, path: str) -> Response:
         """A redirect to a page of ours, to be fetched with GET."""

@@ -10,7 +10,10 @@ from xml.sax.saxutils import escape
 from bot.errors import IlgiError
 
 FOLDER = Path(__file__).resolve().parents[2] / "twiml"
-NAMES = ("connect", "again", "wait", "record", "recorded", "lost", "hangup", "empty", "fallback", "code")
+NAMES = (
+    *("connect", "again", "wait", "record", "recorded", "lost", "hangup", "empty", "fallback"),
+    *("press", "code", "no_code"),
+)
 CONTENT_TYPE = "text/xml; charset=utf-8"
 
 

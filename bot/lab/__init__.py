@@ -5,7 +5,8 @@ It may import anything; nothing but the command line imports it. What stands lef
 Twilio        twilio.py (the whole) → phonecall.py (one call) → line.py (one media stream), wire.py (HTTP, dialling,
               signatures), twiml.py, callbacks.py, playback.py (what the ear hears), inspection.py (breaches), tape.py
               (<Record>), witness.py (what is noted) → report.py → silences.py;
-              twilio_rest.py (the REST API) → recordings.py
+              twilio_rest.py (the REST API) → recordings.py, twilio_messages.py;
+              answering.py (who picks up a call of the bot's) → twilio_messages.py, wire.py
 its callers   caller.py → script.py, acts.py (what they do), utterances.py, level.py; messages.py makes wire fixtures
 RTZR          rtzr.py (the server) → rtzr_connection.py (one socket) → rtzr_messages.py; rtzr_files.py (its files),
               rtzr_behaviour.py (delays, faults, report); hearing.py (cuts speech into utterances) → tracking.py,

@@ -1,8 +1,9 @@
 """How fast a streaming job goes, and what it costs: the wired bot, fed by the command `stream` as fast as it takes it.
 
 Made-up speech (utterances of the fixtures, one after the other) in a WAV file; the bot, the recogniser's stand-in and
-the command are a process each. It prints how much faster than real time it went, the memory of the bot and of the
-command over the time, how late the bot's event loop is meanwhile, and whether every word came, in order.
+the command are a process each. It prints how much faster than real time it went (the bot sends its recogniser 20 s of
+sound a second, and no more), what the bot alone needs of a core, the memory of the bot and of the command over the
+time, how late the bot's event loop is meanwhile, and whether every word came, in order.
 """
 
 import argparse
@@ -51,6 +52,7 @@ class Run:
     heard: list[str]
     memory: list[tuple[float, float, float]]
     """When, by `time.monotonic`, and the memory of the bot and of the command."""
+    bot_cpu_s: float
     duration_s: float
     heard_s: float
     all_s: float
@@ -133,7 +135,7 @@ async def bench(minutes: float) -> int:
 
 async def _stream(path: Path, url: str, key: str, bot: int) -> Run:
     memory, heard = list[tuple[float, float, float]](), list[str]()
-    began_s = time.monotonic()
+    began_s, began_cpu_s = time.monotonic(), cpu_s(bot)
     command = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "stream", str(path), "--url", url, "--fast", "--json"),
         env={**os.environ, "STREAM_KEY": key},
@@ -154,10 +156,14 @@ async def _stream(path: Path, url: str, key: str, bot: int) -> Run:
             print(line.decode().rstrip())
     watching.cancel()
     status = await command.wait()
-    return Run(status, heard, memory, duration_s, last_s - began_s, time.monotonic() - began_s)
+    used_s = cpu_s(bot) - began_cpu_s
+    return Run(status, heard, memory, used_s, duration_s, last_s - began_s, time.monotonic() - began_s)
 
 
 def _print(run: Run, texts: list[str], late: list[tuple[float, float]]) -> int:
+    if not run.heard or not run.duration_s:
+        print("streaming jobs: nothing was heard")
+        return 1
     said, words = " ".join(texts).split(), " ".join(run.heard).split()
     right = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(said, words, strict=False)))
     bots = [mib for _, mib, _ in run.memory]
@@ -177,6 +183,11 @@ def _print(run: Run, texts: list[str], late: list[tuple[float, float]]) -> int:
             speed >= SPEED_LEAST,
         ),
         (
+            "the bot's share of a core, per second of sound",
+            f"{run.bot_cpu_s / run.duration_s * 1000:.1f} ms ({run.bot_cpu_s:.1f} s in all)",
+            True,
+        ),
+        (
             "memory of the bot that came on the way",
             f"{growth:.1f} MiB, at most {max(bots):.0f} MiB",
             growth <= GROWTH_MOST_MIB,
@@ -188,7 +199,7 @@ def _print(run: Run, texts: list[str], late: list[tuple[float, float]]) -> int:
     ]
     print(f"streaming jobs: {run.duration_s / 60:.1f} minutes of speech, one job, as fast as the bot takes it")
     for what, found, fine in rows:
-        print(f"{what:<42} {found}{'' if fine else '   MISSED'}")
+        print(f"{what:<46} {found}{'' if fine else '   MISSED'}")
     print("\n     s   bot MiB   command MiB")
     for at in np.linspace(0, len(run.memory) - 1, ROWS, dtype=int):
         at_s, bot, command = run.memory[at]
@@ -203,6 +214,12 @@ def resident_mib(pid: int) -> float:
     except (OSError, IndexError):
         return 0.0
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def cpu_s(pid: int) -> float:
+    """The time that a process has had of the cores. Source: proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main(arguments: list[str]) -> int:

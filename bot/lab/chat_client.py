@@ -26,6 +26,7 @@ from websockets.typing import Origin
 TRIES = 5
 FIRST_WAIT_S = 1.0
 ANSWER_S = 30.0
+BUFFER_S = 0.05
 _LASTING = (401, 403, 404)
 """Asking again changes nothing about these."""
 
@@ -38,7 +39,7 @@ class ChatClient:
     """One session of the chat, which goes on over broken connections; one question at a time.
 
     A connection that fails or breaks is tried again `tries` times, with waits that double from `first_wait_s`.
-    `answer_s` is how long the next event may take.
+    `answer_s` is how long the next event may take. Tokens of `buffer_s` are given as one, with the index of its first.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class ChatClient:
         tries: int = TRIES,
         first_wait_s: float = FIRST_WAIT_S,
         answer_s: float = ANSWER_S,
+        buffer_s: float = BUFFER_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         parts = urlsplit(url)
@@ -58,6 +60,7 @@ class ChatClient:
         self._tries = tries
         self._first_wait_s = first_wait_s
         self._answer_s = answer_s
+        self._buffer_s = buffer_s
         self._sleep = sleep
         self._socket: ClientConnection | None = None
         self._failures = 0
@@ -91,12 +94,12 @@ class ChatClient:
                     self._socket = await self._connected()
                 await self._socket.send(sent)
                 while not is_over:
-                    event = await self._next(self._socket)
-                    if event.get("message_id") not in (message["message_id"], None):
-                        continue  # of an answer that was not read to its end
-                    is_over = event["type"] in ("stream_end", "stream_error")
-                    self._note(event)
-                    yield event
+                    for event in await self._next_events(self._socket):
+                        if event.get("message_id") not in (message["message_id"], None):
+                            continue  # of an answer that was not read to its end
+                        is_over = event["type"] in ("stream_end", "stream_error")
+                        self._note(event)
+                        yield event
             except ConnectionClosed:
                 self._socket = None
                 self._failed("it breaks")
@@ -104,8 +107,26 @@ class ChatClient:
     def _note(self, event: dict[str, Any]) -> None:
         if event["type"] == "stream_start":
             self.session_id = event["session_id"]
-        elif event.get("error_code") == "WS-002-VALIDATION_ERROR":
+        elif event.get("reason") == "unknown_session":
             self.session_id = None
+
+    async def _next_events(self, socket: ClientConnection) -> list[dict[str, Any]]:
+        """The next event; of tokens all that come within `buffer_s` as one, and the event that ended them, if any."""
+        first = await self._next(socket)
+        if first["type"] != "stream_token":
+            return [first]
+        events = [first]
+        try:
+            async with asyncio.timeout(self._buffer_s):
+                while events[-1] is first:
+                    event = json.loads(await socket.recv())
+                    if event["type"] == "stream_token" and event["message_id"] == first["message_id"]:
+                        first["token"] += event["token"]
+                    else:
+                        events.append(event)
+        except (TimeoutError, ConnectionClosed):
+            pass  # a socket that is closed says so again
+        return events
 
     async def _next(self, socket: ClientConnection) -> dict[str, Any]:
         try:

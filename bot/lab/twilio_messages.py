@@ -1,7 +1,8 @@
 """What Twilio makes of a request for a message or a call: the resource, or the error it answers with.
 
-Keeps what was sent, as it would arrive. It must not know how the request came, or the bot. Source: Twilio's pages on
-the Messages and Calls resources and on the errors named here, and its guideline on SMS to South Korea.
+Keeps what was sent, as it would arrive; who picks up a call is in `answering.py`. It must not know how the request
+came, or the bot. Source: Twilio's pages on the Messages and Calls resources and on the errors named here, and its
+guideline on SMS to South Korea.
 """
 
 import re
@@ -28,10 +29,12 @@ class SentMessage:
 
 @dataclass(frozen=True, slots=True)
 class PlacedCall:
-    """A call that was made; `said` is what is spoken in it, <Say> by <Say>."""
+    """A call that was made, and the document that it begins with."""
 
+    sid: str
+    sender: str
     to: str
-    said: tuple[str, ...]
+    document: tuple[twiml.Verb, ...]
     ring_s: int
 
 
@@ -105,17 +108,22 @@ class Outgoing:
             ring = "60"
         if len(document) > TWIML_CHARS:
             self.breaches.append(f"a call whose Twiml has more than {TWIML_CHARS} characters")
-        self.calls.append(PlacedCall(to, self._spoken(document), int(ring)))
-        return self._made("CA", to, sender, {"direction": "outbound-api", "answered_by": None})
+        status, made = self._made("CA", to, sender, {"direction": "outbound-api", "answered_by": None})
+        self.calls.append(PlacedCall(str(made["sid"]), sender, to, self._parsed(document), int(ring)))
+        return status, made
 
-    def _spoken(self, document: str) -> tuple[str, ...]:
+    def _parsed(self, document: str) -> tuple[twiml.Verb, ...]:
         try:
             verbs = twiml.parse(document.encode())
         except twiml.TwimlFault as fault:
             self.breaches.append(str(fault))
             return ()
         self.breaches += twiml.faults(verbs, secure=True)
-        return tuple(verb.text for verb in verbs if verb.name == "Say")
+        for verb in verbs:
+            action = verb.attributes.get("action", "")
+            if action and not action.startswith(("https://", "http://")):
+                self.breaches.append(f"15004: the action of <{verb.name}> is relative to no document")
+        return verbs
 
     def _to(self, form: Mapping[str, str], *, missing: int, refused: Mapping[str, int]) -> str:
         to = form.get("To", "")

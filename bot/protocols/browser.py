@@ -16,15 +16,22 @@ know which of the two it has. The client sends
 and the server `connected`, `transcript`, `audio`, `interrupted`, `error`, each built here and nowhere else.
 
 Time is the sound that came: `at_ms` counts frames of 20 ms, so that a talk is the same at any speed. Who only types
-sends no sound; then silence passes as it is told (`silence`).
+sends no sound; then silence passes as it is told (`silence`). Who has sent sound and has none now, since the microphone
+or the loudspeaker was taken away, sends empty `audio` every second to tell that somebody is there (`Quiet`): no time
+passes then.
 
 There are no marks on this wire. Instead each piece of the bot's sound names its sentence, and `heard` tells how much of
 a sentence the page has played, all before it being played whole: from that, `Mark`s of the sentences that lie behind
 are made here, as Twilio would echo them. After `clear` nothing that was sent before is ever echoed. A client that does
 not tell what it heard, or has told nothing for a while, is taken to have heard everything a little later than it could
-have.
+have. One that tells the same again and again has heard no more; when its player stands still for long, that is the same
+as if stop had been pressed.
 
 A message that breaks these rules is a `BadMessage`; it has no effect, and the stream goes on as if it had not come.
+
+How the socket is closed tells what comes next: 1000, the talk is over; 1011 or 1012, it goes on with another socket and
+`init` with its session, within 30 s; 4001, it does already, in another window, so leave it there unless the person
+wants it back; 1008, the client is at fault, or nobody is signed in any more.
 """
 
 from collections import deque
@@ -44,6 +51,12 @@ LATE_MS = 500
 
 TELLS_WITHIN_MS = 2_000
 """A client that has told nothing for so long does not tell."""
+
+STANDS_STILL_MS = 10_000
+"""A player that had something to play and has not moved for so long will not."""
+
+TOLD_EVERY_MS = 200
+"""Between two `Played` that say only that the player moves, as everybody takes it to."""
 
 ASIDE, ASIDE_END = "aside:", ":end"
 """A sentence of this name is no part of a reply; the mark behind it has this at its end."""
@@ -87,7 +100,12 @@ class Played:
     begun: tuple[str, ...]
 
 
-Inbound = Connected | Started | Stopped | Ignored | Mark | Hello | Sound | Typed | Interrupt | Played
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """The page is there, and has no sound to send."""
+
+
+Inbound = Connected | Started | Stopped | Ignored | Mark | Hello | Sound | Typed | Interrupt | Played | Quiet
 
 
 # ── the stream ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -127,6 +145,7 @@ class BrowserStream:
         self.has_sound = False
         """The client has sent sound, so time is told by that alone."""
         self._state = _State.NEW
+        self._rate_hz = PCM_HZ
         self._resampler = Resampler(PCM_HZ, PCM_HZ)
         self._framer = Framer(PCM_FRAME_BYTES, b"\0")
         self._sent: deque[_Sentence] = deque()
@@ -134,14 +153,19 @@ class BrowserStream:
         self._echoes: list[Mark] = []
         self._told: Heard | None = None
         self._told_ms: int | None = None
+        self._passed_on_ms: int | None = None
+        self._moved_ms = 0
         self._name = self._reply = ""
         self._first = 0
         self._heard_text = ""
 
     # What comes in
 
-    def receive(self, message: str | bytes) -> list[Inbound]:
-        """Read one message of the socket (str for a text frame, bytes for a binary one). BadMessage."""
+    def receive(self, message: str | bytes, latest_ms: int | None = None) -> list[Inbound]:
+        """Read one message of the socket (str for a text frame, bytes for a binary one). BadMessage.
+
+        Sound that would end after `latest_ms` is one too.
+        """
         parsed = wire.parse(message)
         match parsed:
             case wire.Init(config, session_id):
@@ -152,13 +176,17 @@ class BrowserStream:
                 self._need_talk()
                 if len(audio) % 2:
                     raise BadMessage(Fault.INVALID_AUDIO, "audio")
-                return [*self._heard(heard), *self._sound(audio)]
+                if latest_ms is not None and self.at_ms + len(audio) * 500 // self._rate_hz > latest_ms:
+                    raise BadMessage(Fault.TOO_FAST)
+                quiet = [Quiet()] if self.has_sound and not audio else []
+                return [*quiet, *self._heard(heard), *self._sound(audio)]
             case wire.Text(text):
                 self._need_talk()
                 line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
                 return [Typed(line)] if line else [Ignored("nothing that could be read")]
             case wire.Stop(heard):
                 self._need_talk()
+                self._passed_on_ms = None
                 return [*self._heard(heard), Interrupt()]
             case wire.End():
                 self._need_talk()
@@ -210,6 +238,8 @@ class BrowserStream:
             self._sent.append(_Sentence(sentence, self._on_the_wire(sentence), text))
             self._name = sentence
             self._reply = self._reply if sentence.startswith(ASIDE) else sentence.partition(":")[0]
+        if not self._waiting_ms:
+            self._moved_ms = self.at_ms
         now, ms = self._sent[-1], len(sound) // WIDE.frame_bytes * FRAME_MS
         before_ms = self._sent[-2].ends_at_ms if len(self._sent) > 1 else 0
         now.ends_at_ms = max(now.ends_at_ms, before_ms, self.at_ms) + ms
@@ -244,6 +274,10 @@ class BrowserStream:
         """How much of what was sent the page has not played, as far as it has told; None: it does not tell."""
         if not self._tells:
             return None
+        return self._waiting_ms
+
+    @property
+    def _waiting_ms(self) -> int:
         return sum(sentence.sent_ms - sentence.played_ms for sentence in self._sent)
 
     @property
@@ -257,6 +291,7 @@ class BrowserStream:
             raise BadMessage(Fault.WRONG_ORDER)
         self._state = _State.OPENING
         rate_hz = round(config.sample_rate / RATE_STEP_HZ) * RATE_STEP_HZ
+        self._rate_hz = rate_hz
         self._resampler = Resampler(rate_hz, PCM_HZ)
         return Hello(config, session_id.lower() if session_id else None)
 
@@ -287,17 +322,32 @@ class BrowserStream:
             found += self._assumed()
         found += self._echoes
         self._echoes = []
+        if self._tells and self._waiting_ms and self.at_ms - self._moved_ms > STANDS_STILL_MS:
+            self._moved_ms = self.at_ms
+            found.append(Interrupt())
         return found
 
     def _heard(self, heard: Heard | None) -> list[Inbound]:
-        """Take what the page has played. Of a sentence that was dropped, or played long since, it means nothing."""
+        """Take what the page has played. Of a sentence that was dropped, or played long since, it has nothing new."""
         if heard is None:
             return []
-        if heard != self._told or not self._sent:
-            # A page whose player stands still tells the same again and again.
-            self._told, self._told_ms = heard, self.at_ms
-        if all(sentence.on_the_wire != heard.sentence for sentence in self._sent):
+        stands_still = heard == self._told
+        if not stands_still:
+            self._told, self._moved_ms = heard, self.at_ms
+        self._told_ms = self.at_ms
+        if not self._sent:
             return []
+        begun: list[str] = []
+        if any(sentence.on_the_wire == heard.sentence for sentence in self._sent):
+            begun = self._played(heard)
+        echoes, self._echoes = self._echoes, []
+        is_due = self._passed_on_ms is None or self.at_ms - self._passed_on_ms >= TOLD_EVERY_MS
+        if not (begun or echoes or is_due or (stands_still and self._waiting_ms)):
+            return []
+        self._passed_on_ms = self.at_ms
+        return [Played(tuple(begun)), *echoes]
+
+    def _played(self, heard: Heard) -> list[str]:
         begun: list[str] = []
         while self._sent[0].on_the_wire != heard.sentence:
             begun += self._begin()
@@ -308,8 +358,7 @@ class BrowserStream:
         first.played_ms = max(first.played_ms, min(heard.ms, first.sent_ms))
         if first.is_played:
             self._pass()
-        echoes, self._echoes = self._echoes, []
-        return [Played(tuple(begun)), *echoes]
+        return begun
 
     def _assumed(self) -> list[Inbound]:
         """What a client has played that does not tell."""

@@ -14,8 +14,10 @@ The answer to a message is one of these, all with its `message_id`:
     stream_start  stream_token…  stream_error
     stream_error
 
-`stream_error` has no `message_id` (null) when the message had none that could be read. Events of two messages may be
-mixed on one socket. Knows no sockets, clocks or diaries; what is said to a person is in bot/texts/chat.toml.
+`stream_error` has no `message_id` (null) when the message had none that could be read. Its `reason` is one of `Fault`,
+and finer than its `error_code`: at `unknown_session`, and at no other, a client forgets its session. Events of two
+messages may be mixed on one socket. Knows no sockets, clocks or diaries; what is said to a person is in
+bot/texts/chat.toml.
 """
 
 import re
@@ -137,6 +139,7 @@ class StreamError(msgspec.Struct, frozen=True, tag_field="type", tag="stream_err
     error_code: str
     message: str
     solutions: list[str]
+    reason: Fault
 
 
 Event = StreamStart | StreamToken | StreamSources | StreamEnd | StreamError
@@ -165,7 +168,7 @@ def parse(text: str | bytes) -> Message:
 def failure(fault: Fault, message_id: str | None) -> StreamError:
     """The event that tells a person what went wrong."""
     told = texts.table("chat")["faults"][fault.value]
-    return StreamError(message_id, told["code"], told["message"], list(told["solutions"]))
+    return StreamError(message_id, told["code"], told["message"], list(told["solutions"]), fault)
 
 
 def encode(event: Event) -> str:

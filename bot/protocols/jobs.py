@@ -7,15 +7,17 @@ The rules of this file
 A job is made by a request (`parse_request`), and then streamed over one socket:
 
     binary frame         16 kHz PCM, 16 bit little-endian, mono; 960 bytes (30 ms) as a rule, any other size will do.
-                         It is cut into frames of 20 ms; what is left over, half a sample too, waits for the next one
+                         It is cut into frames of 20 ms; what is left over, half a sample too, waits for the next one.
+                         The server closes at one over 128 KiB (1009), and the job goes on with the next connection
     {"type": "end"}      no more audio will come; the client stays for what is still to be told
 
 Anything else is a RemoteProtocolError that says what is wrong, has no effect, and the stream goes on. What goes out is
 built here and nowhere else: `connection_success` first, `transcript_segment` in the order of `index`, `final_summary`
-last, and `error` whenever there is one.
+last, and `error` whenever there is one. Who reads the job by a request gets a `JobShown`.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -33,9 +35,12 @@ BUSY = 4409
 
 
 class JobRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a job is asked to be; `max_silence_frames` are of 30 ms, and so much silence ends a segment."""
+    """What a job is asked to be.
 
-    language: Annotated[str, msgspec.Meta(pattern="^(auto|[a-z]{2,3})$")] = "auto"
+    `max_silence_frames` of 30 ms end a segment; less than 200 ms of silence counts as 200 ms.
+    """
+
+    language: Annotated[str, msgspec.Meta(pattern=r"\A(auto|[a-z]{2,3})\Z")] = "auto"
     max_silence_frames: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
     sample_rate: Literal[16000] = 16000
     summary: bool = True
@@ -83,15 +88,42 @@ class Failure(msgspec.Struct, tag="error", frozen=True):
     message: str
 
 
+class HeardSegment(msgspec.Struct, frozen=True):
+    """A segment as a `JobShown` has it; times are seconds since the first sample of the job."""
+
+    index: int
+    text: str
+    start_time: float
+    end_time: float
+
+
+class JobShown(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a job is, and what was heard so far; `duration` is in seconds of audio."""
+
+    job_id: str
+    state: Literal["created", "streaming", "completed", "failed"]
+    title: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    duration: float
+    segments: list[HeardSegment]
+    summary: str | None
+    error: str | None
+
+
 Outbound = ConnectionSuccess | TranscriptSegment | FinalSummary | Failure
 
 BAD_MESSAGE = "INVALID_MESSAGE"
 TOO_LATE = Failure("AFTER_END", "the job has been ended: no more audio is taken")
 JOB_BUSY = Failure("JOB_BUSY", "this job is streamed over another connection, or was removed")
 JOB_OVER = Failure("JOB_OVER", "this job is over: create another one")
-NO_RECOGNISER = Failure("RECOGNISER_UNAVAILABLE", "the recogniser cannot be had: the job ends with what it has")
-NO_STORE = Failure("STORE_UNAVAILABLE", "what was heard cannot be kept now: ask for the job later")
+NO_RECOGNISER = Failure(
+    "RECOGNISER_UNAVAILABLE", "the recogniser cannot be had now: connect again and go on from audio_ms"
+)
+REFUSED = Failure("RECOGNISER_REFUSED", "the recogniser refuses: the job ends with what it has")
+NO_STORE = Failure("STORE_UNAVAILABLE", "what was heard cannot be kept now: connect again and go on from audio_ms")
 GOING_AWAY = Failure("SHUTTING_DOWN", "the server is being replaced: connect again and go on from audio_ms")
+SIGNED_OUT = Failure("SIGNED_OUT", "you are not signed in any more: sign in, connect again and go on from audio_ms")
 NO_AUDIO = Failure("IDLE", "no audio has come for too long: the job ends with what it has")
 TOO_LONG = Failure("TOO_LONG", "this is the longest recording that is taken: the job ends with what it has")
 SUMMARY_LATER = Failure("SUMMARY_LATER", "the summary takes longer: ask for the job later")

@@ -13,6 +13,7 @@ from openai import AsyncOpenAI, omit
 from bot.conversation.texts import table
 from bot.errors import VoiceError
 from bot.services import espeak
+from bot.services.at_most import AtMost
 from bot.services.openai_client import FAILURES, Warmth, connect, reason
 from bot.services.shaping import levelled
 from bot.settings import OpenAiSettings
@@ -79,7 +80,7 @@ class OpenAiVoice:
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(self._warmth.request())
-                async with asyncio.timeout(self._first_byte_s):
+                async with AtMost(self._first_byte_s):
                     response = await stack.enter_async_context(
                         self._client.audio.speech.with_streaming_response.create(
                             input=text,
@@ -101,7 +102,7 @@ class OpenAiVoice:
                 late = "stalled"
                 while piece is not None:
                     yield piece
-                    async with asyncio.timeout(self._stall_s):
+                    async with AtMost(self._stall_s):
                         piece = await anext(pieces, None)
         except TimeoutError as error:
             raise VoiceError(late) from error

@@ -3,7 +3,6 @@
 It must not know what the words are for. Failures are `ModelError`s whose text holds nothing of what was sent or said.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from openai import AsyncOpenAI, AsyncStream, BadRequestError, omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
 from bot.errors import ModelError
+from bot.services.at_most import AtMost
 from bot.services.breaker import Breaker, Declined
 from bot.services.openai_client import FAILURES, Warmth, connect, reason
 from bot.services.token_usage import Bill
@@ -79,23 +79,23 @@ class ChatModel:
         *,
         most_tokens: int = REPLY_TOKENS,
         first_token_s: float | None = None,
+        stall_s: float | None = None,
     ) -> AsyncGenerator[str]:
         """Give the answer's text as it comes; close it (`contextlib.aclosing`) to end the request behind it.
 
-        What it costs goes on `bill`. `first_token_s` None: the model's own. ModelError: no text within that time, none
-        for `stall_s`, any failure, or an end that was a cut: at `most_tokens`, or with no reason given.
+        What it costs goes on `bill`. A time that is None is the model's own. ModelError: no text within
+        `first_token_s`, none for `stall_s`, any failure, or a cut: at `most_tokens`, or with no reason given.
         """
-        now = asyncio.get_running_loop().time
-        deadline, late = now() + (first_token_s or self._first_token_s), "no first token in time"
+        limit, late = AtMost(first_token_s or self._first_token_s), "no first token in time"
         thoughts, finish = _Thoughts(), None
         try:
             async with AsyncExitStack() as stack:
                 stack.enter_context(self._warmth.request())
-                async with asyncio.timeout_at(deadline):
+                async with limit:
                     chunks = await stack.enter_async_context(await self._begin(messages, bill, most_tokens))
                 while True:
                     # No timeout stands around the `yield`: the consumer's own pauses must not count.
-                    async with asyncio.timeout_at(deadline):
+                    async with limit:
                         chunk = await anext(chunks, None)
                     if chunk is None:
                         break
@@ -106,7 +106,7 @@ class ChatModel:
                         bill.delta()
                     if text := thoughts.without(content):
                         yield text
-                        deadline, late = now() + self._stall_s, "stalled"
+                        limit, late = AtMost(stall_s or self._stall_s), "stalled"
         except TimeoutError as error:
             raise ModelError(late) from error
         except BadRequestError as error:
@@ -130,7 +130,7 @@ class ChatModel:
             raise ModelError("resting")
         try:
             with asking, self._warmth.request():
-                async with asyncio.timeout(timeout_s):
+                async with AtMost(timeout_s):
                     answer = await self._whole_with_options_or_without(messages, json=json)
         except TimeoutError as error:
             raise ModelError("no answer in time") from error

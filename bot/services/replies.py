@@ -4,7 +4,6 @@ An answer comes in pieces that can be spoken alone: the first clause, then sente
 spoken, or how the model is reached.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -15,6 +14,7 @@ from bot.conversation.commands import Exchange
 from bot.conversation.korean import SentenceSplitter, split_sentences
 from bot.conversation.splitting import ending_mark
 from bot.errors import ModelError
+from bot.services.at_most import AtMost
 from bot.services.llm import ChatModel, Message
 from bot.services.token_usage import Bill, TokenUsage
 
@@ -121,7 +121,7 @@ class Answer:
 async def _in_time(pieces: AsyncGenerator[str], limit_s: float) -> str | None:
     """The next piece, None behind the last; ModelError when it is not whole in time."""
     try:
-        async with asyncio.timeout(limit_s):
+        async with AtMost(limit_s):
             return await anext(pieces, None)
     except TimeoutError:
         raise ModelError(f"nothing more to say within {limit_s:.1f} s") from None

@@ -108,6 +108,8 @@ class SttStream:
         self.stats = SttStats()
         self.final_ms = (0, 0)
         """Where in all audio the final begins and ends that is being told."""
+        self.refused = False
+        """The recogniser will not have us, and asking again would not help."""
 
     def push(self, pcm: bytes, *, urgent: bool = False) -> None:
         """Send audio: whole samples of 16 kHz PCM, in small bundles when it is `urgent`.
@@ -185,6 +187,7 @@ class SttStream:
                         # The channel of the socket that broke may count for a moment longer.
                     except RecogniserRefused as error:
                         log.error("%s: refused (%s)", self._name, error)
+                        self.refused = True
                         loss = SttLoss.UNREACHABLE
                         break
                     except RecogniserError as error:

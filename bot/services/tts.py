@@ -16,6 +16,7 @@ from bot.audio.resample import Encoder
 from bot.conversation.commands import Manner
 from bot.conversation.korean import speakable
 from bot.errors import VoiceError
+from bot.services.at_most import AtMost
 from bot.services.breaker import Breaker
 from bot.services.engines import Engine, EspeakVoice, OpenAiVoice
 from bot.services.shaping import Louder, Shaper, louder
@@ -24,12 +25,13 @@ log = logging.getLogger(__name__)
 
 RENDERED_AT_ONCE = 3
 PACED_LINES = 100
-"""So many fixed lines are kept at other paces than the voice's own: about 2 MB."""
+"""So many fixed lines are kept at other paces than the voice's own: about 2 MB for telephones, and 12 for browsers."""
 OWN = Manner()
 FIRST_SOUND_S = 2.0
 """Within this the engine must be heard, silence at the beginning left out."""
 GAP_S = 0.3
 """An engine that is slower than what it gives is played makes one gap of at most this; then espeak-ng goes on."""
+SLOW = "too slow to be played without a gap"
 SILENCE_S = 2.0
 """So long it may be silent inside a sentence."""
 
@@ -84,6 +86,8 @@ class Voice:
                 async with aclosing(self._speak(speakable(line), OWN.pace)) as parts:
                     async for from_engine, part in parts:
                         said_by_engine = said_by_engine and from_engine
+                        if not said_by_engine and line in self._provisional:
+                            return
                         frames += part
                 if frames:
                     self._rendered[line] = frames
@@ -133,7 +137,7 @@ class Voice:
         """Open a connection ahead of the next sentence if there may be none. Never fails."""
         if isinstance(self._engine, OpenAiVoice):
             await self._engine.warm()
-        if not all(line in self._rendered for line in self._short):
+        if any(line not in self._rendered or line in self._provisional for line in self._short):
             await self.prepare(self._short)
 
     async def close(self) -> None:
@@ -229,20 +233,16 @@ async def _in_time(
 
     Only the time that is waited here counts, not what the consumer takes for itself.
     """
-    now = asyncio.get_running_loop().time
-    left_s, ahead_s = first_s, None
+    limit, late = AtMost(first_s), "no sound in time"
     async with aclosing(sound):
         while True:
-            asked_at = now()
             try:
-                async with asyncio.timeout(left_s):
+                async with limit:
                     piece = await anext(sound, None)
             except TimeoutError:
-                raise VoiceError(
-                    "too slow to be played without a gap" if ahead_s is not None else "no sound in time"
-                ) from None
+                raise VoiceError(late) from None
             if piece is None:
                 return
-            ahead_s = len(piece) / bytes_per_s + (0.0 if ahead_s is None else ahead_s - (now() - asked_at))
-            left_s = ahead_s + gap_s
+            left_s = limit.left_s if late == SLOW else gap_s
+            limit, late = AtMost((left_s or 0.0) + len(piece) / bytes_per_s), SLOW
             yield piece

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from bot.errors import IlgiError
 from bot.protocols import jobs as wire
-from bot.protocols.jobs import CHUNK_BYTES, PCM_BYTES_PER_MS, Failure, JobRequest, TranscriptSegment
+from bot.protocols.jobs import CHUNK_BYTES, PCM_BYTES_PER_MS, Failure, JobRequest, JobShown, TranscriptSegment
 
 PATH = "/api/v1/stream/"
 OPEN_S = HTTP_S = 15.0
@@ -33,11 +33,9 @@ POLL_S = 1.0
 NEARLY_MS = 100
 _JOB_FAILED = Failure("JOB_FAILED", "the job failed")
 _NO_BOT = Failure("NO_BOT", "what answers there is no bot that takes streaming jobs")
-_LATER = {
-    each.code for each in (wire.JOB_OVER, wire.SUMMARY_LATER, wire.NO_STORE, wire.NO_RECOGNISER, _JOB_FAILED, _NO_BOT)
-}
-_AGAIN = {wire.GOING_AWAY.code, wire.JOB_BUSY.code}
-_TRY_AGAIN = {502, 503, 504}
+_LATER = {each.code for each in (wire.JOB_OVER, wire.SUMMARY_LATER, wire.REFUSED, _JOB_FAILED, _NO_BOT)}
+_AGAIN = {each.code for each in (wire.GOING_AWAY, wire.JOB_BUSY, wire.NO_STORE, wire.NO_RECOGNISER)}
+_TRY_AGAIN = {429, 502, 503, 504}
 _encode = msgspec.json.Encoder().encode
 _END = '{"type":"end"}'
 _T = TypeVar("_T")
@@ -78,22 +76,6 @@ class Outcome:
     summary: str | None
     duration_s: float
     error: str | None = None
-
-
-class _Segment(msgspec.Struct, frozen=True):
-    index: int
-    text: str
-    start_time: float
-    end_time: float
-
-
-class _Job(msgspec.Struct, frozen=True):
-    job_id: str
-    state: str
-    duration: float
-    segments: list[_Segment]
-    summary: str | None
-    error: str | None
 
 
 class _Created(msgspec.Struct, frozen=True):
@@ -160,11 +142,10 @@ class StreamedFile:
                     raise
                 how, from_ms = _How.AGAIN, -1
                 self._view.failure(error.failure)
-            if how is _How.LATER or (how is _How.DONE and self._final is None):
+            if how is _How.LATER:
                 return await self._rest()
-            if how is _How.DONE and self._final:
-                final = self._final
-                return self._outcome("completed", final.summary, final.duration, None)
+            if self._final:
+                return self._outcome("completed", self._final.summary, self._final.duration, None)
             if from_ms > reached_ms:
                 give_up_s, tries, reached_ms = now() + AGAIN_S, 0, from_ms
             if now() >= give_up_s:
@@ -283,18 +264,18 @@ class StreamedFile:
                 return self._outcome(job.state, job.summary, job.duration, job.error)
             await asyncio.sleep(POLL_S)
 
-    async def _job(self) -> _Job:
+    async def _job(self) -> JobShown:
         now = asyncio.get_running_loop().time
         give_up_s = now() + AGAIN_S
         while True:
             try:
-                return _read(await self._ask("GET", PATH + self.job_id, 200), _Job)
+                return _read(await self._ask("GET", PATH + self.job_id, 200), JobShown)
             except Refused as error:
                 if error.status not in (None, *_TRY_AGAIN) or now() >= give_up_s:
                     raise
             await asyncio.sleep(POLL_S)
 
-    def _show_segments(self, job: _Job) -> None:
+    def _show_segments(self, job: JobShown) -> None:
         for each in job.segments:
             self._show(TranscriptSegment(each.index, each.text, each.start_time, each.end_time))
 

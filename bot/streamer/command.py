@@ -16,7 +16,7 @@ from bot.environ import text
 from bot.errors import IlgiError
 from bot.protocols.jobs import LONGEST_TITLE, JobRequest
 from bot.streamer.client import HTTP_S, Outcome, Refused, StreamedFile
-from bot.streamer.showing import Json, People
+from bot.streamer.showing import Json, People, printable
 from bot.streamer.sound import Sound, SoundError
 
 URL = "http://localhost:5000"
@@ -36,7 +36,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         sound = Sound(arguments.file)
     except SoundError as error:
-        sys.stderr.write(f"stream: {error}\n")
+        _say(error)
         return BAD_USAGE
     with sound:
         return _run(sound, arguments, arguments.key or text(environ, "STREAM_KEY"))
@@ -56,21 +56,21 @@ def _run(sound: Sound, arguments: argparse.Namespace, key: str | None) -> int:
     except KeyboardInterrupt:
         shown.wipe()
         where = f": what was sent is kept, and is read with GET {job.job_url}" if job.job_id else ""
-        sys.stderr.write(f"stream: stopped{where}\n")
+        _say(f"stopped{where}")
         return INTERRUPTED
     except Refused as error:
         shown.wipe()
-        sys.stderr.write(f"stream: {error} ({error.failure.code})\n")
+        _say(f"{error} ({error.failure.code})")
         if error.status == 401:
-            sys.stderr.write(f"stream: {NO_KEY}\n")
+            _say(NO_KEY)
         return _left(job)
     except IlgiError as error:
         shown.wipe()
-        sys.stderr.write(f"stream: {error}\n")
+        _say(error)
         return _left(job)
     shown.ended(outcome)
     if not outcome.is_whole:
-        sys.stderr.write("stream: not all of the file is in the job\n")
+        _say("not all of the file is in the job")
         return _left(job)
     return 0
 
@@ -82,8 +82,12 @@ async def _streamed(job: StreamedFile, http: httpx2.AsyncClient, request: JobReq
 
 def _left(job: StreamedFile) -> int:
     if job.job_id:
-        sys.stderr.write(f"stream: what was heard is read with GET {job.job_url}\n")
+        _say(f"what was heard is read with GET {job.job_url}")
     return FAILED
+
+
+def _say(what: object) -> None:
+    sys.stderr.write(f"stream: {printable(str(what))}\n")
 
 
 def _parsed(argv: Sequence[str]) -> argparse.Namespace:

@@ -64,10 +64,10 @@ class People:
         self.wipe()
         took_s = time.monotonic() - self._began_s
         speed = f"{outcome.duration_s / took_s:.1f} x real time" if took_s > 0 else ""
-        why = f": {outcome.error}" if outcome.error else ""
+        why = f": {printable(outcome.error)}" if outcome.error else ""
         self._out.write(f"\n{outcome.state}{why}; {clock(round(outcome.duration_s * 1000))} of sound, {speed}\n")
         if outcome.summary:
-            self._out.write(f"\n{outcome.summary}\n")
+            self._out.write(f"\n{printable(outcome.summary)}\n")
         self._out.flush()
 
     def wipe(self) -> None:

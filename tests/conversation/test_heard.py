@@ -46,6 +46,17 @@ def test_what_is_still_to_play() -> None:
     assert ledger.started_ms == 0
 
 
+def test_what_is_left_at_the_ear_passes_with_time_unless_the_ear_tells_again() -> None:
+    ledger = spoken("하나.", "둘.")
+    assert ledger.left_ms(0) == 0
+    ledger.sent_so_far(1, 1_000, 300, 1_000, 2_000)
+    assert (ledger.left_ms(2_000), ledger.left_ms(2_200), ledger.left_ms(5_000)) == (300, 100, 0)
+    ledger.sent_so_far(1, 1_000, 300, 1_000, 5_000)
+    assert ledger.left_ms(5_000) == 300
+    ledger.echoed(1)
+    assert ledger.left_ms(5_000) == 0
+
+
 def test_of_a_piece_that_waits_behind_the_newest_only_what_was_played_was_heard() -> None:
     ledger = Ledger(reply=1, turn=0)
     for index, text in enumerate(("오늘 공원에서 강아지랑 오래 걸었어요.", "참 좋았겠어요.")):

@@ -506,6 +506,21 @@ def test_every_row_can_be_read() -> None:
         assert state is not State.CLOSED
 
 
+@pytest.mark.parametrize("behind_ms", [0, 2_000])
+def test_a_final_is_waited_for_longer_when_sound_comes_late_and_in_one_go(line: Line, behind_ms: int) -> None:
+    line.begins("오늘은 친구를")
+    line.turns.behind(behind_ms)
+    line.tell(SpeechPaused(line.now))
+    line.wait(80)
+    line.tell(SpeechStopped(line.now - 80))
+    line.turns.behind(0)
+    line.wait(1_800)
+    assert bool(line.answers()) is (behind_ms == 0)
+    line.tell(Final((1, line.utterance), "오늘은 친구를 만났어요"))
+    assert bool(line.answers())
+    assert line.all(KeepSaid)[-1].text == ("오늘은 친구를 만났어요" if behind_ms else "오늘은 친구를")
+
+
 def test_a_final_that_says_more_than_its_interim_renews_the_wait(line: Line) -> None:
     line.tell(SpeechStarted(line.now))
     line.wait(900)

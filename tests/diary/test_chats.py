@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -124,6 +125,56 @@ async def test_what_was_answered_is_given_again_and_an_answer_that_broke_off_is_
     assert await chats.arrive(me, "m1", ASKED, first.session_id) == Answered(first.session_id, WHOLE)
     assert await chats.arrive(me, "m1", ASKED, "some-other-session") == Answered(first.session_id, WHOLE)
     assert await chats.arrive(me, "m1", "다른 말", first.session_id) == OtherContent()
+
+
+class Interrupted:
+    """A database whose next transaction that writes stops, before or after it is committed."""
+
+    def __init__(self, database, chats, *, is_written):
+        self.stopped = asyncio.Event()
+        self._database, self._chats, self._is_written = database, chats, is_written
+
+    @asynccontextmanager
+    async def write(self):
+        """As Database's."""
+        self._chats._database = self._database
+        async with self._database.write() as connection:
+            yield connection
+            if not self._is_written:
+                await self._stop()
+        await self._stop()
+
+    async def _stop(self):
+        self.stopped.set()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("is_written", [False, True], ids=("before it is written", "when it was written"))
+async def test_who_leaves_while_the_question_arrives_holds_up_no_line(store: Store, chats: Chats, is_written) -> None:
+    me = await person(store)
+    first = waiting(await chats.arrive(me, "m1", ASKED, None))
+    await chats.finish(first, WHOLE)
+    chats._database = interrupted = Interrupted(chats._database, chats, is_written=is_written)
+    arriving = asyncio.create_task(chats.arrive(me, "m2", "또?", first.session_id))
+    await interrupted.stopped.wait()
+    arriving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await arriving
+    assert waiting(await chats.arrive(me, "m3", "왜?", first.session_id)).is_next
+    assert isinstance(await chats.arrive(me, "m2", "또?", first.session_id), Waiting)
+
+
+async def test_a_question_is_in_the_making_as_long_as_a_process_is_at_it(store: Store, chats: Chats, clock) -> None:
+    me = await person(store)
+    assert not await chats.is_in_the_making(me, "m1")
+    first = waiting(await chats.arrive(me, "m1", ASKED, None))
+    assert await chats_of(store).is_in_the_making(me, "m1")
+    clock.forward(seconds=31)
+    assert not await chats.is_in_the_making(me, "m1"), "its process is gone"
+    again = waiting(await chats.arrive(me, "m1", ASKED, first.session_id))
+    assert await chats.is_in_the_making(me, "m1")
+    await chats.finish(again, WHOLE)
+    assert not await chats.is_in_the_making(me, "m1")
 
 
 async def test_questions_are_next_in_the_order_they_came_in_whichever_process_has_them(open_store) -> None:

@@ -16,9 +16,9 @@ from bot.diary.people import MOST_TRIES, People, Person, korean_number
 from bot.diary.schema import callers, limits, sessions, sign_in_codes, stream_jobs
 from bot.diary.store import Store
 from bot.errors import StoreError
-from tests.diary.talks import ANOTHER, BOTH_SECRETS, NUMBER, change, entered
+from tests.diary.talks import ANOTHER, BOTH_SECRETS, NEWER_SECRET, NUMBER, change, entered
 
-DAY_S = 86_400
+BROWSER, STRANGER = "secret-of-the-browser", "secret-of-another"
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def wrong(code: str) -> str:
 
 
 async def signed_in(people: People, number: str = NUMBER) -> str:
-    token = await people.sign_in(number, await people.new_code(number))
+    token = await people.sign_in(BROWSER, await people.new_code(BROWSER, number))
     assert token is not None
     return token
 
@@ -46,71 +46,110 @@ async def signed_in(people: People, number: str = NUMBER) -> str:
 
 
 async def test_the_right_code_makes_a_session_once(people: People) -> None:
-    code = await people.new_code(NUMBER)
+    code = await people.new_code(BROWSER, NUMBER)
     assert re.fullmatch("[0-9]{6}", code)
-    token = await people.sign_in(NUMBER, code)
+    token = await people.sign_in(BROWSER, code)
     assert token is not None
     assert re.fullmatch("[A-Za-z0-9_-]{43}", token)
     assert (await people.person(token)).number == NUMBER
-    assert await people.sign_in(NUMBER, code) is None
+    assert await people.sign_in(BROWSER, code) is None
 
 
-async def test_a_code_is_good_for_its_own_number_alone(people: People) -> None:
-    code = await people.new_code(NUMBER)
-    assert await people.sign_in(ANOTHER, code) is None
-    await people.new_code(ANOTHER)
-    assert await people.sign_in(ANOTHER, code) is None
-    assert await people.sign_in(NUMBER, code)
+async def test_a_code_is_good_for_the_browser_that_asked_for_it_alone(people: People) -> None:
+    code = await people.new_code(BROWSER, NUMBER)
+    assert await people.sign_in(STRANGER, code) is None
+    other = await people.new_code(STRANGER, NUMBER)
+    if other != code:
+        assert await people.sign_in(STRANGER, code) is None
+    for _ in range(MOST_TRIES + 1):
+        await people.sign_in(STRANGER, wrong(other))
+    assert await people.sign_in(BROWSER, code), "whatever the other one tried"
+
+
+async def test_of_the_numbers_that_a_browser_asks_for_the_last_is_the_one(people: People) -> None:
+    first = await people.new_code(BROWSER, NUMBER)
+    assert await people.number_asked(BROWSER) == NUMBER
+    second = await people.new_code(BROWSER, ANOTHER)
+    assert (await people.number_asked(BROWSER), await people.number_asked(STRANGER)) == (ANOTHER, None)
+    if first != second:
+        assert await people.sign_in(BROWSER, first) is None
+    assert (await people.person(await people.sign_in(BROWSER, second))).number == ANOTHER
+
+
+async def test_a_code_is_spoken_by_its_name_to_its_own_number_alone(people: People, clock) -> None:
+    code, name = await people.new_code(BROWSER, NUMBER), people.code_name(BROWSER)
+    assert BROWSER not in name
+    assert await people.code_to_speak(name, NUMBER) == code
+    assert await people.code_to_speak(name, ANOTHER) is None
+    for none in ("", "x", people.code_name(STRANGER)):
+        assert await people.code_to_speak(none, NUMBER) is None
+    for _ in range(MOST_TRIES):
+        assert await people.sign_in(BROWSER, wrong(code)) is None
+    assert await people.code_to_speak(name, NUMBER) is None, "no try is left for it"
+    code = await people.new_code(BROWSER, NUMBER)
+    clock.forward(minutes=10)
+    assert await people.code_to_speak(name, NUMBER) is None
+    assert await people.number_asked(BROWSER) is None
 
 
 async def test_after_ten_minutes_a_code_is_good_for_nothing(people: People, clock) -> None:
-    first, second = await people.new_code(NUMBER), await people.new_code(ANOTHER)
+    first, second = await people.new_code(BROWSER, NUMBER), await people.new_code(STRANGER, ANOTHER)
     clock.forward(seconds=599)
-    assert await people.sign_in(NUMBER, first)
+    assert await people.sign_in(BROWSER, first)
     clock.forward(seconds=1)
-    assert await people.sign_in(ANOTHER, second) is None
+    assert await people.sign_in(STRANGER, second) is None
 
 
-async def test_a_new_code_takes_the_place_of_the_old_one_and_of_its_tries(people: People) -> None:
-    old = await people.new_code(NUMBER)
-    for _ in range(MOST_TRIES):
-        assert await people.sign_in(NUMBER, wrong(old)) is None
-    assert await people.sign_in(NUMBER, old) is None, "five wrong tries are all"
-    new = await people.new_code(NUMBER)
-    if new != old:
-        assert await people.sign_in(NUMBER, old) is None
-    assert await people.sign_in(NUMBER, new)
+async def test_a_code_that_is_asked_for_again_is_the_same_for_ten_minutes_more(people: People, clock) -> None:
+    code = await people.new_code(BROWSER, NUMBER)
+    clock.forward(seconds=599)
+    assert await people.new_code(BROWSER, NUMBER) == code
+    clock.forward(seconds=599)
+    assert await people.sign_in(BROWSER, code)
+
+
+async def test_a_code_without_tries_is_followed_by_another_one(people: People, monkeypatch) -> None:
+    made = iter([111111, 222222])
+    monkeypatch.setattr(module.secrets, "randbelow", lambda _: next(made))
+    old = await people.new_code(BROWSER, NUMBER)
+    for _ in range(MOST_TRIES - 1):
+        assert await people.sign_in(BROWSER, wrong(old)) is None
+    assert await people.new_code(BROWSER, NUMBER) == old, "to ask again gives no more tries"
+    assert await people.sign_in(BROWSER, wrong(old)) is None
+    assert await people.sign_in(BROWSER, old) is None, "five wrong tries are all"
+    new = await people.new_code(BROWSER, NUMBER)
+    assert await people.sign_in(BROWSER, old) is None
+    assert await people.sign_in(BROWSER, new)
 
 
 async def test_the_fifth_try_may_be_the_right_one(people: People) -> None:
-    code = await people.new_code(NUMBER)
+    code = await people.new_code(BROWSER, NUMBER)
     for _ in range(MOST_TRIES - 1):
-        assert await people.sign_in(NUMBER, wrong(code)) is None
-    assert await people.sign_in(NUMBER, code)
+        assert await people.sign_in(BROWSER, wrong(code)) is None
+    assert await people.sign_in(BROWSER, code)
 
 
 async def test_of_many_tries_at_once_no_more_than_five_are_looked_at(open_store, monkeypatch) -> None:
     stores = [await open_store(), await open_store()]
     known = [People(store.database, store.keys, store.clock) for store in stores]
-    code = await known[0].new_code(NUMBER)
-    asked = []
-    is_proof = Keys.is_web_proof
+    code = await known[0].new_code(BROWSER, NUMBER)
+    seen = []
 
-    def noting(self, proof, *parts):
-        asked.append(proof)
-        return is_proof(self, proof, *parts)
+    def noting(one: str, given: str) -> bool:
+        seen.append(given)
+        return one == given
 
-    monkeypatch.setattr(Keys, "is_web_proof", noting)
-    tries = [known[n % 2].sign_in(NUMBER, wrong(code)) for n in range(20)]
+    monkeypatch.setattr(module, "_is_same", noting)
+    tries = [known[n % 2].sign_in(BROWSER, wrong(code)) for n in range(20)]
     assert await asyncio.gather(*tries) == [None] * 20
-    assert sum(proof != bytes(32) for proof in asked) == MOST_TRIES
+    assert len(seen) == MOST_TRIES
 
 
 async def test_of_two_who_give_the_right_code_at_once_one_is_let_in(open_store) -> None:
     stores = [await open_store(), await open_store()]
     known = [People(store.database, store.keys, store.clock) for store in stores]
-    code = await known[0].new_code(NUMBER)
-    tokens = await asyncio.gather(*(one.sign_in(NUMBER, code) for one in known))
+    code = await known[0].new_code(BROWSER, NUMBER)
+    tokens = await asyncio.gather(*(one.sign_in(BROWSER, code) for one in known))
     assert sum(token is not None for token in tokens) == 1
 
 
@@ -127,8 +166,8 @@ async def test_a_known_number_and_an_unknown_one_cost_the_diary_the_same_stateme
     event.listen(Engine, "before_cursor_execute", note)
     try:
         for number in (NUMBER, ANOTHER):
-            code = await people.new_code(number)
-            assert await people.sign_in(number, wrong(code)) is None
+            code = await people.new_code(BROWSER, number)
+            assert await people.sign_in(BROWSER, wrong(code)) is None
             counted.append(asked.copy())
             asked.clear()
     finally:
@@ -138,20 +177,28 @@ async def test_a_known_number_and_an_unknown_one_cost_the_diary_the_same_stateme
 
 
 async def test_a_code_is_good_while_the_key_is_rotated(people: People, open_store) -> None:
-    code = await people.new_code(NUMBER)
+    code = await people.new_code(BROWSER, NUMBER)
     newer = await open_store(Keys.parse(BOTH_SECRETS))
-    assert await People(newer.database, newer.keys, newer.clock).sign_in(NUMBER, code)
+    assert await People(newer.database, newer.keys, newer.clock).sign_in(BROWSER, code)
+
+
+async def test_a_code_is_good_when_its_key_is_gone_after_a_rotation(people: People, open_store) -> None:
+    code = await people.new_code(BROWSER, NUMBER)
+    await (await open_store(Keys.parse(BOTH_SECRETS))).rotate()
+    newer = await open_store(Keys.parse(NEWER_SECRET))
+    assert await newer.people.number_asked(BROWSER) == NUMBER
+    assert await newer.people.sign_in(BROWSER, code)
 
 
 async def test_neither_code_nor_token_nor_number_stands_in_the_database(people: People, diary_url, run_sql) -> None:
     token = await signed_in(people)
-    code = await people.new_code(NUMBER)
-    await people.allow("codes", NUMBER, 3, 60)
+    code = await people.new_code(BROWSER, NUMBER)
+    await people.limits.allow("codes", NUMBER, 3, 60)
     for table in ("sign_in_codes", "sessions", "limits", "callers"):
         rows = run_sql(diary_url, f"SELECT * FROM {table}")
         assert rows
         told = str(rows)
-        assert not any(secret in told for secret in (code, token, NUMBER, NUMBER[1:], token.encode().hex()))
+        assert not any(secret in told for secret in (code, token, BROWSER, NUMBER, NUMBER[1:], token.encode().hex()))
 
 
 async def test_nothing_names_the_number_of_a_person() -> None:
@@ -211,15 +258,15 @@ async def test_each_session_ends_for_itself(people: People) -> None:
 
 async def test_who_signs_in_again_on_the_same_browser_leaves_no_session_behind(people: People) -> None:
     old = await signed_in(people)
-    new = await people.sign_in(ANOTHER, await people.new_code(ANOTHER), instead_of=old)
+    new = await people.sign_in(BROWSER, await people.new_code(BROWSER, ANOTHER), instead_of=old)
     assert await people.person(old) is None
     assert (await people.person(new)).number == ANOTHER
 
 
 async def test_a_wrong_code_ends_no_session(people: People) -> None:
     old = await signed_in(people)
-    code = await people.new_code(NUMBER)
-    assert await people.sign_in(NUMBER, wrong(code), instead_of=old) is None
+    code = await people.new_code(BROWSER, NUMBER)
+    assert await people.sign_in(BROWSER, wrong(code), instead_of=old) is None
     assert await people.person(old)
 
 
@@ -231,11 +278,11 @@ async def test_who_is_forgotten_is_signed_out_also_without_any_call(people: Peop
 
 
 async def test_who_is_forgotten_has_no_code_left(people: People, store: Store) -> None:
-    code = await people.new_code(NUMBER)
-    other = await people.new_code(ANOTHER)
+    code = await people.new_code(BROWSER, NUMBER)
+    other = await people.new_code(STRANGER, ANOTHER)
     assert await store.forget_number(NUMBER) == []
-    assert await people.sign_in(NUMBER, code) is None
-    assert await people.sign_in(ANOTHER, other)
+    assert await people.sign_in(BROWSER, code) is None
+    assert await people.sign_in(STRANGER, other)
 
 
 async def test_who_is_signed_in_is_kept_without_any_call_and_nobody_else(people: People, store: Store, clock) -> None:
@@ -265,9 +312,9 @@ async def test_who_has_streamed_is_kept_as_long_as_that_is(people: People, store
 async def test_who_signs_in_while_old_callers_are_removed_stays_or_is_told(people: People, store: Store, clock) -> None:
     await signed_in(people)
     clock.forward(days=40)
-    code = await people.new_code(NUMBER)
+    code = await people.new_code(BROWSER, NUMBER)
     token, _ = await asyncio.gather(
-        people.sign_in(NUMBER, code), store.remove_before(clock.now.date()), return_exceptions=True
+        people.sign_in(BROWSER, code), store.remove_before(clock.now.date()), return_exceptions=True
     )
     assert isinstance(token, StoreError) or await people.person(token)
 
@@ -281,8 +328,8 @@ async def test_the_first_call_of_who_signed_in_before_is_the_first(people: Peopl
 
 
 async def test_to_ask_for_a_code_makes_nobody_known(people: People, store: Store) -> None:
-    code = await people.new_code(NUMBER)
-    await people.sign_in(NUMBER, wrong(code))
+    code = await people.new_code(BROWSER, NUMBER)
+    await people.sign_in(BROWSER, wrong(code))
     assert await count(store, callers) == 0
 
 
@@ -296,42 +343,26 @@ async def test_a_form_token_is_good_for_its_secret_alone(people: People) -> None
         assert not people.is_form_token(secret, given_token)
 
 
-# How often
+async def test_what_a_known_browser_keeps_is_good_for_its_number_alone(people: People) -> None:
+    token = people.known_token(NUMBER)
+    assert people.is_known_token(NUMBER, token)
+    assert not people.is_known_token(ANOTHER, token)
+    assert not people.is_form_token(NUMBER, token)
+    assert not people.is_known_token(NUMBER, "x")
 
 
-async def test_more_than_the_most_is_refused_until_the_time_is_over(people: People, clock) -> None:
-    assert [await people.allow("code", "x", 3, 900) for _ in range(5)] == [True] * 3 + [False] * 2
-    assert await people.allow("code", "y", 3, 900), "another one's count"
-    assert await people.allow("other", "x", 3, 900), "another thing"
-    clock.forward(seconds=899)
-    assert not await people.allow("code", "x", 3, 900)
-    clock.forward(seconds=1)
-    assert [await people.allow("code", "x", 3, 900) for _ in range(4)] == [True] * 3 + [False]
-
-
-async def test_who_is_refused_for_ever_does_not_count_for_ever(people: People, store: Store) -> None:
-    for _ in range(50):
-        await people.allow("code", "x", 3, 900)
-    async with store.database.read() as connection:
-        assert await connection.scalar(select(limits.c.count)) == 4
-
-
-async def test_of_many_at_once_in_two_processes_just_the_most_are_let_through(open_store) -> None:
-    stores = [await open_store(), await open_store()]
-    known = [People(store.database, store.keys, store.clock) for store in stores]
-    allowed = await asyncio.gather(*(known[n % 2].allow("code", "x", 7, 900) for n in range(30)))
-    assert sum(allowed) == 7
+# What is over
 
 
 async def test_what_is_over_is_removed_and_nothing_else(people: People, store: Store, clock, monkeypatch) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", 2)
     for n in range(5):
-        await people.allow("code", str(n), 1, 60)
-    await people.new_code(ANOTHER)
+        await people.limits.allow("code", str(n), 1, 60)
+    await people.new_code(STRANGER, ANOTHER)
     token = await signed_in(people)
     assert await people.remove_expired() == 0
     clock.forward(seconds=700)
-    await people.allow("code", "late", 1, 60)
+    await people.limits.allow("code", "late", 1, 60)
     assert await people.remove_expired() == 6
     assert (await count(store, sign_in_codes), await count(store, limits)) == (0, 1)
     assert await people.person(token)
@@ -359,10 +390,3 @@ async def test_who_never_called_has_nothing_to_read(people: People, store: Store
     await entered(store, "CA1")
     stranger = await people.person(await signed_in(people, ANOTHER))
     assert await people.entries(stranger, skip=0, most=9) == []
-
-
-@pytest.mark.sqlite
-async def test_a_database_that_fails_is_a_store_error(people: People, diary_url, run_sql) -> None:
-    run_sql(diary_url, "DROP TABLE limits")
-    with pytest.raises(StoreError):
-        await people.allow("code", "x", 3, DAY_S)

@@ -9,12 +9,25 @@ import pytest
 from sqlalchemy import func, select
 
 from bot.diary import removal
-from bot.diary.schema import callers, calls, entries, jobs, turns
+from bot.diary.outbox import enqueue
+from bot.diary.schema import (
+    callers,
+    calls,
+    chat_messages,
+    chat_sessions,
+    entries,
+    jobs,
+    sessions,
+    stream_jobs,
+    turns,
+)
 from bot.diary.store import Store
 from bot.errors import LeaseLost
 from tests.diary.talks import ANOTHER, NUMBER, let_in, told, work
 
-TABLES = (callers, calls, turns, entries, jobs)
+TABLES = (callers, calls, turns, entries, jobs, sessions, chat_sessions, chat_messages, stream_jobs)
+
+NONE = {table.name: 0 for table in TABLES}
 
 
 async def count(store: Store) -> dict[str, int]:
@@ -32,7 +45,7 @@ async def test_a_person_is_removed_and_nobody_else(store: Store, clock, monkeypa
     assert await store.forget_number("+82 10") == []
     assert sorted(await store.forget_number(NUMBER)) == ["CA0", "CA3", "CA4"]
     assert await store.forget_number(NUMBER) == []
-    assert await count(store) == {"callers": 1, "calls": 2, "turns": 2, "entries": 2, "jobs": 4}
+    assert await count(store) == NONE | {"callers": 1, "calls": 2, "turns": 2, "entries": 2, "jobs": 4}
     assert [entry.call_sid for entry in await store.entries()] == ["CA1", "CA2"]
     assert sorted(await work(store)) == ["entry:CA1", "entry:CA2", "recording:RE1", "recording:RE2"]
     assert (await store.call_arrived("CA9", NUMBER)).first_time, "a stranger again"
@@ -87,7 +100,7 @@ async def test_days_before_one_are_removed_with_callers_who_have_no_other(store:
     assert await store.remove_before(date(2026, 11, 21)) == []
     assert await store.remove_before(date(2026, 11, 23)) == ["old0", "old1"]
     assert sorted(await store.remove_before(date(2026, 11, 27))) == ["old2", "old3", "old4", "old5"]
-    assert await count(store) == {"callers": 1, "calls": 1, "turns": 1, "entries": 1, "jobs": 1}
+    assert await count(store) == NONE | {"callers": 1, "calls": 1, "turns": 1, "entries": 1, "jobs": 1}
     assert [entry.call_sid for entry in await store.entries(NUMBER)] == ["new"]
 
 
@@ -116,15 +129,48 @@ async def test_an_entry_that_there_was_nothing_for_is_not_asked_for_again(store:
     assert (await count(store))["jobs"] == 0
 
 
-async def test_a_caller_who_calls_again_meanwhile_stays(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = removal._remove_batch
+async def test_what_begins_while_a_caller_is_removed_goes_with_them_or_is_somebody_new(
+    store: Store, clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people, real = store.people, removal._remove_batch
+    person = await people.person(await people.begin_session(NUMBER))
+    await store.chats.arrive(person.caller_id, "m1", "뭐 했더라", None)
+    await told(store, "CA1", "걸었어요")
+    begun = []
 
     async def and_then_it_rings(*which: Any) -> Sequence[str]:
         if not (removed := await real(*which)):
-            await told(store, "CA2", "쉬었어요")
+            await (await told(store, "CA2", "쉬었어요")).ended("goodbye")
+            begun.append(await people.begin_session(NUMBER))
+            job_id = await store.stream_jobs.create(person.caller_id, "{}", None)
+            async with store.database.write() as connection:
+                args = {"job_id": job_id}
+                await enqueue(store.database, connection, "summary", f"summary:{job_id}", args, now=clock.now)
         return removed
 
-    await told(store, "CA1", "걸었어요")
     monkeypatch.setattr(removal, "_remove_batch", and_then_it_rings)
-    assert await store.forget_number(NUMBER) == ["CA1"]
-    assert [entry.call_sid for entry in await store.entries(NUMBER)] == ["CA2"]
+    assert await store.forget_number(NUMBER) == ["CA1", "CA2"]
+    assert set((await count(store)).values()) == {0}
+    assert await people.person(begun[0]) is None
+    assert (await store.call_arrived("CA3", NUMBER)).first_time
+
+
+async def test_of_who_calls_and_signs_in_all_the_time_nothing_from_before_is_left(open_store) -> None:
+    one, two = await open_store(), await open_store()
+    await told(one, "CA0", "걸었어요")
+    before = await one.people.begin_session(NUMBER)
+    came = {"CA0"}
+
+    async def go_on(n: int) -> None:
+        for m in range(5):
+            await two.call_arrived(f"CA{n}-{m}", NUMBER)
+            await two.people.begin_session(NUMBER)
+            came.add(f"CA{n}-{m}")
+
+    async with asyncio.timeout(30):
+        _, removed, _ = await asyncio.gather(go_on(1), one.forget_number(NUMBER), go_on(2))
+    assert await one.people.person(before) is None
+    async with one.database.read() as connection:
+        left = (await connection.scalars(select(calls.c.call_sid))).all()
+    assert "CA0" in removed
+    assert sorted([*removed, *left]) == sorted(came)

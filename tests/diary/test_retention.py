@@ -100,10 +100,11 @@ async def test_everything_is_kept_without_the_setting(store, clock, run_sql, dia
 
 
 async def test_what_was_streamed_goes_with_its_day_and_who_has_nothing_else_with_it(store, clock, run_sql, diary_url):
-    token = await store.people.sign_in(NUMBER, await store.people.new_code(NUMBER))
+    token = await store.people.begin_session(NUMBER)
     caller_id = (await store.people.person(token)).caller_id
     clock.now = datetime(2026, 12, 30, 14, 59, tzinfo=UTC)  # 23:59 in Seoul
     old = await store.stream_jobs.create(caller_id, "{}", None)
+    of_nobody = await store.stream_jobs.create(None, "{}", None)
     clock.forward(minutes=2)
     new = await store.stream_jobs.create(caller_id, "{}", None)
     handler = retention(store, 1)
@@ -111,6 +112,7 @@ async def test_what_was_streamed_goes_with_its_day_and_who_has_nothing_else_with
     clock.forward(days=1, hours=6)
     await run_the_job(store, handler)
     assert await store.stream_jobs.job(old, caller_id) is None
+    assert await store.stream_jobs.job(of_nobody, None) is None
     assert await store.stream_jobs.job(new, caller_id)
     clock.forward(days=1)
     await run_the_job(store, handler)

@@ -266,6 +266,20 @@ async def test_with_a_person_go_all_jobs_and_what_was_said_in_them(store: Store,
         await jobs.add_segment(claim, segment(1))
 
 
+async def test_one_job_is_removed_with_what_was_said_and_no_other(store: Store, jobs: StreamJobs) -> None:
+    claim, other = await claimed(jobs), await claimed(jobs)
+    for each in (claim, other):
+        await jobs.add_segment(each, segment())
+    await jobs.ended(other, 900)
+    await jobs.remove(claim.job_id)
+    await jobs.remove(claim.job_id)
+    assert await jobs.claimed(claim) is None
+    assert (await jobs.segments(claim.job_id), await jobs.segments(other.job_id)) == ([], [segment()])
+    with pytest.raises(LeaseLost):
+        await jobs.renew(claim)
+    assert await due(store) == [{"job_id": other.job_id}]
+
+
 async def test_old_jobs_are_removed_with_what_was_said(store: Store, jobs: StreamJobs, clock: Clock) -> None:
     old = await claimed(jobs)
     await jobs.add_segment(old, segment())

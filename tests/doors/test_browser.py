@@ -16,15 +16,18 @@ from quart import Quart
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from bot import admission
 from bot.call import Call
 from bot.diary.browser_talks import sid_of
 from bot.diary.people import Person
 from bot.diary.store import Store
+from bot.doors import asgi, opening
 from bot.doors import browser as door_module
 from bot.doors import partings as partings_module
-from bot.doors.asgi import media_sockets
-from bot.doors.browser import MOST_FAULTS, MOST_SOCKETS, BrowserDoor, Running
+from bot.doors.asgi import MediaSocket, media_sockets
+from bot.doors.browser import MOST_SOCKETS, BrowserDoor, Running
 from bot.doors.live import LiveCalls
+from bot.doors.opening import MOST_FAULTS
 from bot.doors.partings import Partings
 from bot.errors import StoreError
 from bot.line import BrowserLine
@@ -102,7 +105,7 @@ async def close_code(socket: ClientConnection) -> int | None:
 
 
 async def person_of(store: Store, number: str) -> Person:
-    token = await store.people.sign_in(number, await store.people.new_code(number))
+    token = await store.people.begin_session(number)
     assert token
     person = await store.people.person(token)
     assert person
@@ -152,7 +155,9 @@ async def refused_with(site: Site, who: str = "me") -> int:
     with pytest.raises(InvalidStatus) as refused:
         async with site.socket(who):
             pass
-    return refused.value.response.status_code
+    response = refused.value.response
+    assert ("Retry-After" in response.headers) == (response.status_code in (429, 503))
+    return response.status_code
 
 
 # ── who is let in ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -236,7 +241,7 @@ async def test_a_talk_whose_socket_broke_unnoticed_is_resumed_too(site: Site) ->
     async with site.socket() as old, site.socket() as new:
         session_id = (await ask(old, INIT))["sessionId"]
         assert (await ask(new, {**INIT, "sessionId": session_id}))["resumed"]
-        assert await close_code(old) == 1011
+        assert await close_code(old) == 4001
         await new.send('{"type":"end"}')
         assert await close_code(new) == 1000
     assert [call.stream for call in site.calls] == [1, 2]
@@ -253,6 +258,72 @@ async def test_unknown_and_ended_talks_are_not_resumed(site: Site) -> None:
             assert (await ask(socket, {**INIT, "sessionId": unknown}))["code"] == "NO_SESSION"
         assert (await ask(socket, {**INIT, "sessionId": "1"}))["code"] == "INVALID_MESSAGE"
         assert (await ask(socket, INIT))["type"] == "connected"
+
+
+async def test_a_talk_after_one_that_was_not_resumed_has_names_of_its_own(site: Site) -> None:
+    async with site.socket() as socket:
+        await ask(socket, {**INIT, "sessionId": str(uuid4())})
+        await ask(socket, INIT)
+        first = json.loads(await socket.recv())
+        assert first["sentence"].endswith(":0") and int(first["sentence"].partition(":")[0]) > 10_000
+
+
+async def test_who_asks_for_talks_that_cannot_be_had_for_ever_is_sent_away(site: Site) -> None:
+    async with site.socket() as socket:
+        for _ in range(MOST_FAULTS):
+            assert (await ask(socket, {**INIT, "sessionId": str(uuid4())}))["code"] == "NO_SESSION"
+        assert (await answer(socket))["code"] == "TOO_MANY_FAULTS"
+        assert await close_code(socket) == 1008
+
+
+async def test_who_has_signed_out_since_the_handshake_gets_no_talk(site: Site) -> None:
+    async with site.socket() as socket:
+        site.identity.people["me"] = site.identity.people["other"]
+        told = await ask(socket, INIT)
+        assert (told["code"], told["retry"]) == ("SIGNED_OUT", False)
+        assert await close_code(socket) == 1008
+    assert not site.calls
+
+
+async def test_who_signs_out_in_the_middle_of_a_talk_does_not_keep_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door_module, "STILL_SIGNED_IN_S", 0.02)
+    async with site.socket() as socket:
+        await ask(socket, INIT)
+        site.identity.fails = StoreError("away")
+        await asyncio.sleep(0.1)
+        site.identity.fails = None
+        assert (await ask(socket, "{"))["code"] == "INVALID_JSON"
+        del site.identity.people["me"]
+        assert (await answer(socket))["code"] == "SIGNED_OUT"
+        assert await close_code(socket) == 1008
+    await site.until(lambda: len(site.partings) == 1)
+
+
+async def test_a_talk_that_cannot_be_let_in_now_can_be_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object) -> None:
+        raise StoreError("away")
+
+    monkeypatch.setattr(site.store, "claim_media_token", away)
+    monkeypatch.setattr(admission, "CLAIM_PAUSES_S", ())
+    async with site.socket() as socket:
+        await ask(socket, INIT)
+        told = await answer(socket)
+        assert (told["code"], told["retry"]) == ("STORE_UNAVAILABLE", True)
+        assert await close_code(socket) == 1011
+
+
+async def test_a_peer_that_reads_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asgi, "CLOSE_S", 0.05)
+
+    async def never(_: object) -> None:
+        await asyncio.Event().wait()
+
+    socket = MediaSocket(never)
+    async with asyncio.timeout(WAIT_S):
+        await socket.close(1000)
+    assert socket.close_code == 1000
 
 
 async def test_what_comes_before_the_talk_is_answered_and_then_closed(site: Site) -> None:
@@ -275,7 +346,7 @@ async def test_a_message_that_is_far_too_long_ends_the_socket(site: Site) -> Non
 
 
 async def test_who_never_says_hello_is_told_so(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door_module, "INIT_S", 0.2)
+    monkeypatch.setattr(opening, "INIT_S", 0.2)
     async with site.socket() as socket:
         assert (await answer(socket))["code"] == "NO_INIT"
         assert await close_code(socket) == 1008

@@ -3,75 +3,27 @@
 import asyncio
 import itertools
 import json
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import date
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
-import httpx2
 import pytest
-from quart import Quart
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from bot.chat import Answering
-from bot.chatting import Chatting
-from bot.diary.chats import Chats
 from bot.diary.crypto import Keys
 from bot.diary.library import Library
 from bot.diary.store import Store
+from bot.doors import chat as door_module
 from bot.doors import events as events_module
-from bot.doors.asgi import bounded_bodies, media_sockets
-from bot.doors.chat import MOST_SOCKETS, ChatDoor, Running
-from bot.doors.signature import LARGEST_BODY_BYTES
+from bot.doors.chat import MOST_FAULTS, MOST_SOCKETS
 from bot.errors import StoreError
 from tests.chat_by_hand import (
     CUT,
     WAIT_S,
-    IdentityByHand,
-    LibraryByHand,
-    ModelByHand,
-    Somebody,
-    a_person,
     ask,
-    hit,
-    serving,
     write_entry,
 )
 from tests.diary.talks import ANOTHER, SECRET
-
-ME, OTHER = {"X-Test-Person": "me"}, {"X-Test-Person": "other"}
-
-
-@dataclass
-class Site:
-    """A server with the door alone."""
-
-    address: str
-    door: ChatDoor
-    identity: IdentityByHand
-    model: ModelByHand
-    store: Store
-    chats: Chatting
-
-    def socket(self, headers=ME, query=""):
-        return connect(
-            f"ws://{self.address}/chat-ws{query}", additional_headers=headers, compression=None, ping_interval=None
-        )
-
-    def post(self, body, headers=ME, query=""):
-        content = body if isinstance(body, str | bytes) else json.dumps(body)
-        return httpx2.AsyncClient(timeout=WAIT_S).stream(
-            "POST",
-            f"http://{self.address}/chat/stream{query}",
-            content=content,
-            headers={"Content-Type": "application/json", **headers},
-        )
-
-    def answers(self, *tokens):
-        """What the model says from now on."""
-        self.model.tokens = tokens
+from tests.doors.chat_site import ME, OTHER, site_of
 
 
 @pytest.fixture
@@ -79,35 +31,6 @@ async def store(database_url):
     opened = await Store.open(database_url, Keys.parse(SECRET))
     yield opened
     await opened.close()
-
-
-@asynccontextmanager
-async def site_of(store, library=None, people=None):
-    model = ModelByHand("네", ", 그랬어요[1]", ".")
-    identity = IdentityByHand(
-        {
-            "me": Somebody(await a_person(store)),
-            "other": Somebody(await a_person(store, ANOTHER, "CA8")),
-        }
-        if people is None
-        else people
-    )
-    chats = Chatting(
-        Chats(store.database, store.keys, store.clock),
-        library or LibraryByHand(hit()),
-        Answering(model, ""),
-        clock=store.clock,
-        timezone=ZoneInfo("Asia/Seoul"),
-    )
-    door = ChatDoor()
-    app = Quart("chat", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
-    app.config["RESPONSE_TIMEOUT"] = 0.2
-    app.register_blueprint(door.blueprint())
-    app.asgi_app = bounded_bodies(media_sockets(app.asgi_app), LARGEST_BODY_BYTES)
-    door.start(Running(identity, chats))
-    async with serving(app) as address:
-        yield Site(address, door, identity, model, store, chats)
 
 
 @pytest.fixture
@@ -147,7 +70,7 @@ FIELDS = {
     "stream_token": {"type", "message_id", "token", "index"},
     "stream_sources": {"type", "message_id", "sources"},
     "stream_end": {"type", "message_id", "total_tokens", "processing_time_ms"},
-    "stream_error": {"type", "message_id", "error_code", "message", "solutions"},
+    "stream_error": {"type", "message_id", "error_code", "message", "solutions", "reason"},
 }
 
 
@@ -221,6 +144,34 @@ async def test_a_bad_message_is_told_and_the_connection_lives(site, message, cod
         check(await events_from(socket), one)
 
 
+async def test_faults_without_end_close_the_socket_but_not_those_between_good_messages(site) -> None:
+    async with site.socket() as socket:
+        for _ in range(2):
+            for _ in range(MOST_FAULTS - 1):
+                await socket.send("{")
+                assert (await events_from(socket))[0]["error_code"] == "WS-001-INVALID_JSON"
+            await socket.send(ask())
+            assert (await events_from(socket))[-1]["type"] == "stream_end"
+        told = 0
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(WAIT_S):
+                while True:
+                    await socket.send("{")
+                    told += (await events_from(socket))[0]["error_code"] == "WS-001-INVALID_JSON"
+        assert (told, socket.close_code) == (MOST_FAULTS, 1008)
+
+
+async def test_a_diary_that_is_away_for_long_closes_no_socket(site) -> None:
+    async with site.socket() as socket:
+        site.identity.fails = StoreError("away")
+        for _ in range(MOST_FAULTS + 1):
+            await socket.send(ask())
+            assert (await events_from(socket))[0]["error_code"] == "WS-003-SERVICE_NOT_INITIALIZED"
+        site.identity.fails = None
+        await socket.send(ask())
+        assert (await events_from(socket))[-1]["type"] == "stream_end"
+
+
 async def test_a_question_of_ten_thousand_letters_is_answered(site) -> None:
     async with site.socket() as socket:
         await socket.send(ask("가" * 10_000))
@@ -235,7 +186,7 @@ async def test_a_foreign_session_is_nobodys_and_a_new_one_can_be_asked_for(site)
         for asked in (ask(), ask(session_id=theirs)):
             await socket.send(asked)
             (error,) = await events_from(socket)
-            assert error["error_code"] == "WS-002-VALIDATION_ERROR"
+            assert (error["error_code"], error["reason"]) == ("WS-002-VALIDATION_ERROR", "unknown_session")
         await socket.send(ask(session_id="new"))
         mine = await events_from(socket)
         assert mine[-1]["type"] == "stream_end" and mine[0]["session_id"] != theirs
@@ -348,6 +299,35 @@ async def test_who_signs_out_is_told_so_and_the_socket_is_closed(site) -> None:
         assert socket.close_code == 1008
 
 
+async def test_who_signs_out_in_the_middle_of_an_answer_gets_no_more_of_it(site, monkeypatch) -> None:
+    monkeypatch.setattr(door_module, "SIGNED_IN_S", 0.0)
+    gate = asyncio.Event()
+    site.answers("네", gate, ", 그랬어요[1]", ".")
+    async with site.socket() as socket:
+        await socket.send(ask(message_id=(one := str(uuid4()))))
+        await events_from(socket, last=("stream_token",))
+        site.identity.people.clear()
+        gate.set()
+        (error,) = await events_from(socket)
+        assert (error["type"], error["message_id"], error["reason"]) == ("stream_error", one, "signed_out")
+        with pytest.raises(ConnectionClosed):
+            async with asyncio.timeout(WAIT_S):
+                await socket.recv()
+        assert (socket.close_code, site.model.left) == (1008, 1)
+
+
+async def test_an_answer_goes_on_while_the_diary_cannot_say_who_is_signed_in(site, monkeypatch) -> None:
+    monkeypatch.setattr(door_module, "SIGNED_IN_S", 0.0)
+    gate = asyncio.Event()
+    site.answers("네", gate, ".")
+    async with site.socket() as socket:
+        await socket.send(ask())
+        await events_from(socket, last=("stream_token",))
+        site.identity.fails = StoreError("away")
+        gate.set()
+        assert (await events_from(socket))[-1]["type"] == "stream_end"
+
+
 async def test_who_asks_too_often_is_told_to_wait(site) -> None:
     site.identity.left = 1
     async with site.socket() as socket:
@@ -357,14 +337,14 @@ async def test_who_asks_too_often_is_told_to_wait(site) -> None:
         (error,) = await events_from(socket)
         assert error["error_code"] == "GEN-004-TOO_OFTEN"
         async with site.post(ask()) as response:
-            assert response.status_code == 429
+            assert (response.status_code, response.headers["Retry-After"]) == (429, "60")
 
 
 async def test_one_person_has_so_many_sockets_and_no_more(site) -> None:
     sockets = [await site.socket() for _ in range(MOST_SOCKETS)]
     with pytest.raises(InvalidStatus) as refused:
         await site.socket()
-    assert refused.value.response.status_code == 429
+    assert (refused.value.response.status_code, refused.value.response.headers["Retry-After"]) == (429, "60")
     async with site.socket(OTHER):
         pass
     await sockets.pop().close()
@@ -397,9 +377,9 @@ async def test_a_process_that_goes_away_gives_its_last_answer_and_closes(site) -
         assert busy.close_code == 1012
     with pytest.raises(InvalidStatus) as refused:
         await site.socket()
-    assert refused.value.response.status_code == 503
+    assert (refused.value.response.status_code, refused.value.response.headers["Retry-After"]) == (503, "5")
     async with site.post(ask()) as response:
-        assert response.status_code == 503
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
 
 
 async def test_a_diary_that_is_away_is_told_and_the_connection_lives(site) -> None:
@@ -513,6 +493,21 @@ async def test_a_reader_that_goes_in_the_middle_ends_the_models_request(site) ->
     async with asyncio.timeout(WAIT_S):
         while not site.model.left:
             await asyncio.sleep(0.01)
+
+
+async def test_a_reader_who_signs_out_in_the_middle_gets_no_more(site, monkeypatch) -> None:
+    monkeypatch.setattr(door_module, "SIGNED_IN_S", 0.0)
+    gate = asyncio.Event()
+    site.answers("네", gate, ", 그랬어요[1]", ".")
+    async with site.post(ask()) as response:
+        lines = response.aiter_lines()
+        async with asyncio.timeout(WAIT_S):
+            while '"stream_token"' not in await anext(lines):
+                pass
+        site.identity.people.clear()
+        gate.set()
+        rest = [json.loads(line.removeprefix("data: ")) async for line in lines if line.startswith("data: ")]
+    assert [event.get("reason") for event in rest] == ["signed_out"]
 
 
 async def test_a_model_that_fails_is_told_behind_its_tokens(site) -> None:

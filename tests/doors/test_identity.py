@@ -74,6 +74,21 @@ async def test_what_a_client_writes_changes_nothing(forged, proxies, seen):
     assert await address_of(identity(PROXIES=str(proxies)), ("10.0.0.1", 1), *forged, *told) == told[0]
 
 
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("203.0.113.9", "203.0.113.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("::ffff:203.0.113.9", "203.0.113.0/24"),
+        ("nobody", "unknown"),
+    ],
+)
+async def test_a_network_is_what_one_client_may_well_have_all_of(address, network):
+    headers = [("X-Forwarded-For", address)]
+    async with Quart("x").test_request_context("/", headers=headers, scope_base={"client": ("10.0.0.1", 1)}):
+        assert identity(PROXIES="1").network() == network
+
+
 async def test_a_client_without_an_address_is_somebody_unknown():
     assert await address_of(identity(PROXIES="0"), None) == "unknown"
 

@@ -117,7 +117,7 @@ async def test_a_diary_that_cannot_be_read_is_said_in_plain_words(tmp_path):
         async with site.store.database.write() as connection:
             await connection.exec_driver_sql("DROP TABLE entries")
         await browser.get("/")
-        assert browser.status == 503
+        assert (browser.status, browser.response.headers["Retry-After"]) == (503, "10")
         assert "지금은 일기장을 열 수 없어요" in browser.text
 
 

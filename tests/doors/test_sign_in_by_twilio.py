@@ -5,7 +5,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from bot.lab.answering import pick_up
 from bot.lab.twilio_rest import Number, TwilioRest
+from bot.lab.wire import Answer, signature
 from bot.services.carrier import Carrier
 from bot.settings import TwilioSettings
 from tests.doors.website import ENVIRON, NUMBER, TYPED, open_site
@@ -32,7 +34,7 @@ async def test_a_message_lets_its_number_in(tmp_path):
         (message,) = rest.outgoing.messages
         assert (message.to, message.segments) == (NUMBER, 1)
         code = re.search("[0-9]{6}", message.text)[0]
-        assert (await browser.post("/sign-in/code", number=TYPED, code=code)).status_code == 303
+        assert (await browser.post("/sign-in/code", code=code)).status_code == 303
         assert (await browser.get("/")).status_code == 200
 
 
@@ -42,10 +44,33 @@ async def test_a_call_lets_its_number_in(tmp_path):
         await browser.get("/sign-in")
         await browser.post("/sign-in", number=TYPED, by="call")
         (call,) = rest.outgoing.calls
-        spoken = [re.search("(?:[공일이삼사오육칠팔구], ){5}[공일이삼사오육칠팔구]", said)[0] for said in call.said]
-        assert (call.to, len(spoken), len(set(spoken))) == (NUMBER, 2, 1)
+        heard = await pick_up(call, asks(site), ACCOUNT, key="#")
+        spoken = [found[0] for said in heard.said if (found := re.search(f"(?:[{DIGITS}], ){{5}}[{DIGITS}]", said))]
+        assert (call.to, heard.breaches, len(spoken), len(set(spoken))) == (NUMBER, [], 2, 1)
         code = "".join(str(DIGITS.index(word)) for word in spoken[0].split(", "))
-        assert (await browser.post("/sign-in/code", number=TYPED, code=code)).status_code == 303
+        assert (await browser.post("/sign-in/code", code=code)).status_code == 303
+
+
+async def test_a_voicemail_that_picks_up_hears_no_code(tmp_path):
+    async with open_both(tmp_path) as (rest, site):
+        browser = site.browser()
+        await browser.get("/sign-in")
+        await browser.post("/sign-in", number=TYPED, by="call")
+        heard = await pick_up(rest.outgoing.calls[0], asks(site), ACCOUNT)
+        assert (heard.breaches, "눌러 주세요" in heard.said[0]) == ([], True)
+        assert not any(re.search(f"[{DIGITS}], [{DIGITS}]", said) for said in heard.said)
+
+
+def asks(site):
+    """Twilio's requests to the site, signed."""
+
+    async def ask(url, fields):
+        headers = {"X-Twilio-Signature": signature(TOKEN, url, fields)}
+        path = url.removeprefix(site.public_url)
+        answer = await site.app.test_client().post(path, form=dict(fields), headers=headers)
+        return Answer(answer.status_code, answer.headers["Content-Type"], await answer.get_data(), 0)
+
+    return ask
 
 
 async def test_a_landline_takes_no_message_but_a_call(tmp_path):

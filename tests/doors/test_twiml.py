@@ -15,6 +15,7 @@ VALUES = {
     "url": "https://a.example.com/again",
     "recorded_url": "https://a.example.com/recorded",
     "status_url": "https://a.example.com/recording-status",
+    "speak_url": "https://a.example.com/code?name=0",
     "digits": "공, 일, 이, 삼, 사, 오",
     "token": "a\"b<c>&'d$e",
 }

@@ -11,7 +11,7 @@ from quart import Quart
 from bot.diary.crypto import Keys
 from bot.diary.people import People
 from bot.diary.store import Store
-from bot.doors.identity import Identity
+from bot.doors.identity import Identity, origin_of
 from bot.doors.pages import PagesDoor, PagesRunning
 from bot.doors.sign_in import SignInDoor, SignInRunning
 from bot.doors.twiml import Documents
@@ -68,11 +68,12 @@ class NotingCarrier:
 
 
 class Browser:
-    """Keeps cookies, and sends the forms of the page that it shows, with its origin."""
+    """Keeps cookies, sends the forms of the page that it shows, with its origin, and is led to the field of a code."""
 
-    def __init__(self, app, *, origin=PUBLIC_URL, headers=None):
+    def __init__(self, app, base, *, headers=None):
         self.client = app.test_client()
-        self.origin = origin
+        self.base = base
+        self.origin = origin_of(base)
         self.headers = headers or {}
         self.html = ""
         self.response = None
@@ -94,7 +95,7 @@ class Browser:
         """Sign in, by a message."""
         await self.get("/sign-in")
         await self.post("/sign-in", number=number, by="sms")
-        return await self.post("/sign-in/code", number=number, code=carrier.code)
+        return await self.post("/sign-in/code", code=carrier.code)
 
     @property
     def form_token(self):
@@ -119,6 +120,8 @@ class Browser:
         return {cookie.name: cookie for cookie in self.client.cookie_jar}
 
     async def _show(self, response):
+        if response.headers.get("Location", "").partition("?")[0] == f"{self.base}/sign-in/code":
+            response = await self.client.get(response.headers["Location"].removeprefix(self.base), headers=self.headers)
         self.response = response
         self.html = (await response.get_data()).decode()
         return response
@@ -134,10 +137,11 @@ class Site:
     identity: Identity
     carrier: NotingCarrier
     clock: Clock
+    public_url: str
 
     def browser(self, **more):
         """A browser that knows nothing yet."""
-        return Browser(self.app, **more)
+        return Browser(self.app, self.public_url, **more)
 
 
 @asynccontextmanager
@@ -158,6 +162,6 @@ async def open_site(folder, *, carrier=True, **environ):
         sends = NotingCarrier() if carrier is True else carrier or None
         pages.start(PagesRunning(identity, people))
         sign_in.start(SignInRunning(identity, people, sends))
-        yield Site(app, store, people, identity, sends, clock)
+        yield Site(app, store, people, identity, sends, clock, settings.public_url)
     finally:
         await store.close()

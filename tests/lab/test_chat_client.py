@@ -145,11 +145,34 @@ async def test_silence_ends_the_waiting(server) -> None:
 
 async def test_after_a_session_that_is_over_a_new_one_is_asked_for(server) -> None:
     error = {"type": "stream_error", "error_code": "WS-002-VALIDATION_ERROR", "message": "", "solutions": []}
-    server.plans = [WHOLE, [error], WHOLE]
+    others, over = {**error, "reason": "bad_content"}, {**error, "reason": "unknown_session"}
+    server.plans = [WHOLE, [others], [over], WHOLE]
     async with ChatClient(server.url, "") as chat:
-        for last in ("stream_end", "stream_error", "stream_end"):
+        for last in ("stream_end", "stream_error", "stream_error", "stream_end"):
             assert (await asked(chat))[-1] == last
-    assert [message["session_id"] for message in server.messages] == ["new", "s-1", "new"]
+    assert [message["session_id"] for message in server.messages] == ["new", "s-1", "s-1", "new"]
+
+
+async def test_tokens_that_follow_each_other_closely_are_given_as_one(server) -> None:
+    tokens = [{"type": "stream_token", "token": f"{number} ", "index": number} for number in range(10)]
+    other = {**TOKEN, "message_id": "of another answer"}
+    server.plans = [[START, *tokens, END], [START, *tokens[:5], other, *tokens[5:], END], WHOLE]
+    async with ChatClient(server.url, "", buffer_s=WAIT_S) as chat:
+        for pieces in (1, 2):
+            events = [event async for event in chat.ask("뭐?")]
+            texts = [event for event in events if event["type"] == "stream_token"]
+            assert "".join(event["token"] for event in texts) == "0 1 2 3 4 5 6 7 8 9 "
+            assert [event["index"] for event in texts] == [0, 5][:pieces] and events[-1]["type"] == "stream_end"
+    assert chat_client.BUFFER_S == 0.05
+
+
+async def test_a_token_is_given_though_nothing_follows_it(server) -> None:
+    server.plans = [[START, TOKEN]]
+    async with ChatClient(server.url, "", buffer_s=0.01) as chat:
+        events = chat.ask("뭐?")
+        async with asyncio.timeout(WAIT_S):
+            assert [(await anext(events))["type"] for _ in range(2)] == ["stream_start", "stream_token"]
+        await events.aclose()
 
 
 async def test_what_was_left_of_an_answer_is_not_taken_for_the_next_one(server) -> None:

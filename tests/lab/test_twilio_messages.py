@@ -30,12 +30,13 @@ def test_a_message_is_made_and_arrives(outgoing: Outgoing) -> None:
     assert outgoing.breaches == []
 
 
-def test_a_call_is_made_and_its_words_are_heard(outgoing: Outgoing) -> None:
+def test_a_call_is_made_and_its_document_is_kept(outgoing: Outgoing) -> None:
     status, made = outgoing.call(FORM_TYPE, form(CALL))
     assert (status, made["status"], made["direction"]) == (201, "queued", "outbound-api")
     assert re.fullmatch("CA[0-9a-f]{32}", str(made["sid"]))
     (call,) = outgoing.calls
-    assert (call.to, call.said, call.ring_s) == (THERE, ("하나", "둘"), 30)
+    assert (call.sid, call.sender, call.to, call.ring_s) == (made["sid"], HERE, THERE, 30)
+    assert [verb.name for verb in call.document] == ["Say", "Pause", "Say", "Hangup"]
     assert outgoing.breaches == []
 
 
@@ -92,7 +93,13 @@ def test_in_korea_only_letters_of_euc_kr_arrive(outgoing: Outgoing, body: str, a
 
 @pytest.mark.parametrize(
     "changes",
-    [{"Twiml": "<Response>"}, {"Twiml": "<Response><Shout/></Response>"}, {"Timeout": "601"}, {"Timeout": "x"}],
+    [
+        {"Twiml": '<Response><Gather action="/key"/></Response>'},
+        {"Twiml": "<Response>"},
+        {"Twiml": "<Response><Shout/></Response>"},
+        {"Timeout": "601"},
+        {"Timeout": "x"},
+    ],
 )
 def test_a_call_that_is_made_and_goes_wrong_is_a_breach(outgoing: Outgoing, changes: dict[str, str]) -> None:
     assert outgoing.call(FORM_TYPE, form({**CALL, **changes}))[0] == 201

@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 
 
 class Relay:
-    """Passes bytes on to `port`; while `closed` it drops who comes."""
+    """Passes bytes on to `port`; while `closed` it drops who comes, while `silent` they wait: so many are `held`."""
 
     def __init__(self):
         self.port = 0
         self.closed = False
+        self.silent = False
+        self.held = self.came = 0
         self.own_port = 0
         self._open = set()
 
@@ -28,10 +30,25 @@ class Relay:
         finally:
             writer.transport.abort() if writer.is_closing() else writer.close()
 
+    async def _hold(self, reader, writer):
+        self.held += 1
+        self.came += 1
+        try:
+            while await reader.read(65536):
+                pass
+        except OSError:
+            pass
+        finally:
+            self.held -= 1
+            writer.close()
+
     async def serve(self, reader, writer):
         """One connection."""
         if self.closed:
             writer.transport.abort()
+            return
+        if self.silent:
+            await self._hold(reader, writer)
             return
         there, here = await asyncio.open_connection("127.0.0.1", self.port)
         pair = {writer, here}

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 from bot.doors import chat as door_module
+from tests.chat_by_hand import WAIT_S
 from tests.pages.asking import open_chat
 from tests.pages.browsing import becomes
 
@@ -113,6 +114,106 @@ async def test_the_client_begins_a_new_session_when_its_own_is_over(tmp_path):
         again = await asked(page, "둘?")
         assert again["events"][-1]["type"] == "end"
         assert again["sessionId"] != first["sessionId"]
+        bad = await asked(page, " ")
+        assert (bad["events"][-1]["error_code"], bad["events"][-1]["reason"]) == (
+            "WS-002-VALIDATION_ERROR",
+            "bad_content",
+        )
+        assert bad["sessionId"] == again["sessionId"], "what is wrong with a message is not wrong with the session"
+
+
+async def loaded(page):
+    """Have the browser fetch the client while it can."""
+    await page.evaluate("import('/static/chat_client.js').then(() => true)")
+
+
+async def held(relay, number):
+    """Wait until so many connections are held."""
+    async with asyncio.timeout(WAIT_S):
+        while relay.held != number:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_is_closed_while_it_connects_leaves_no_socket_and_tries_no_more(tmp_path):
+    async with open_chat(tmp_path, "네.", path="/") as (page, _model, pages):
+        await loaded(page)
+        pages.relay.silent = True
+        asking = asyncio.create_task(asked(page, "뭐?", firstWaitMs=1))
+        await held(pages.relay, 1)
+        await page.evaluate("chat.close()")
+        told = await asking
+        assert told["events"] == [{"type": "failed", "reason": "closed", "name": "ChatFailed"}]
+        assert [state for state, _ in told["states"]] == ["connecting", "closed"]
+        await held(pages.relay, 0)
+        await asyncio.sleep(0.3)
+        assert pages.relay.came == 1
+
+
+async def test_a_client_that_is_closed_between_two_tries_tries_no_more(tmp_path):
+    async with open_chat(tmp_path, "네.", path="/") as (page, _model, pages):
+        await loaded(page)
+        pages.relay.closed = True
+        asking = asyncio.create_task(asked(page, "뭐?", firstWaitMs=3_600_000))
+        await becomes(page, "window.states?.length === 1")
+        await page.evaluate("new Promise((resolve) => setTimeout(resolve, 300)).then(() => chat.close())")
+        async with asyncio.timeout(WAIT_S):
+            assert (await asking)["events"][-1]["reason"] == "closed"
+        pages.relay.closed = False
+
+
+async def test_a_connection_that_does_not_open_in_time_is_given_up(tmp_path):
+    async with open_chat(tmp_path, "네.", path="/") as (page, _model, pages):
+        await loaded(page)
+        pages.relay.silent = True
+        async with asyncio.timeout(WAIT_S):
+            told = await asked(page, "뭐?", openMs=100, tries=1, firstWaitMs=1)
+        assert told["events"] == [{"type": "failed", "reason": "no-connection", "name": "ChatFailed"}]
+        await held(pages.relay, 0)
+        assert pages.relay.came == 2
+        pages.relay.silent = False
+        assert (await asked(page, "뭐?"))["events"][-1]["type"] == "end"
+
+
+async def test_who_connects_twice_at_once_has_one_socket(tmp_path):
+    async with open_chat(tmp_path, "네.", path="/") as (page, *_):
+        await asked(page, "뭐?")
+        states = await page.evaluate(
+            """async () => {
+              const { ChatClient } = await import("/static/chat_client.js");
+              const one = new ChatClient(location.origin.replace("http", "ws") + "/chat-ws");
+              const states = [];
+              one.addEventListener("connection", ({ detail }) => states.push(detail));
+              await Promise.all([one.connect(), one.connect()]);
+              one.close();
+              return states;
+            }"""
+        )
+        assert states == ["connecting", "open", "closed"]
+
+
+async def test_who_stops_an_answer_ends_it_at_the_server_too(tmp_path):
+    async with open_chat(tmp_path, "한강 ", asyncio.Event(), path="/") as (page, model, _):
+        reason = await page.evaluate(
+            """async () => {
+              const { ChatClient } = await import("/static/chat_client.js");
+              window.chat = new ChatClient(location.origin.replace("http", "ws") + "/chat-ws");
+              const stopping = new AbortController();
+              try {
+                for await (const { type } of chat.ask("뭐?", { signal: stopping.signal })) {
+                  if (type === "text") setTimeout(() => stopping.abort(), 50);
+                }
+              } catch (error) {
+                return error.reason;
+              }
+            }"""
+        )
+        assert reason == "stopped"
+        async with asyncio.timeout(WAIT_S):
+            while not model.left:
+                await asyncio.sleep(0.01)
+        model.tokens = ("다른 답",)
+        again = (await asked(page, "또?"))["events"]
+        assert "".join(event.get("text", "") for event in again) == "다른 답"
 
 
 async def test_too_many_questions_are_refused_and_the_connection_lives(tmp_path, monkeypatch):

@@ -104,6 +104,16 @@ async def test_who_is_signed_out_is_led_to_sign_in(tmp_path):
         await page.wait_for_url(f"{pages.address}/sign-in")
 
 
+async def test_who_is_signed_out_while_the_socket_is_open_is_led_to_sign_in_too(tmp_path):
+    async with open_chat(tmp_path, "네.") as (page, _model, pages):
+        await ask(page, "뭐?")
+        await page.wait_for_selector(f"{ANSWER} .text:has-text('네.')")
+        (cookie,) = [cookie for cookie in await page.context.cookies() if cookie["name"] == "ilgi"]
+        await pages.site.people.sign_out(cookie["value"])
+        await ask(page, "또?")
+        await page.wait_for_selector("[role=alert]:has-text('로그인이 끝났어요') a[href$='/sign-in']")
+
+
 async def test_a_server_that_is_away_is_said_so_and_the_question_can_be_sent_again(tmp_path):
     async with open_chat(tmp_path, "네, 그랬어요.") as (page, _model, pages):
         await page.clock.install()

@@ -87,7 +87,9 @@ async def test_signing_in_needs_no_script(tmp_path):
         await page.wait_for_selector("#code")
         assert len(site.carrier.calls) == 1
         await page.click("text=문자로 다시 받기")
-        await page.wait_for_selector("#code")
+        await page.wait_for_url(f"{address}/sign-in/code?by=sms")
+        await page.reload()
+        assert len(site.carrier.messages) == 1, "a reload sends nothing"
         await page.fill("#code", site.carrier.code)
         await page.click("main button:has-text('로그인')")
         await page.wait_for_url(f"{address}/")

@@ -9,7 +9,7 @@ import pytest
 from tests.chat_by_hand import WAIT_S
 from tests.pages.browsing import becomes, grave, is_too_wide
 from tests.pages.talking import open_talk, sounds, tone, trouble
-from tests.pages.voice_by_hand import End, Interrupt, Text, until
+from tests.pages.voice_by_hand import Audio, End, Interrupt, Text, until
 
 # The text
 
@@ -33,6 +33,15 @@ async def test_both_sides_are_shown_as_they_speak_and_what_is_typed_is_sent(tmp_
         await talk.until(lambda talk: talk.of(Text))
         assert talk.of(Text)[0].text == "파도가 높았어요"
         assert await page.input_value("#text") == ""
+
+
+async def test_what_was_not_heard_is_marked_also_above_the_words_that_stopped_it(tmp_path):
+    async with open_talk(tmp_path) as (page, _door, _pages, talk):
+        talk.send(type="transcript", speaker="bot", text="바다는 어땠어요?", final=True)
+        talk.send(type="transcript", speaker="user", text="잠깐만요.", final=True)
+        talk.send(type="interrupted", heard="바다는")
+        await page.wait_for_selector("s")
+        assert await page.inner_text("s") == " 어땠어요?"
 
 
 # The end
@@ -75,10 +84,32 @@ async def test_a_sound_that_the_browser_stopped_goes_on_with_a_touch(tmp_path):
     async with open_talk(tmp_path, record=True) as (page, _door, _pages, talk):
         await page.evaluate("contexts.at(-1).suspend()")
         await page.wait_for_selector("#state:has-text('화면을 한 번 누르면')")
+        await talk.until(lambda talk: sum(not message.audio for message in talk.of(Audio)) >= 2)
         count = len(talk.pcm)
         await page.click("h1")
         await page.wait_for_selector("#state:has-text('편하게 말씀하세요')")
         await talk.until(lambda talk: len(talk.pcm) > count + 10_000)
+
+
+async def test_a_sound_that_the_browser_never_began_begins_with_a_touch(tmp_path):
+    async with open_talk(tmp_path, begin=False) as (page, door, *_):
+        await page.evaluate(
+            """() => {
+              window.AudioContext = class extends AudioContext {
+                constructor(...options) {
+                  super(...options);
+                  this.suspend();
+                }
+              };
+            }"""
+        )
+        await page.click("#start")
+        talk = await door.talk()
+        await page.wait_for_selector("[data-state=talking]")
+        assert "화면을 한 번 누르면" in await page.inner_text("#state")
+        await page.click("h1")
+        await page.wait_for_selector("#state:has-text('편하게 말씀하세요')")
+        await talk.until(lambda talk: len(talk.pcm) > 10_000)
 
 
 async def test_the_goodbye_is_heard_to_its_end_when_the_server_ends_the_talk(tmp_path):
@@ -128,10 +159,97 @@ async def test_a_server_that_is_replaced_is_asked_again_at_once(tmp_path):
         assert again.resumed
 
 
-async def test_a_talk_that_is_over_meanwhile_is_followed_by_a_new_one_that_says_so(tmp_path):
-    async with open_talk(tmp_path) as (page, door, pages, _talk):
+async def test_a_talk_that_is_over_meanwhile_is_said_to_be_kept_and_a_new_one_waits_for_the_button(tmp_path):
+    async with open_talk(tmp_path) as (page, door, pages, talk):
+        talk.send(type="transcript", speaker="user", text="오늘 바다에 갔어요.", final=True)
+        await page.wait_for_selector(".final")
         door.forgets = True
         pages.relay.cut()
+        await page.wait_for_selector("[data-state=ended]")
+        assert "마무리했어요" in await page.inner_text("#state")
+        assert await page.is_hidden("#trouble") and await page.is_visible("#after")
+        assert await page.locator(".final").count() == 1
+        assert await page.inner_text("#start") == "새로 이야기하기"
+        await page.click("#start")
+        assert not (await door.talk(1)).resumed
+        await page.wait_for_selector("#state:has-text('편하게 말씀하세요')")
+
+
+async def test_a_page_that_was_stopped_finds_out_at_once_when_it_is_seen_again(tmp_path):
+    async with open_talk(tmp_path) as (page, door, _pages, talk):
+        await page.evaluate(
+            """() => {
+              const now = Date.now;
+              Date.now = () => now() + 10_000;
+              document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+            }"""
+        )
+        again = await door.talk(1)
+        assert (again.session_id, again.resumed) == (talk.session_id, True)
+
+
+async def test_a_page_that_is_seen_again_does_not_wait_to_connect(tmp_path):
+    async with open_talk(tmp_path) as (page, door, pages, talk):
+        await page.evaluate("() => { window.setTimeout = () => 0 }")  # no pause of the page ends by itself
+        pages.relay.cut()
+        await page.wait_for_selector("[data-state=lost]")
+        await page.evaluate("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
+        assert (await door.talk(1)).session_id == talk.session_id
+        page.complaints = [text for text in page.complaints if "net::ERR" not in text]
+
+
+async def test_a_talk_that_goes_on_in_another_window_is_left_there_until_it_is_taken_back(tmp_path):
+    async with open_talk(tmp_path) as (page, door, _pages, talk):
+        talk.close(4001)
+        await page.wait_for_selector("[data-state=ended]")
+        assert "다른 창에서" in await page.inner_text("#state")
+        assert await page.is_hidden("#trouble") and await page.is_hidden("#after")
+        await asyncio.sleep(1.5)
+        assert len(door.talks) == 1
+        assert await page.inner_text("#start") == "여기서 이어 하기"
+        await page.click("#start")
+        again = await door.talk(1)
+        assert (again.session_id, again.resumed) == (talk.session_id, True)
+
+
+async def test_who_signed_out_elsewhere_is_led_to_sign_in(tmp_path):
+    async with open_talk(tmp_path) as (page, _door, _pages, talk):
+        talk.send(type="error", code="SIGNED_OUT", message="로그인이 끝났어요.", retry=False)
+        talk.close(1008)
+        assert "로그인이 끝났어요" in await trouble(page)
+        assert await page.is_visible("#trouble a")
+
+
+async def test_a_microphone_that_the_system_keeps_is_said_so_until_it_is_back(tmp_path):
+    async with open_talk(tmp_path, begin=False) as (page, door, *_):
+        await page.evaluate(
+            """() => {
+              const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+              navigator.mediaDevices.getUserMedia = async (wanted) => (window.stream = await real(wanted));
+              window.keep = (muted) => {
+                const [track] = stream.getAudioTracks();
+                Object.defineProperty(track, "muted", { value: muted, configurable: true });
+                track.dispatchEvent(new Event(muted ? "mute" : "unmute"));
+              };
+            }"""
+        )
+        await page.click("#start")
+        talk = await door.talk()
+        await page.wait_for_selector("[data-state=talking]")
+        await page.evaluate("keep(true)")
+        assert "마이크가 잠깐 꺼져" in await page.inner_text("#state")
+        await talk.until(lambda talk: sum(not message.audio for message in talk.of(Audio)) >= 2)
+        count = len(talk.pcm)
+        await page.evaluate("keep(false)")
+        assert "편하게 말씀하세요" in await page.inner_text("#state")
+        await talk.until(lambda talk: len(talk.pcm) > count + 10_000)
+
+
+async def test_a_talk_that_is_over_before_it_is_taken_up_is_followed_by_a_new_one_that_says_so(tmp_path):
+    async with open_talk(tmp_path) as (page, door, _pages, _talk):
+        await page.reload()
+        door.forgets = True
+        await page.click("#start")
         again = await door.talk(1)
         assert not again.resumed
         await page.wait_for_selector("[data-state=talking]")

@@ -18,7 +18,7 @@ async def test_the_microphone_is_delivered_whole_at_the_rate_that_was_told(tmp_p
         need = (len(said) / 8000 + LEAD_S) * rate_hz
         await talk.until(lambda talk: len(talk.pcm) > need)
         heard, expected = envelope(talk.pcm, rate_hz), envelope(said, 8000)
-        lengths_ms = {len(message.audio) / 2 / rate_hz * 1000 for message in talk.of(Audio)}
+        lengths_ms = {len(message.audio) / 2 / rate_hz * 1000 for message in talk.of(Audio) if message.audio}
         assert min(lengths_ms) >= 20 and max(lengths_ms) <= 40
         # Where it fits best; noise suppression and gain control are the browser's and change the level a little.
         fits = [np.corrcoef(heard[at : at + len(expected)], expected)[0, 1] for at in range(len(heard) - len(expected))]

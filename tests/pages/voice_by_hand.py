@@ -178,7 +178,9 @@ class VoiceDoor:
         if asked and (self.forgets or not resumed):
             gone = {"type": "error", "code": "NO_SESSION", "message": "그 이야기는 끝났어요.", "retry": True}
             await wire.send(json.dumps(gone, ensure_ascii=False))
-            init, resumed = self._read(await wire.pull()), False
+            if (again := await wire.pull()) is None:
+                return
+            init, resumed = self._read(again), False
             if not isinstance(init, Init) or init.sessionId is not msgspec.UNSET:
                 self.wrong.append("after NO_SESSION another init is to come, without it")
                 await wire.close(1008)
@@ -207,7 +209,7 @@ class VoiceDoor:
             heard = getattr(message, "heard", msgspec.UNSET)
             if heard is not msgspec.UNSET and not heard.ms <= talk.sent_ms.get(heard.sentence, 1e9) + 1:
                 self.wrong.append(f"more was heard than there is: {heard}")
-            if isinstance(message, Audio) and (not message.audio or len(message.audio) % 2):
+            if isinstance(message, Audio) and len(message.audio) % 2:
                 self.wrong.append("no whole samples")
             talk.came.append((time.monotonic(), message))
             if isinstance(message, End):

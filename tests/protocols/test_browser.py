@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,18 @@ from hypothesis import strategies as st
 from bot.audio.forms import WIDE
 from bot.conversation.texts import table
 from bot.errors import LocalProtocolError
-from bot.protocols.browser import LATE_MS, BrowserStream, Hello, Interrupt, Played, Sound, Typed
+from bot.protocols.browser import (
+    LATE_MS,
+    STANDS_STILL_MS,
+    TOLD_EVERY_MS,
+    BrowserStream,
+    Hello,
+    Interrupt,
+    Played,
+    Quiet,
+    Sound,
+    Typed,
+)
 from bot.protocols.browser_messages import (
     LONGEST_MESSAGE_CHARS,
     LONGEST_TEXT,
@@ -236,7 +248,8 @@ def test_a_sentence_is_echoed_when_the_page_has_played_all_of_it() -> None:
     assert stream.unplayed_ms is None
     assert stream.receive(audio(b"", ("1:0", 20))) == [Played(("안녕하세요.",))]
     assert stream.unplayed_ms == 380
-    assert stream.receive(audio(b"", ("1:0", 399))) == [Played(())]
+    assert stream.receive(audio(b"", ("1:0", 399))) == []
+    assert stream.unplayed_ms == 1
     assert stream.receive(audio(b"", ("1:0", 400))) == [Played(()), Mark("1:0")]
     assert stream.unplayed_ms == 0
     assert stream.receive(audio(b"", ("1:0", 400))) == []
@@ -314,16 +327,64 @@ def test_who_tells_no_more_is_taken_to_hear_on() -> None:
     assert stream.unplayed_ms == 300
 
 
-def test_who_tells_the_same_for_ever_is_taken_to_hear_on() -> None:
+@pytest.mark.parametrize("told", [("1:0", 20), ("0:0", 700)], ids=["of this sentence", "of the one before"])
+def test_who_tells_the_same_for_ever_has_heard_no_more_and_after_a_while_wants_to_hear_no_more(
+    told: tuple[str, int],
+) -> None:
     stream = talking()
+    stream.receive(audio(bytes(640), told))
     send(stream, "1:0", 400)
-    echoed = [
-        mark for _ in range(200) for mark in stream.receive(audio(bytes(640), ("1:0", 20))) if mark == Mark("1:0")
-    ]
-    assert echoed == [Mark("1:0")]
+    unplayed_ms = 400 - (told[1] if told[0] == "1:0" else 0)
+    while stream.at_ms < STANDS_STILL_MS:
+        assert not {Mark("1:0"), Interrupt()} & set(stream.receive(audio(bytes(640), told)))
+        assert stream.unplayed_ms == unplayed_ms
+    came = [inbound for _ in range(3) for inbound in stream.receive(audio(bytes(640), told))]
+    assert came.count(Interrupt()) == 1
+    stream.clear()
     send(stream, "2:0", 400)
     stream.receive(audio(b"", ("2:0", 100)))
     assert stream.unplayed_ms == 300
+
+
+def test_a_player_that_has_played_all_there_was_does_not_stand_still() -> None:
+    stream = talking()
+    send(stream, "1:0", 400, whole=False)
+    while stream.at_ms < 2 * STANDS_STILL_MS:
+        assert Interrupt() not in stream.receive(audio(bytes(640), ("1:0", 400)))
+    send(stream, "1:0", 400)
+    assert Interrupt() not in stream.receive(audio(bytes(640), ("1:0", 400)))
+
+
+def test_what_is_played_is_passed_on_now_and_then_however_fast_the_sound_came() -> None:
+    stream = talking()
+    send(stream, "1:0", 2_000)
+    passed_on = [
+        stream.at_ms
+        for ms in range(20, 1_020, 20)
+        for inbound in stream.receive(audio(bytes(640), ("1:0", ms)))
+        if isinstance(inbound, Played)
+    ]
+    assert [later - before for before, later in pairwise(passed_on)] == [TOLD_EVERY_MS] * (len(passed_on) - 1)
+    assert len(passed_on) == 5
+    assert stream.receive('{"type":"interrupt","heard":{"sentence":"1:0","ms":1010}}') == [Played(()), Interrupt()]
+
+
+def test_who_had_sound_and_has_none_is_there_all_the_same() -> None:
+    stream = talking()
+    assert stream.receive(audio(b"")) == []
+    stream.receive(audio(bytes(640)))
+    assert stream.receive(audio(b"")) == [Quiet()]
+    assert stream.at_ms == 20
+
+
+def test_sound_that_comes_too_early_has_no_effect() -> None:
+    stream = talking()
+    send(stream, "1:0", 400)
+    with pytest.raises(BadMessage) as caught:
+        stream.receive(audio(bytes(640), ("1:0", 400)), latest_ms=19)
+    assert caught.value.fault is Fault.TOO_FAST
+    assert (stream.at_ms, stream.has_sound, stream.unplayed_ms) == (0, False, None)
+    assert Sound(0, bytes(640)) in stream.receive(audio(bytes(640)), latest_ms=20)
 
 
 def test_an_aside_ends_no_echoes_for_who_does_not_tell() -> None:
@@ -341,7 +402,8 @@ def test_sentences_of_a_talk_that_goes_on_have_names_of_their_own() -> None:
     stream.caption("1:0", "네, 이어서 들을게요.")
     assert send(stream, "1:0", 40)[0]["sentence"] == "10001:0"
     assert send(stream, "aside:0", 40)[0]["sentence"] == "aside:10000"
-    assert stream.receive(audio(b"", ("1:0", 40))) == []
+    assert stream.receive(audio(b"", ("1:0", 40))) == [Played(())]
+    assert stream.unplayed_ms == 80
     assert stream.receive(audio(b"", ("aside:10000", 20))) == [Played(("네, 이어서 들을게요.",)), Mark("1:0")]
 
 

@@ -124,6 +124,7 @@ CODES = {
 def test_every_fault_has_a_code_and_tells_a_person_in_korean_what_to_do() -> None:
     events = [failure(fault, ID) for fault in Fault]
     assert {event.error_code for event in events} == CODES
+    assert [event.reason for event in events] == list(Fault)
     for event in events:
         assert event.solutions
         for told in (event.message, *event.solutions):
@@ -162,13 +163,14 @@ EVENTS = [
     ),
     (StreamEnd(ID, 3, 40), {"type": "stream_end", "message_id": ID, "total_tokens": 3, "processing_time_ms": 40}),
     (
-        StreamError(None, "WS-001-INVALID_JSON", "못 읽었어요.", ["다시 보내 주세요."]),
+        StreamError(None, "WS-001-INVALID_JSON", "못 읽었어요.", ["다시 보내 주세요."], Fault.NOT_JSON),
         {
             "type": "stream_error",
             "message_id": None,
             "error_code": "WS-001-INVALID_JSON",
             "message": "못 읽었어요.",
             "solutions": ["다시 보내 주세요."],
+            "reason": "not_json",
         },
     ),
 ]

@@ -40,6 +40,7 @@ def test_a_request_says_what_the_job_is_to_be() -> None:
     [
         ('{"languages":"ko"}', "languages"),
         ('{"language":"Korean"}', "language"),
+        (r'{"language":"ko\n"}', "language"),
         ('{"max_silence_frames":0}', "max_silence_frames"),
         ('{"max_silence_frames":201}', "max_silence_frames"),
         ('{"max_silence_frames":"20"}', "max_silence_frames"),

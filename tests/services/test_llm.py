@@ -109,6 +109,14 @@ async def test_a_failure_is_a_model_error_without_content(faults: Faults, reason
         assert len(lab.report.requests) == 1, "nothing is tried twice on the talk's path"
 
 
+async def test_whoever_asks_may_have_more_patience_between_words_than_the_model() -> None:
+    async with talking(profile=Profile(first_token_ms=0, token_ms=100)) as (_, model):
+        model._stall_s = 0.01
+        with pytest.raises(ModelError, match="stalled"):
+            await all_of(model)
+        assert "".join([delta async for delta in model.stream(CHAT, TokenUsage().open(), stall_s=10)])
+
+
 @pytest.mark.parametrize("faults", [Faults(), Faults(no_json_mode=True), Faults(chat_status=500)])
 async def test_no_log_line_holds_what_was_said(faults: Faults, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)

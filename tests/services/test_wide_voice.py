@@ -86,6 +86,26 @@ async def test_nothing_is_rendered_before_somebody_is_there_and_then_only_what_i
         await phone.close()
 
 
+async def test_what_espeak_said_while_the_engine_was_away_is_made_anew_when_it_is_back() -> None:
+    now = 0.0
+    async with OpenAiLab(profile=QUICK, faults=Faults(speech_status=500)) as lab:
+        phone = Voice(engine_of(lab), clock=lambda: now)
+        wide = wide_voice_of(phone)
+        await wide.warm()
+        by_espeak = wide.cached("네.")
+        await wide.warm()
+        assert by_espeak and wide.cached("네.") == by_espeak
+        lab.faults.speech_status = None
+        now = 60.0
+        await wide.warm()
+        await wide.warm()
+        before = asked(lab)
+        assert wide.cached("네.") != by_espeak
+        await wide.warm()
+        assert asked(lab) == before
+        await phone.close()
+
+
 async def test_a_fixed_line_is_asked_for_once_and_nothing_else_is_kept() -> None:
     async with OpenAiLab(profile=QUICK) as lab:
         wide = wide_voice_of(Voice(engine_of(lab)))

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import httpx2
 import msgspec
 from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from bot.protocols.jobs import ConnectionSuccess, Failure, FinalSummary, Outbound, TranscriptSegment, encode
 from bot.streamer.client import StreamedFile
 
 JOB = "11111111-2222-3333-4444-555555555555"
+SHOWN = {"job_id": JOB, "title": None, "created_at": "2026-11-21T12:00:00+00:00", "ended_at": None}
 Part = Callable[["Hand"], Awaitable[None]]
 
 
@@ -87,11 +89,15 @@ class Hand:
 
 @dataclass
 class House:
-    """A server whose connections play one part after the other; `shown` is what GET tells of the job."""
+    """A server whose connections play one part after the other; `shown` is what GET tells of the job.
+
+    The first requests and handshakes are refused, as `refusals` and `handshakes` say.
+    """
 
     url: str = ""
     shown: dict[str, object] = field(default_factory=dict)
     refusals: list[tuple[int, bytes]] = field(default_factory=list)
+    handshakes: list[int] = field(default_factory=list)
     hands: list[Hand] = field(default_factory=list)
     requests: list[httpx2.Request] = field(default_factory=list)
 
@@ -102,7 +108,7 @@ class House:
             return httpx2.Response(status, content=body)
         if request.method == "POST":
             return httpx2.Response(201, json={"job_id": JOB, "websocket_url": "ws://elsewhere.example.com/"})
-        return httpx2.Response(200, content=msgspec.json.encode({"job_id": JOB, **self.shown}))
+        return httpx2.Response(200, content=msgspec.json.encode({**SHOWN, **self.shown}))
 
     def file(self, pcm: bytes, view: Memory, key: str | None = "the-key") -> StreamedFile:
         http = httpx2.AsyncClient(transport=httpx2.MockTransport(self.answer))
@@ -121,8 +127,11 @@ async def house(*parts: Part) -> AsyncIterator[House]:
         home.hands.append(Hand(socket))
         await left.pop(0)(home.hands[-1])
 
+    def admit(socket: ServerConnection, _: Request) -> Response | None:
+        return socket.respond(home.handshakes.pop(0), "later") if home.handshakes else None
+
     server: Server
-    async with serve(play, "127.0.0.1", 0, compression=None) as server:
+    async with serve(play, "127.0.0.1", 0, compression=None, process_request=admit) as server:
         home.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         yield home
     assert left == []

@@ -98,6 +98,25 @@ async def test_a_connection_that_breaks_goes_on_from_where_the_server_is() -> No
     assert (view.segments, view.failures) == ([ONE, TWO], ["CONNECTION_LOST"])
 
 
+async def test_a_server_without_a_recogniser_is_sent_again_what_it_has_no_text_of() -> None:
+    async def loses_it(hand: Hand) -> None:
+        await hand.welcome()
+        await hand.hear(SECOND)
+        await hand.say(ONE, wire.NO_RECOGNISER)
+        await hand.socket.close(1013)
+
+    async def goes_on(hand: Hand) -> None:
+        await hand.welcome(400, 1)
+        await hand.hear()
+        await hand.finish(len(PCM) / SECOND, 1)
+
+    view = Memory()
+    async with house(loses_it, goes_on) as home:
+        outcome = await home.file(PCM, view).run(JobRequest(), fast=True)
+    assert b"".join(home.hands[1].chunks) == PCM[400 * 32 :]
+    assert (outcome.is_whole, view.failures) == (True, ["RECOGNISER_UNAVAILABLE"])
+
+
 async def test_a_segment_that_was_kept_and_not_told_is_asked_for() -> None:
     async def breaks(hand: Hand) -> None:
         await hand.welcome()
@@ -118,7 +137,16 @@ async def test_a_segment_that_was_kept_and_not_told_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "code"), [(wire.JOB_BUSY, wire.BUSY), (wire.GOING_AWAY, 1012), (None, 1011), (None, None)]
+    ("failure", "code"),
+    [
+        (wire.JOB_BUSY, wire.BUSY),
+        (wire.GOING_AWAY, 1012),
+        (wire.NO_RECOGNISER, 1013),
+        (wire.NO_STORE, 1013),
+        (None, 1011),
+        (None, None),
+    ],
+    ids=["busy", "going away", "no recogniser", "no store", "closed", "broken"],
 )
 async def test_a_server_that_cannot_yet_is_asked_again(failure: wire.Failure | None, code: int | None) -> None:
     async def not_yet(hand: Hand) -> None:
@@ -134,6 +162,16 @@ async def test_a_server_that_cannot_yet_is_asked_again(failure: wire.Failure | N
         outcome = await home.file(PCM, view).run(JobRequest(), fast=True)
     assert outcome.is_whole and b"".join(home.hands[2].chunks) == PCM
     assert len(view.failures) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_server_that_has_no_place_yet_is_asked_again(status: int) -> None:
+    view = Memory()
+    async with house(hears_all) as home:
+        home.handshakes += [status, status]
+        outcome = await home.file(PCM, view).run(JobRequest(), fast=True)
+    assert outcome.is_whole
+    assert view.failures == [f"HTTP_{status}"] * 2
 
 
 async def test_a_job_that_the_server_ended_is_read_and_is_not_whole() -> None:
@@ -160,7 +198,7 @@ async def test_a_job_that_the_server_ended_is_read_and_is_not_whole() -> None:
     ("told", "state", "is_whole"),
     [
         (wire.SUMMARY_LATER, "completed", True),
-        (wire.NO_RECOGNISER, "failed", False),
+        (wire.REFUSED, "failed", False),
         (wire.Failure("JOB_FAILED", "no summary could be made"), "failed", False),
     ],
 )

@@ -65,8 +65,12 @@ def test_a_time_is_told(ms: int, told: str) -> None:
 
 def test_what_a_server_says_does_not_steer_the_terminal() -> None:
     out = io.StringIO()
-    People(out, 1000, counts_sent=True).segment(TranscriptSegment(0, "a\x1b[2Jb\nc", 0.0, 1.0))
+    people = People(out, 1000, counts_sent=True)
+    people.segment(TranscriptSegment(0, "a\x1b[2Jb\nc", 0.0, 1.0))
     assert out.getvalue() == "00:00.0  a [2Jb c\n"
+    people.ended(Outcome("the-job", "failed", False, "d\x1b[2Je", 1.0, "f\x9b2Jg"))
+    assert "\x1b" not in out.getvalue() and "\x9b" not in out.getvalue()
+    assert out.getvalue().endswith("\nd [2Je\n")
 
 
 def test_json_is_one_object_a_line() -> None:

@@ -4,6 +4,7 @@ import { ChatClient, ChatFailed } from "./chat_client.js";
 import { address, says, socketAddress, whyRefused } from "./page.js";
 
 const NEAR_PX = 120;
+const SIGNED_OUT = ["signed-out", "signed_out"]; // as the page says it, and as the server does
 
 const the = (id) => document.getElementById(id);
 const messages = the("messages");
@@ -95,7 +96,7 @@ class Message {
         this.showSources(event.sources);
         break;
       case "error":
-        this.failed(event.message, event.solutions, content);
+        this.failed(event.message, event.solutions, content, event.reason);
         break;
     }
   }
@@ -140,7 +141,7 @@ class Message {
     trouble.setAttribute("role", "alert");
     const list = made("ul", "");
     list.append(...solutions.map((solution) => made("li", "", solution)));
-    const way = reason === "signed-out" ? made("a", "button", says("sign-in")) : made("button", "", says("retry"));
+    const way = SIGNED_OUT.includes(reason) ? made("a", "button", says("sign-in")) : made("button", "", says("retry"));
     if (way.localName === "a") way.href = address("/sign-in");
     else {
       way.type = "button";

@@ -14,7 +14,8 @@ export class NoSound extends Error {
 
 /**
  * Both ends of the sound. Events: `captured` ({ pcm, level, time }), `sounding` (boolean: whether the bot can be heard),
- * `lost` (the microphone went away), `suspended` (boolean: whether the browser wants a touch before it goes on).
+ * `lost` (the microphone went away), `muted` (boolean: whether the system keeps it from us, as for a telephone call),
+ * `suspended` (boolean: whether the browser wants a touch before it goes on).
  */
 export class Sound extends EventTarget {
   #context;
@@ -48,15 +49,22 @@ export class Sound extends EventTarget {
     this.#player = new AudioWorkletNode(context, "playback", { numberOfInputs: 0, outputChannelCount: [1] });
     this.#player.port.onmessage = ({ data }) => this.#reported(data);
     this.#player.connect(context.destination);
-    stream.getAudioTracks()[0].addEventListener("ended", () => this.#tell("lost"));
+    const [track] = stream.getAudioTracks();
+    track.addEventListener("ended", () => this.#tell("lost"));
+    for (const type of ["mute", "unmute"]) track.addEventListener(type, () => this.#tell("muted", track.muted));
     context.addEventListener("statechange", () => {
-      if (context.state !== "closed") this.#tell("suspended", context.state !== "running");
+      if (context.state !== "closed") this.#tell("suspended", this.isSuspended);
     });
   }
 
   /** Samples a second of what is captured. */
   get sampleRate() {
     return this.#context.sampleRate;
+  }
+
+  /** Whether the browser wants a touch before there is any sound. */
+  get isSuspended() {
+    return this.#context.state !== "running";
   }
 
   /** What of the bot's voice was heard at `time` of the context: { sentence, ms }, or undefined before its first sound. */
@@ -98,8 +106,12 @@ export class Sound extends EventTarget {
   }
 
   /** Go on after the browser has stopped the sound; call it from a click or a key. */
-  resume() {
-    return this.#context.resume();
+  async resume() {
+    try {
+      await this.#context.resume();
+    } catch {
+      // It is closed, or a telephone call still has the sound: then another touch is asked for.
+    }
   }
 
   /** Let go of the microphone and the loudspeaker. */

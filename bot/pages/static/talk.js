@@ -20,6 +20,7 @@ let wakeLock;
 const idle = the("state").textContent;
 let sessionId = keptSession();
 let wasConnected = false;
+const held = new Set(); // why nothing is heard of the person: suspended, muted
 let begun = 0; // counts starts, so that what belongs to one that was given up does nothing
 
 the("start").addEventListener("click", () => (isBusy() ? hangUp() : start()));
@@ -34,9 +35,9 @@ addEventListener("keydown", (event) => {
   interrupt();
 });
 for (const touch of ["pointerdown", "click", "keydown"]) {
-  addEventListener(touch, () => talk.dataset.suspended !== undefined && sound?.resume());
+  addEventListener(touch, () => held.has("suspended") && sound?.resume());
 }
-addEventListener("visibilitychange", () => document.visibilityState === "visible" && keepAwake());
+addEventListener("visibilitychange", () => document.visibilityState === "visible" && comeBack());
 addEventListener("pagehide", leave);
 if (sessionId) the("state").textContent = says("left");
 
@@ -73,12 +74,12 @@ function listen(opened) {
     pause: pauseOrOnline,
   });
   sound.addEventListener("captured", ({ detail }) => {
-    client?.sendAudio(detail.pcm, sound.heardAt(detail.time));
+    if (!held.has("muted")) client?.sendAudio(detail.pcm, sound.heardAt(detail.time)); // that silence is not the person's
     showLevel(client?.isConnected ? detail.level : 0);
   });
   sound.addEventListener("sounding", showTurn);
   sound.addEventListener("lost", () => fail("unplugged"));
-  sound.addEventListener("suspended", ({ detail }) => showSuspended(detail));
+  for (const why of ["suspended", "muted"]) sound.addEventListener(why, ({ detail }) => hold(why, detail));
   client.addEventListener("connected", ({ detail }) => connected(detail));
   client.addEventListener("transcript", ({ detail }) => transcribed(detail));
   client.addEventListener("audio", ({ detail }) => sound.play(detail.sentence, detail.pcm, detail.rate));
@@ -90,6 +91,7 @@ function listen(opened) {
   client.addEventListener("lost", () => show("lost", sessionId ? "again-connecting" : "connecting", "cancel"));
   client.addEventListener("over", ({ detail }) => over(detail));
   show("connecting", "connecting", "cancel");
+  hold("suspended", sound.isSuspended);
   client.open();
   keepAwake();
 }
@@ -130,6 +132,11 @@ function hangUp() {
 async function over({ reason, message, retry }) {
   client = undefined;
   if (reason === "left") return;
+  if (reason === "gone" || reason === "elsewhere") {
+    if (reason === "gone") sessionId = undefined;
+    rest(reason);
+    return;
+  }
   if (reason !== "ended") {
     if (reason !== "signed-out") sessionId = undefined;
     fail(reason, message, retry);
@@ -145,6 +152,16 @@ async function over({ reason, message, retry }) {
   if (wasConnected) show("ended", "ended", "again");
   else show("idle", "idle", "start");
   the("after").hidden = !wasConnected;
+}
+
+// The talk is no longer this page's, and nothing is wrong.
+function rest(reason) {
+  begun++;
+  letGo();
+  lines.close();
+  the("trouble").hidden = true;
+  the("after").hidden = reason !== "gone";
+  show("ended", reason, reason === "gone" ? "again" : "take-back");
 }
 
 function fail(reason, message, retry = true) {
@@ -173,7 +190,7 @@ function letGo() {
   wakeLock = undefined;
   showLevel(0);
   the("stop").hidden = true;
-  delete talk.dataset.suspended;
+  held.clear();
 }
 
 function leave() {
@@ -190,6 +207,12 @@ function keptSession() {
   return Date.now() - kept.at < RESUME_MS ? kept.sessionId : undefined;
 }
 
+function comeBack() {
+  sound?.resume();
+  client?.wake();
+  keepAwake();
+}
+
 async function keepAwake() {
   if (!client || !navigator.wakeLock) return;
   try {
@@ -203,7 +226,7 @@ function show(state, saying, button) {
   talk.dataset.state = state;
   talk.classList.toggle("busy", isBusy());
   talk.dataset.saying = saying;
-  if (talk.dataset.suspended === undefined) the("state").textContent = says(saying) ?? idle;
+  showState();
   the("start-text").textContent = says(button);
   the("start").hidden = false;
   the("start").disabled = state === "ending";
@@ -225,10 +248,15 @@ function showLevel(level) {
   the("level").style.transform = `scaleX(${part.toFixed(3)})`;
 }
 
-function showSuspended(isSuspended) {
-  if (isSuspended) talk.dataset.suspended = "";
-  else delete talk.dataset.suspended;
-  the("state").textContent = says(isSuspended ? "suspended" : talk.dataset.saying) ?? idle;
+function hold(why, isHeld) {
+  if (isHeld) held.add(why);
+  else held.delete(why);
+  showState();
+}
+
+function showState() {
+  const why = ["suspended", "muted"].find((each) => held.has(each));
+  the("state").textContent = says(why ?? talk.dataset.saying) ?? idle;
 }
 
 function showTrouble(text, help) {

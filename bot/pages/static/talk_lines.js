@@ -39,7 +39,9 @@ export class Lines {
     this.#drop("bot");
     const last = [];
     let said = "";
-    for (let at = this.#log.lastElementChild; at?.dataset.speaker === "bot"; at = at.previousElementSibling) {
+    let at = this.#log.lastElementChild;
+    while (at?.dataset.speaker === "user") at = at.previousElementSibling; // what it was stopped with
+    for (; at?.dataset.speaker === "bot"; at = at.previousElementSibling) {
       const shown = at.querySelector(".text");
       last.unshift(shown);
       said = `${shown.textContent} ${said}`;

@@ -9,11 +9,15 @@ const LONGEST_WAIT_MS = 5_000;
 const CONNECT_MS = 10_000;
 const END_MS = 5_000;
 const UNSENT_S = 4; // with more than that waiting to be sent the network is gone, whatever the socket says
+const HERE_MS = 1_000; // so often the server is told that somebody is there, when no sound comes
+const ASLEEP_MS = 6_000; // who has sent nothing for so long has no socket any more, whatever it seems to be
 const GONE = "NO_SESSION"; // the code of the error when a talk cannot be resumed; another init may follow
+const SIGNED_OUT = "SIGNED_OUT";
 const OVER = 1000;
 const REFUSED = 1008;
 const RESTART = 1012;
 const FULL = 1013;
+const OVERTAKEN = 4001;
 
 /**
  * One talk. Events, each with a `detail`:
@@ -22,7 +26,8 @@ const FULL = 1013;
  * - `transcript` { speaker, text, final }, `audio` { sentence, pcm: Uint8Array, rate }, `interrupted` { heard }
  * - `error` { code, message, retry }: the server's own words; the talk may go on
  * - `lost` {}: the socket is being opened again
- * - `over` { reason, message, retry }: reason is ended, lost, signed-out, full, away or error
+ * - `over` { reason, message, retry }: reason is ended, gone (it was ended while the socket was lost), elsewhere (another
+ *   window has it), lost, signed-out, full, away or error
  *
  * Options: `url`, `sampleRate` (of what is sent), `sessionId` (of a talk to resume), `whyRefused` and `pause` as in page.js.
  * `heard` is what the playback clock says, { sentence, ms }, or undefined.
@@ -38,6 +43,9 @@ export class VoiceClient extends EventTarget {
   #isOther = false;
   #error;
   #timer;
+  #here; // the interval in which the server is told that somebody is there
+  #sentAt = 0;
+  #heard;
   #turn; // the reply that audio came of last
   #stale; // the reply that was stopped, until the server knows
 
@@ -67,6 +75,7 @@ export class VoiceClient extends EventTarget {
   /** Send what the microphone heard: PCM of 16 bits, as it comes. What comes while there is no socket is left out. */
   sendAudio(pcm, heard) {
     if (!this.isConnected) return;
+    this.#heard = heard;
     if (this.#socket.bufferedAmount > UNSENT_S * this.#options.sampleRate * 2 * (4 / 3)) {
       this.#lose();
       return;
@@ -97,6 +106,12 @@ export class VoiceClient extends EventTarget {
     this.#send({ type: "end" });
     this.#state = "ending";
     this.#within(END_MS, () => this.#finish("ended"));
+  }
+
+  /** Find out at once what happened while the browser had stopped the page: call it when it is seen again. */
+  wake() {
+    if (this.isConnected) this.#beHere();
+    else if (this.#state === "lost") this.open();
   }
 
   /** Let the socket go without a word, so that the talk can be resumed: the page goes away. */
@@ -137,8 +152,12 @@ export class VoiceClient extends EventTarget {
   // Once connected it is about a message; before that the talk cannot be had.
   #refusal(error) {
     this.#error = error;
-    if (this.#state !== "connecting") {
+    if (error.code === SIGNED_OUT) {
+      this.#finish("signed-out");
+    } else if (this.#state !== "connecting") {
       this.#tell("error", error);
+    } else if (error.code === GONE && this.#wasConnected) {
+      this.#finish("gone");
     } else if (error.code === GONE && this.sessionId) {
       this.sessionId = undefined;
       this.#isOther = true;
@@ -161,12 +180,21 @@ export class VoiceClient extends EventTarget {
     this.#wasConnected = true;
     this.#error = undefined;
     this.#stale = undefined;
+    clearInterval(this.#here);
+    this.#here = setInterval(() => this.isConnected && this.#beHere(), HERE_MS);
     this.#tell("connected", { resumed, isOther });
+  }
+
+  #beHere() {
+    const quietMs = Date.now() - this.#sentAt;
+    if (quietMs > ASLEEP_MS) this.#lose();
+    else if (quietMs >= HERE_MS) this.#send({ type: "audio", audio: "", ...(this.#heard && { heard: this.#heard }) });
   }
 
   async #closed(code) {
     clearTimeout(this.#timer);
     if (code === OVER || this.#state === "ending") this.#finish("ended");
+    else if (code === OVERTAKEN) this.#finish("elsewhere");
     else if (code === FULL) this.#finish("full");
     else if (code === REFUSED) this.#finish("error");
     else if (code === RESTART) this.#again(0);
@@ -192,6 +220,7 @@ export class VoiceClient extends EventTarget {
 
   async #again(waitMs = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#failures), reason = "away") {
     clearTimeout(this.#timer);
+    clearInterval(this.#here);
     if (!this.#failures++) {
       this.#lostAt = performance.now();
       this.#tell("lost", {});
@@ -209,6 +238,7 @@ export class VoiceClient extends EventTarget {
 
   #finish(reason) {
     clearTimeout(this.#timer);
+    clearInterval(this.#here);
     const socket = this.#socket;
     const error = this.#error;
     this.#socket = undefined;
@@ -224,6 +254,7 @@ export class VoiceClient extends EventTarget {
   }
 
   #send(message) {
+    this.#sentAt = Date.now();
     this.#socket.send(JSON.stringify(message));
   }
 

@@ -16,12 +16,17 @@ def upgrade() -> None:
     op.create_table(
         "sign_in_codes",
         sa.Column(
-            "number_hash", sa.LargeBinary, nullable=False, comment="The newest code of a number is its only one."
+            "browser_hash",
+            sa.LargeBinary,
+            nullable=False,
+            comment="Who asked: the newest code there is the only one.",
         ),
-        sa.Column("code_hash", sa.LargeBinary, nullable=False),
+        sa.Column("number_hash", sa.LargeBinary, nullable=False),
+        sa.Column("number_sealed", sa.LargeBinary, nullable=False),
+        sa.Column("code_sealed", sa.LargeBinary, nullable=False),
         sa.Column("expires_at", MOMENT, nullable=False),
-        sa.Column("tries", sa.Integer, nullable=False, comment="How often a wrong one was given."),
-        sa.PrimaryKeyConstraint("number_hash", name="pk_sign_in_codes"),
+        sa.Column("tries", sa.Integer, nullable=False, comment="How often one was given."),
+        sa.PrimaryKeyConstraint("browser_hash", name="pk_sign_in_codes"),
     )
     op.create_table(
         "sessions",
