@@ -21,8 +21,8 @@ TAKE_S = 0.05
 LATE_MS = 150
 """Later than this is no jitter of a line: the process, or the line, stood still."""
 
-DRIFT = 0.005
-"""By so much at most the peer's clock goes slower than ours; sound comes in frames."""
+FORGETS = 0.1
+"""What stays late is how the line is from then on: so much of each frame's time is forgotten."""
 
 
 class Watchdog:
@@ -32,6 +32,7 @@ class Watchdog:
         self._most_s = most_s
         self._heard_at = time.monotonic()
         self._began_ms: float | None = None
+        self._sound_ms = 0.0
 
     def heard(self) -> None:
         """There was a sign of life."""
@@ -42,7 +43,9 @@ class Watchdog:
         now_ms = time.monotonic() * 1000
         if self._began_ms is None:
             self._began_ms = now_ms - at_ms
-        self._began_ms = min(now_ms - at_ms, self._began_ms + DRIFT * FRAME_MS)
+        # Of what comes in one go no time passes in between.
+        passed_ms, self._sound_ms = min(now_ms - self._sound_ms, FRAME_MS), now_ms
+        self._began_ms = min(now_ms - at_ms, self._began_ms + FORGETS * passed_ms)
         late_ms = now_ms - at_ms - self._began_ms
         return round(late_ms) if late_ms > LATE_MS else 0
 

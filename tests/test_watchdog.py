@@ -42,3 +42,12 @@ def test_after_a_standstill_sound_is_late_by_what_is_still_to_come(wall: list[fl
 def test_a_clock_that_goes_slower_than_ours_is_not_late(wall: list[float]) -> None:
     dog = Watchdog(1800)
     assert not any(late(dog, wall, 180_000, from_ms=0, apart_s=0.02 * 1.001))
+
+
+def test_a_delay_that_stays_is_soon_how_the_line_is(wall: list[float]) -> None:
+    dog = Watchdog(1800)
+    late(dog, wall, 500, from_ms=0)
+    wall[0] += 2.0
+    found = late(dog, wall, 1_000, from_ms=10_000)
+    assert found[0] == pytest.approx(2_000, abs=30)
+    assert found[-1] == 0

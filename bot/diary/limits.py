@@ -53,7 +53,8 @@ class Limits:
     async def refusal(self, bounds: Sequence[Bound]) -> Refusal | None:
         """Count one against every bound; when one has had its most, count nothing: that whose time ends last.
 
-        The time of a bound begins with the first and does not grow. To refuse writes nothing.
+        No two of them have both thing and subject in common. The time of a bound begins with the first and does not
+        grow. To refuse writes nothing.
         """
         now = self._clock()
         if refused := await self._full(bounds, now):

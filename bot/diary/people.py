@@ -15,8 +15,9 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, select, update
+from sqlalchemy import ColumnElement, Table, and_, case, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.conversation.commands import Status
@@ -73,26 +74,27 @@ class People:
         It is good for 10 min and for 5 tries. Asked for again it is the same code while it is good, for 10 min more:
         whichever message comes late, its code is right. That for another number takes its place.
         """
-        now = self._clock()
-        of_browser = sign_in_codes.c.browser_hash == _token_hash(browser)
-        kept = select(sign_in_codes.c.code_sealed).where(of_browser, *_good(now)).with_for_update()
+        now, made = self._clock(), f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
         async with self._database.write() as connection:
-            number_hash = await self._number_hash(connection, number)
-            known = (await connection.scalars(kept.where(sign_in_codes.c.number_hash == number_hash))).one_or_none()
-            if known is not None:
-                longer = update(sign_in_codes).where(of_browser).values(expires_at=now + CODE_LIFE)
-                await connection.execute(longer)
-                return self._keys.decrypt(known)
-            code = f"{secrets.randbelow(10**CODE_DIGITS):0{CODE_DIGITS}}"
-            values = {
-                "number_hash": number_hash,
-                "number_sealed": self._keys.encrypt(number),
-                "code_sealed": self._keys.encrypt(code),
-                "expires_at": now + CODE_LIFE,
-                "tries": 0,
+            row = self._database.insert(sign_in_codes).values(
+                browser_hash=_token_hash(browser),
+                number_hash=await self._number_hash(connection, number),
+                number_sealed=self._keys.encrypt(number),
+                code_sealed=self._keys.encrypt(made),
+                expires_at=now + CODE_LIFE,
+                tries=0,
+            )
+            # One statement: of two that come at once from a browser the second finds the code of the first.
+            known, new = sign_in_codes.c, row.excluded
+            stays = and_(known.number_hash == new.number_hash, *_good(now))
+            changes: dict[str, ColumnElement[Any]] = {
+                **dict(new.items()),
+                "code_sealed": case((stays, known.code_sealed), else_=new.code_sealed),
+                "tries": case((stays, known.tries), else_=new.tries),
             }
-            await self._database.upsert(connection, sign_in_codes, {"browser_hash": _token_hash(browser)}, values)
-        return code
+            asked = row.on_conflict_do_update(index_elements=[known.browser_hash], set_=changes)
+            sealed = (await connection.scalars(asked.returning(known.code_sealed))).one()
+        return self._keys.decrypt(sealed)
 
     async def number_asked(self, browser: str) -> str | None:
         """The number that a browser has a code for; None when it has none, or its time is over."""
@@ -139,6 +141,8 @@ class People:
             .returning(sign_in_codes.c.number_sealed, sign_in_codes.c.code_sealed)
         )
         async with self._database.write() as connection:
+            # First, as `new_code` does, so that a rotation and this do not wait for each other.
+            await rotation.number_key(connection)
             kept = (await connection.execute(tried)).one_or_none()
             if kept is None or not _is_same(self._keys.decrypt(kept.code_sealed), code):
                 return None
@@ -227,12 +231,14 @@ class People:
     async def _new_session(
         self, connection: AsyncConnection, number: str, now: datetime, instead_of: str | None
     ) -> str:
+        # First the caller, as who removes one does, so that neither waits for the other.
+        caller_id = await self._caller_id(connection, number, now)
         if instead_of is not None:
             await connection.execute(delete(sessions).where(sessions.c.token_hash == _token_hash(instead_of)))
         token = secrets.token_urlsafe(TOKEN_BYTES)
         values = {
             "token_hash": _token_hash(token),
-            "caller_id": await self._caller_id(connection, number, now),
+            "caller_id": caller_id,
             "made_at": now,
             "expires_at": now + SESSION_LIFE,
         }

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.diary.crypto import KEY_ID_BYTES, Keys
 from bot.diary.database import Database
-from bot.diary.schema import SEALED, callers, calls, diary_keys
+from bot.diary.schema import SEALED, callers, calls, diary_keys, sign_in_codes
 from bot.errors import WrongKey
 
 BATCH_ROWS = 100
@@ -65,10 +65,11 @@ async def rotate(database: Database, keys: Keys) -> int:
     async with database.write() as connection:
         # The look-ups of `number_key` in other processes wait here, so no number is hashed with the old key afterwards.
         await connection.execute(select(diary_keys).with_for_update())
-        rows = (await connection.execute(select(callers.c.id, callers.c.number_sealed).order_by(callers.c.id))).all()
-        for row in rows:
-            new_hash = keys.number_hash(keys.decrypt(row.number_sealed), keys.newest_id)
-            await connection.execute(update(callers).where(callers.c.id == row.id).values(number_hash=new_hash))
+        for table, order in ((callers, callers.c.id), (sign_in_codes, sign_in_codes.c.browser_hash)):
+            rows = (await connection.execute(select(order, table.c.number_sealed).order_by(order))).all()
+            for place, sealed in rows:
+                new_hash = keys.number_hash(keys.decrypt(sealed), keys.newest_id)
+                await connection.execute(update(table).where(order == place).values(number_hash=new_hash))
         await connection.execute(delete(diary_keys).where(diary_keys.c.key_id != keys.newest_id))
         await connection.execute(update(diary_keys).values(hashes_numbers=True))
     await database.scrub()

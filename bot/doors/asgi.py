@@ -54,8 +54,8 @@ class MediaSocket:
     def deliver_to(self, receiver: Callable[[str | bytes], None]) -> None:
         """From now on `receiver` is called with each message."""
         self._deliver = receiver
-        for message in self._early:
-            receiver(message)
+        while self._early:
+            receiver(self._early.popleft())
 
     def hold(self) -> None:
         """From now on messages are pulled; to be called before the handshake is answered."""

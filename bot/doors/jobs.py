@@ -8,6 +8,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -110,12 +111,12 @@ class JobsDoor(Door[Running]):
         found = await self._found(job_id, changes=True)
         if isinstance(found, Response):
             return found
-        with self._streamed.taken(found.caller_id) as has_place:
-            if not has_place:
+        with ExitStack() as place:
+            if not place.enter_context(self._streamed.taken(found.caller_id)):
                 return _refused(429, "TOO_MANY", "too many jobs are streamed at once: end one, or wait", RETRY_S)
-            return await self._stream(running, job_id, _Owner(found.caller_id))
+            return await self._stream(running, job_id, _Owner(found.caller_id), place)
 
-    async def _stream(self, running: Running, job_id: str, owner: _Owner) -> Response | None:
+    async def _stream(self, running: Running, job_id: str, owner: _Owner, place: ExitStack) -> Response | None:
         try:
             claim = await running.jobs.claim(job_id)
         except StoreError as error:
@@ -133,6 +134,9 @@ class JobsDoor(Door[Running]):
         config = msgspec.json.decode(claim.config, type=wire.JobRequest)
         job = running.new_job(socket, claim, config)
         task = running.live.start(job)
+        # The job outlives its socket, and so does its channel of the recogniser.
+        leave = place.pop_all().close
+        task.add_done_callback(lambda _: leave())
         try:
             # Ends by cancellation when the peer closes; the job's task goes on.
             while not task.done():

@@ -5,6 +5,7 @@ It must not know how a socket is let in, or what is done with the talk.
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -108,7 +109,8 @@ class Opening:
                         await self._changed.wait()
         except TimeoutError:
             self._answers.append(failure(Fault.NO_INIT))
-            await self._tell()
+            with suppress(ConnectionError):
+                await self._tell()
         except ConnectionError:
             pass
         return None

@@ -51,7 +51,7 @@ CODES_OF_NUMBER_FROM_NETWORK_IN_QUARTER, CODES_OF_NUMBER_FROM_NETWORK_IN_SIX_HOU
 CODES_OF_NUMBER_IN_SIX_HOURS = 8
 """More than one network may have, so that a stranger in another one leaves some to the person."""
 CODES_IN_HOUR = 300
-"""Of all numbers and networks: the last brake on what is paid."""
+"""Of all numbers and networks, and as many again of browsers that are known: the last brake on what is paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +204,8 @@ class SignInDoor(Door[SignInRunning]):
         address, network = identity.address(), identity.network()
         quarter, six_hours = f"{network} quarter {number}", f"{network} six hours {number}"
         bounds = (
-            self._bound("often_here", number, address, CODES_OF_ADDRESS_IN_HOUR, HOUR_S),
-            self._bound("often_here", number, network, CODES_OF_NETWORK_IN_HOUR, HOUR_S),
+            self._bound("often_here", number, f"address {address}", CODES_OF_ADDRESS_IN_HOUR, HOUR_S),
+            self._bound("often_here", number, f"network {network}", CODES_OF_NETWORK_IN_HOUR, HOUR_S),
             self._bound("often_number", number, quarter, CODES_OF_NUMBER_FROM_NETWORK_IN_QUARTER, QUARTER_S),
             self._bound("often_number", number, six_hours, CODES_OF_NUMBER_FROM_NETWORK_IN_SIX_HOURS, SIX_HOURS_S),
             self._bound("often_number", number, number, CODES_OF_NUMBER_IN_SIX_HOURS, SIX_HOURS_S),

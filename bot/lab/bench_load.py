@@ -5,7 +5,8 @@ model, the voice, each with its standard delays. Everybody talks, waits for the 
 the others, in real time. For each number of calls a new bot is started; it is measured once all have been greeted.
 
 `late` is how late the bench itself was with a line's 20 ms: where that is much, it is the bench that is at its end. A
-gap is silence in the middle of a piece of a reply. Exit status 1 when a protocol was breached or a turn not answered.
+gap is silence in the middle of a piece of a reply. What was heard is not compared with what was said. Exit status 1
+when a protocol was breached or a turn not answered.
 """
 
 import argparse
@@ -104,7 +105,6 @@ class Load:
     unanswered: int = 0
     gaps_ms: list[int] = field(default_factory=list)
     breaches: list[str] = field(default_factory=list)
-    turns: int = 0
 
     @property
     def seconds(self) -> float:

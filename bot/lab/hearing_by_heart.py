@@ -2,7 +2,7 @@
 
 It hears a fixture only when its sound arrives bit for bit, as `bot/audio` makes 16 kHz of what a caller's line carried,
 in whole frames and behind silence. That costs a look into a table for each frame, where `hearing.Ear` compares
-waveforms. A word of which a frame is missing or changed is not heard, so a lost word is seen.
+waveforms. A word of which a frame is missing or changed is not heard.
 
 Time is the audio's own, as there. Knows no clock and no sockets.
 """

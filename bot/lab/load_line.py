@@ -134,8 +134,10 @@ class LoadLine:
         self._inspector.streaming = True
         self._socket = LoadSocket.over(ws, self._take)
         self._sequence = self._frame = 0
+        self._said: bytes | None = None
         self._spoke_at: int | None = None
         self._voiced_at = 0
+        self._is_in_vain = False
         self._dry = 0
         self._is_between = True
         self._send(messages.connected())
@@ -146,6 +148,7 @@ class LoadLine:
         if self._socket.close_code is not None:
             self.heard.close_code, self.is_over = self._socket.close_code, True
             return
+        self._carry()
         tick = self._playback.tick()
         for name in tick.echoed:
             self._echo(name)
@@ -156,11 +159,13 @@ class LoadLine:
                     self._say(act)
                     return
                 case TurnBegan():
-                    self._spoke_at = None
+                    self._spoke_at, self._is_in_vain = None, False
                 case TurnEnded():
                     self._spoke_at = self._voiced_at
                 case GaveUpWaiting():
-                    self.heard.unanswered += 1
+                    # Who was not answered waits once more before the next turn.
+                    self.heard.unanswered += not self._is_in_vain
+                    self._is_in_vain = True
                 case HangUp():
                     break
         self.hang_up()
@@ -191,11 +196,15 @@ class LoadLine:
         self._frame += 1
         if said.voiced:
             self._voiced_at = self._frame
-        if said.mulaw is None:
+        self._said = said.mulaw
+
+    def _carry(self) -> None:
+        """Send what was said in the last 20 ms: only now is it whole."""
+        if self._said is None:
             return
         self._sequence += 1
         at_ms = FIRST_TIMESTAMP_MS + self._frame * FRAME_MS
-        self._socket.send(_MEDIA % (self._sequence, self._frame, at_ms, _payload(said.mulaw), self._stream))
+        self._socket.send(_MEDIA % (self._sequence, self._frame, at_ms, _payload(self._said), self._stream))
 
     def _take(self, message: bytes) -> None:
         match self._inspector.read(message.decode()):
@@ -204,6 +213,7 @@ class LoadLine:
             case Label(name):
                 for passed in self._playback.mark(name):
                     self._echo(passed)
+                    self._is_between, self._dry = True, 0
             case Clear():
                 for dropped in self._playback.clear():
                     self._echo(dropped)

@@ -17,8 +17,8 @@ and the server `connected`, `transcript`, `audio`, `interrupted`, `error`, each 
 
 Time is the sound that came: `at_ms` counts frames of 20 ms, so that a talk is the same at any speed. Who only types
 sends no sound; then silence passes as it is told (`silence`). Who has sent sound and has none now, since the microphone
-or the loudspeaker was taken away, sends empty `audio` every second to tell that somebody is there (`Quiet`): no time
-passes then.
+or the loudspeaker was taken away, sends empty `audio` at least every second to tell that somebody is there (`Quiet`):
+no time passes then.
 
 There are no marks on this wire. Instead each piece of the bot's sound names its sentence, and `heard` tells how much of
 a sentence the page has played, all before it being played whole: from that, `Mark`s of the sentences that lie behind

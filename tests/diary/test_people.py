@@ -13,12 +13,13 @@ from bot.conversation.commands import Status
 from bot.diary import people as module
 from bot.diary.crypto import Keys
 from bot.diary.people import MOST_TRIES, People, Person, korean_number
-from bot.diary.schema import callers, limits, sessions, sign_in_codes, stream_jobs
+from bot.diary.schema import callers, diary_keys, limits, sessions, sign_in_codes, stream_jobs
 from bot.diary.store import Store
 from bot.errors import StoreError
 from tests.diary.talks import ANOTHER, BOTH_SECRETS, NEWER_SECRET, NUMBER, change, entered
 
 BROWSER, STRANGER = "secret-of-the-browser", "secret-of-another"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 @pytest.fixture
@@ -108,8 +109,15 @@ async def test_a_code_that_is_asked_for_again_is_the_same_for_ten_minutes_more(p
     assert await people.sign_in(BROWSER, code)
 
 
+async def test_of_many_who_ask_at_once_on_one_browser_all_are_told_the_same_code(open_store) -> None:
+    stores = [await open_store(), await open_store()]
+    asked = await asyncio.gather(*(stores[n % 2].people.new_code(BROWSER, NUMBER) for n in range(10)))
+    assert len(set(asked)) == 1
+    assert await stores[0].people.sign_in(BROWSER, asked[0])
+
+
 async def test_a_code_without_tries_is_followed_by_another_one(people: People, monkeypatch) -> None:
-    made = iter([111111, 222222])
+    made = iter([111111, 999999, 222222])
     monkeypatch.setattr(module.secrets, "randbelow", lambda _: next(made))
     old = await people.new_code(BROWSER, NUMBER)
     for _ in range(MOST_TRIES - 1):
@@ -190,6 +198,32 @@ async def test_a_code_is_good_when_its_key_is_gone_after_a_rotation(people: Peop
     assert await newer.people.sign_in(BROWSER, code)
 
 
+async def test_after_a_rotation_a_code_stays_the_same_and_goes_when_its_number_is_forgotten(
+    people: People, open_store
+) -> None:
+    code = await people.new_code(BROWSER, NUMBER)
+    newer = await open_store(Keys.parse(BOTH_SECRETS))
+    await newer.rotate()
+    assert await newer.people.new_code(BROWSER, NUMBER) == code
+    await newer.forget_number(NUMBER)
+    assert await newer.people.sign_in(BROWSER, code) is None
+
+
+@pytest.mark.postgresql
+async def test_who_signs_in_while_the_key_is_rotated_waits_for_it_and_is_let_in(
+    people: People, store: Store, diary_url, run_sql
+) -> None:
+    code = await people.new_code(BROWSER, NUMBER)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, store.database.write() as connection:
+        # As `rotate` does it: first the keys, then the numbers.
+        await connection.execute(select(diary_keys).with_for_update())
+        signing_in = tasks.create_task(people.sign_in(BROWSER, code))
+        while run_sql(diary_url, WAITING) == [("0",)]:
+            await asyncio.sleep(0.01)
+        await connection.execute(sign_in_codes.update().values(number_hash=b"new"))
+    assert signing_in.result()
+
+
 async def test_neither_code_nor_token_nor_number_stands_in_the_database(people: People, diary_url, run_sql) -> None:
     token = await signed_in(people)
     code = await people.new_code(BROWSER, NUMBER)
@@ -261,6 +295,21 @@ async def test_who_signs_in_again_on_the_same_browser_leaves_no_session_behind(p
     new = await people.sign_in(BROWSER, await people.new_code(BROWSER, ANOTHER), instead_of=old)
     assert await people.person(old) is None
     assert (await people.person(new)).number == ANOTHER
+
+
+@pytest.mark.postgresql
+async def test_who_signs_in_again_while_they_are_forgotten_is_somebody_new(store: Store, diary_url, run_sql) -> None:
+    people = store.people
+    old = await signed_in(people)
+    code = await people.new_code(BROWSER, NUMBER)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks, store.database.write() as connection:
+        # As `forget_number` does it: first the person is held.
+        await connection.execute(select(callers.c.id).with_for_update())
+        signing_in = tasks.create_task(people.sign_in(BROWSER, code, instead_of=old))
+        while run_sql(diary_url, WAITING) == [("0",)]:
+            await asyncio.sleep(0.01)
+        await connection.execute(callers.delete())
+    assert (await people.person(signing_in.result())).number == NUMBER
 
 
 async def test_a_wrong_code_ends_no_session(people: People) -> None:

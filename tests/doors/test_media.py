@@ -238,3 +238,12 @@ async def test_a_socket_that_the_call_closed_is_not_closed_again():
 
     await media_sockets(app)({"type": "websocket"}, None, send)
     assert [event["type"] for event in sent] == ["websocket.close"]
+
+
+async def test_what_came_early_is_for_one_receiver_alone():
+    media = MediaSocket(None)
+    media.received({"text": "early"})
+    first, second = [], []
+    media.deliver_to(first.append)
+    media.deliver_to(second.append)
+    assert (first, second) == (["early"], [])

@@ -519,6 +519,17 @@ async def test_all_networks_together_have_a_bound_that_is_logged_without_a_numbe
     assert not re.search("1234|203[.]", caplog.text)
 
 
+async def test_who_comes_from_an_address_that_is_none_is_counted_once_for_each_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "CODES_OF_ADDRESS_IN_HOUR", 2)
+    async with open_site(tmp_path) as site:
+        browser = browser_at(site, "unknown")
+        for n in range(3):
+            await browser.get("/sign-in")
+            await browser.post("/sign-in", number=f"010-1234-{n:04}")
+        assert (browser.status, len(site.carrier.messages)) == (429, 2)
+        assert browser.response.headers["Retry-After"] == "3600"
+
+
 async def test_what_cannot_be_sent_to_a_number_does_not_count_for_all(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CODES_IN_HOUR", 1)
     async with open_site(tmp_path) as site:

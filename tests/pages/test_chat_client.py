@@ -161,6 +161,26 @@ async def test_a_client_that_is_closed_between_two_tries_tries_no_more(tmp_path)
         pages.relay.closed = False
 
 
+async def test_a_client_that_is_closed_in_any_step_of_asking_says_so(tmp_path):
+    async with open_chat(tmp_path, "네.", path="/") as (page, *_):
+        told = await page.evaluate(
+            """async () => {
+              const { ChatClient } = await import("/static/chat_client.js");
+              const told = [];
+              for (let steps = 0; steps < 10; steps++) {
+                const one = new ChatClient(location.origin.replace("http", "ws") + "/chat-ws");
+                await one.connect();
+                const asking = one.ask("뭐?").next().catch((error) => error.reason ?? error.message);
+                for (let step = 0; step < steps; step++) await null;
+                one.close();
+                told.push(await asking);
+              }
+              return told;
+            }"""
+        )
+        assert told == ["closed"] * 10
+
+
 async def test_a_connection_that_does_not_open_in_time_is_given_up(tmp_path):
     async with open_chat(tmp_path, "네.", path="/") as (page, _model, pages):
         await loaded(page)

@@ -220,7 +220,7 @@ async def test_who_signed_out_elsewhere_is_led_to_sign_in(tmp_path):
         assert await page.is_visible("#trouble a")
 
 
-async def test_a_microphone_that_the_system_keeps_is_said_so_until_it_is_back(tmp_path):
+async def test_a_microphone_that_the_system_keeps_is_said_so_until_it_is_back_and_the_bot_is_heard(tmp_path):
     async with open_talk(tmp_path, begin=False) as (page, door, *_):
         await page.evaluate(
             """() => {
@@ -239,6 +239,10 @@ async def test_a_microphone_that_the_system_keeps_is_said_so_until_it_is_back(tm
         await page.evaluate("keep(true)")
         assert "마이크가 잠깐 꺼져" in await page.inner_text("#state")
         await talk.until(lambda talk: sum(not message.audio for message in talk.of(Audio)) >= 2)
+        talk.say("1:0", tone(300, 3))
+        await talk.until(
+            lambda talk: any(not told.audio and told.heard and told.heard.ms > 2_000 for told in talk.of(Audio))
+        )
         count = len(talk.pcm)
         await page.evaluate("keep(false)")
         assert "편하게 말씀하세요" in await page.inner_text("#state")
@@ -362,6 +366,16 @@ async def test_a_handshake_that_is_refused_for_want_of_room_is_said_so(tmp_path)
         await page.click("#start")
         assert "자리가 없어요" in await trouble(page)
         page.complaints.clear()  # the browser's own word about the handshake
+
+
+async def test_a_server_that_refuses_and_then_answers_nothing_is_said_to_be_away(tmp_path):
+    async with open_talk(tmp_path, begin=False) as (page, door, *_):
+        await page.evaluate("() => { const real = AbortSignal.timeout; AbortSignal.timeout = (ms) => real(ms / 100) }")
+        door.status = 429
+        await page.route("**/talk", lambda _: None)
+        await page.click("#start")
+        assert "서버에 연결할 수 없어요" in await trouble(page)
+        page.complaints.clear()
 
 
 async def test_who_is_signed_out_is_led_to_sign_in(tmp_path):

@@ -131,6 +131,17 @@ async def test_an_answer_grows_in_the_messages_and_has_its_sources(folder, site)
     assert len(site.model.asked) == 1, "strict mode asks nothing twice"
 
 
+async def test_what_is_asked_in_the_action_of_a_form_is_shown_before_its_answer_is_over(folder, site) -> None:
+    gate = asyncio.Event()
+    site.answers("한강", gate)
+    async with mounted(folder, site.address) as chat:
+        await chat.do("act", "어디 갔지?")
+        await chat.becomes(lambda chat: chat.state["messages"] and chat.answer["text"] == "한강")
+        assert chat.state["isAnswering"]
+        gate.set()
+        await chat.becomes(over(1))
+
+
 async def test_questions_are_answered_in_order_in_one_session(folder, site) -> None:
     async with mounted(folder, site.address) as chat:
         await chat.do("send", "하나?")

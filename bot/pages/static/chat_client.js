@@ -92,7 +92,7 @@ export class ChatClient extends EventTarget {
     for (;;) {
       if (signal?.aborted) throw new ChatFailed("stopped");
       await Promise.race([this.connect(), stopped]);
-      if (signal?.aborted) continue;
+      if (signal?.aborted || this.#isClosed) continue;
       const inbox = this.#inbox;
       inbox.take();
       // Without the session that was told last a new one is begun.

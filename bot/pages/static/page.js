@@ -1,6 +1,7 @@
 // What the pages' scripts share: addresses, the sentences that are written in the page, and why a socket is refused.
 
 const root = document.documentElement.dataset.root;
+const ANSWER_MS = 5_000;
 
 /** An address of ours; `path` begins with a slash. */
 export function address(path) {
@@ -17,10 +18,11 @@ export function says(key) {
   return document.getElementById("says").content.querySelector(`[data-says="${key}"]`)?.textContent.trim();
 }
 
-/** Why a socket was refused, of which a browser tells nothing: signed-out, away (no answer at all), or full. */
+/** Why a socket was refused, of which a browser tells nothing: signed-out, away (no answer in time), or full. */
 export async function whyRefused() {
   try {
-    const response = await fetch(location.href, { redirect: "manual", cache: "no-store" });
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const response = await fetch(location.href, { redirect: "manual", cache: "no-store", signal });
     if (response.type === "opaqueredirect" || response.status === 401) return "signed-out";
     return "full";
   } catch {

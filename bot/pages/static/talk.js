@@ -70,6 +70,7 @@ function listen(opened) {
     url: socketAddress("/ws"),
     sampleRate: sound.sampleRate,
     sessionId,
+    heardNow: () => opened.heardAt(),
     whyRefused,
     pause: pauseOrOnline,
   });

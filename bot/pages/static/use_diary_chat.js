@@ -5,7 +5,13 @@
 //   function Chat() {
 //     const { messages, isAnswering, send, stop } = useDiaryChat("wss://diary.example.com/chat-ws");
 //     return (
-//       <form action={(form) => send(form.get("question"))}>
+//       <form
+//         onSubmit={(event) => {
+//           event.preventDefault();
+//           send(event.target.question.value);
+//           event.target.reset();
+//         }}
+//       >
 //         {messages.map(({ id, role, text }) => <p key={id} className={role}>{text}</p>)}
 //         <input name="question" />
 //         <button disabled={!isAnswering} type="button" onClick={stop}>Stop</button>
@@ -60,6 +66,8 @@ export function useDiaryChat(url, options) {
     if (!talk.current) return;
     const { client, stopping } = talk.current;
     const id = crypto.randomUUID();
+    // A form's action is a transition: what changes within its first step is not shown before its promise is kept.
+    await null;
     change({ id, type: "asked", content });
     try {
       for await (const event of client.ask(content, { signal: stopping.signal })) change({ id, ...event });

@@ -9,7 +9,7 @@ const LONGEST_WAIT_MS = 5_000;
 const CONNECT_MS = 10_000;
 const END_MS = 5_000;
 const UNSENT_S = 4; // with more than that waiting to be sent the network is gone, whatever the socket says
-const HERE_MS = 1_000; // so often the server is told that somebody is there, when no sound comes
+const HERE_MS = 500; // so often the server is told that somebody is there and what was heard, when no sound comes
 const ASLEEP_MS = 6_000; // who has sent nothing for so long has no socket any more, whatever it seems to be
 const GONE = "NO_SESSION"; // the code of the error when a talk cannot be resumed; another init may follow
 const SIGNED_OUT = "SIGNED_OUT";
@@ -29,8 +29,8 @@ const OVERTAKEN = 4001;
  * - `over` { reason, message, retry }: reason is ended, gone (it was ended while the socket was lost), elsewhere (another
  *   window has it), lost, signed-out, full, away or error
  *
- * Options: `url`, `sampleRate` (of what is sent), `sessionId` (of a talk to resume), `whyRefused` and `pause` as in page.js.
- * `heard` is what the playback clock says, { sentence, ms }, or undefined.
+ * Options: `url`, `sampleRate` (of what is sent), `sessionId` (of a talk to resume), `heardNow` (gives `heard` when no sound
+ * is sent), `whyRefused` and `pause` as in page.js. `heard` is what the playback clock says, { sentence, ms }, or undefined.
  */
 export class VoiceClient extends EventTarget {
   #options;
@@ -45,7 +45,6 @@ export class VoiceClient extends EventTarget {
   #timer;
   #here; // the interval in which the server is told that somebody is there
   #sentAt = 0;
-  #heard;
   #turn; // the reply that audio came of last
   #stale; // the reply that was stopped, until the server knows
 
@@ -75,12 +74,11 @@ export class VoiceClient extends EventTarget {
   /** Send what the microphone heard: PCM of 16 bits, as it comes. What comes while there is no socket is left out. */
   sendAudio(pcm, heard) {
     if (!this.isConnected) return;
-    this.#heard = heard;
     if (this.#socket.bufferedAmount > UNSENT_S * this.#options.sampleRate * 2 * (4 / 3)) {
       this.#lose();
       return;
     }
-    this.#send({ type: "audio", audio: base64(new Uint8Array(pcm)), ...(heard && { heard }) });
+    this.#sendSound(base64(new Uint8Array(pcm)), heard);
   }
 
   /** Send a sentence that was typed; false when there is no socket. */
@@ -188,7 +186,7 @@ export class VoiceClient extends EventTarget {
   #beHere() {
     const quietMs = Date.now() - this.#sentAt;
     if (quietMs > ASLEEP_MS) this.#lose();
-    else if (quietMs >= HERE_MS) this.#send({ type: "audio", audio: "", ...(this.#heard && { heard: this.#heard }) });
+    else if (quietMs >= HERE_MS) this.#sendSound("", this.#options.heardNow());
   }
 
   async #closed(code) {
@@ -251,6 +249,10 @@ export class VoiceClient extends EventTarget {
   #within(ms, late) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(late, ms);
+  }
+
+  #sendSound(audio, heard) {
+    this.#send({ type: "audio", audio, ...(heard && { heard }) });
   }
 
   #send(message) {

@@ -247,6 +247,23 @@ async def test_nobody_streams_many_jobs_at_once(site: Site) -> None:
                 await asyncio.sleep(0.05)
 
 
+async def test_a_job_has_its_place_until_all_that_was_sent_is_heard(site: Site) -> None:
+    site.lab.profile.final_ms = 3_600_000
+    first, second, third = [await site.create() for _ in range(3)]
+    for job_id in (first, second):
+        async with site.stream(job_id) as socket:
+            await received(socket)
+            await send(socket, day("jia-rain"))
+            await until(lambda: site.made[-1]._heard_ms >= 1000)
+    await until(lambda: not site.live._streaming)
+    assert len(site.live) == 2, "their sockets are over, and what they hold of the recogniser is not"
+    assert await refusal(site, third, KEY) == 429
+    site.live.cancel()
+    await until(lambda: not len(site.live))
+    async with site.stream(third) as socket:
+        assert (await received(socket))["type"] == "connection_success"
+
+
 async def test_a_recording_that_is_too_long_is_cut_there(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     pcm = day("jia-rain")
     monkeypatch.setattr("bot.streaming.LONGEST_AUDIO_MS", len(pcm) // 32 - 100)

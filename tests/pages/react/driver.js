@@ -1,9 +1,10 @@
-// Mounts the hook in React's strict mode and does what it reads, a line each: ["send", text], ["stop"], ["unmount"].
+// Mounts the hook in React's strict mode and does what it reads, a line each: ["send", text], ["act", text], which sends
+// as the action of a form does, ["stop"], ["unmount"].
 // It writes what the hook gives, whenever that changes, a line of JSON each.
 
 import { createInterface } from "node:readline";
 
-import { createElement, StrictMode, useEffect } from "react";
+import { createElement, startTransition, StrictMode, useEffect } from "react";
 import { create } from "react-test-renderer";
 
 import { useDiaryChat } from "./use_diary_chat.js";
@@ -31,6 +32,7 @@ const root = create(createElement(StrictMode, null, createElement(Chat)));
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, text] = JSON.parse(line);
   if (command === "send") chat.send(text);
+  else if (command === "act") startTransition(() => chat.send(text));
   else if (command === "stop") chat.stop();
   else root.unmount();
 }
