@@ -17,10 +17,10 @@ ROOM_BYTES = 2_000 * PCM_BYTES_PER_MS  # with more than this unsent, who can wai
 OPEN_BYTES = 30_000 * PCM_BYTES_PER_MS  # … and with a voice so far back that has no final yet,
 WORDLESS_S = 3.0  # … for so long: then there was no word in it
 
-FASTEST = 20.0
+FASTEST = 25.0
 """Audio that waited is sent at most so many times as fast as it was spoken, behind `AT_ONCE_MS` in one go.
 
-Ten seconds (more than most turns) are made up for in half a second. No more, so that the recogniser, which decodes
+Ten seconds (more than most turns) are made up for in 0.4 s. No more, so that the recogniser, which decodes
 faster than that, is never far behind: what a ping asks it then is answered in time, and a replay cannot be taken for a
 connection that is dead.
 """
