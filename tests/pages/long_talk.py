@@ -42,18 +42,13 @@ from bot.lab.twilio_rest import TwilioRest
 from bot.lab.wav import wav_file
 from tests.pages.browsing import PHONE, open_browser
 from tests.pages.long_talk_figures import Notes, microphone_pcm, slope, spread
-from tests.pages.talking import FILE_HZ, HERE, spoken
+from tests.pages.talking import AS_IT_IS, FILE_HZ, HERE, spoken
 
 NUMBER = "+821012345678"
 TAKE_S = 2.0
 TOKEN_S = 900.0
 ANSWER_S = 12.0
 """So long a turn's answer is waited for."""
-AS_IT_IS = """
-const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-navigator.mediaDevices.getUserMedia = () => ask({ audio });
-"""
 COUNTS = "--enable-blink-features=MediaStreamTrackAudioStats,AudioContextPlaybackStats"
 
 

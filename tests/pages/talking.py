@@ -15,6 +15,12 @@ HERE = Path(__file__).parent
 UTTERANCES = HERE.parents[1] / "fixtures" / "utterances"
 FILE_HZ = 48_000
 LEAD_S = 1.0
+AS_IT_IS = """
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+navigator.mediaDevices.getUserMedia = () => ask({ audio });
+"""
+"""The microphone's sound without the browser's work on it, which now and then takes a voice for noise."""
 
 
 def spoken(name):
@@ -45,11 +51,11 @@ def envelope(samples, rate_hz, every_s=0.02):
 
 
 @asynccontextmanager
-async def open_talk(folder, *, begin=True, record=False, size=PHONE, **browsing):
+async def open_talk(folder, *, begin=True, record=False, size=PHONE, as_it_is=False, **browsing):
     """The page, and the server's end of its talk: (page, door, pages, talk); the talk is None unless `begin`."""
     async with open_pages(folder, lambda site: [VoiceDoor(site)]) as pages, open_browser(**browsing) as browser:
         door = pages.doors[0]
-        script = (HERE / "recorder.js").read_text() if record else ""
+        script = ((HERE / "recorder.js").read_text() if record else "") + (AS_IT_IS if as_it_is else "")
         page = await pages.page(browser, "/talk", size=size, script=script)
         talk = None
         if begin:

@@ -18,6 +18,7 @@ from bot.lab.browser import cookie_of
 from bot.lab.stage import staged
 from bot.lab.wav import wav_file
 from tests.pages.browsing import open_browser
+from tests.pages.talking import AS_IT_IS
 
 UTTERANCES = Path(__file__).parents[2] / "fixtures" / "utterances"
 RATE_HZ = 48_000
@@ -59,6 +60,7 @@ async def talk(folder: Path) -> Seen:
         name, _, token = (await cookie_of(store, "+821012345678")).partition("=")
         async with open_browser(microphone=microphone(folder)) as browser:
             context = await browser.new_context(locale="ko-KR")
+            await context.add_init_script(AS_IT_IS)
             await context.add_cookies([{"name": name, "value": token, "url": stage.bot.url}])
             page = await context.new_page()
             page.on("console", lambda message: message.type == "error" and seen.complaints.append(message.text))

@@ -11,7 +11,7 @@ from bot.lab.twilio_rest import Number
 from tests.chat_by_hand import WAIT_S
 from tests.doors.website import TYPED
 from tests.pages.browsing import PHONE, open_browser
-from tests.pages.talking import as_wav, spoken
+from tests.pages.talking import AS_IT_IS, as_wav, spoken
 
 TALK_S = 60
 
@@ -29,7 +29,9 @@ async def test_a_day_is_told_by_microphone_and_can_be_read(tmp_path):
         open_browser(microphone=as_wav(tmp_path, said)) as browser,
     ):
         stage.rest.numbers.append(Number(BOT_NUMBER))
-        page = await (await browser.new_context(viewport=PHONE, locale="ko-KR")).new_page()
+        context = await browser.new_context(viewport=PHONE, locale="ko-KR")
+        await context.add_init_script(AS_IT_IS)
+        page = await context.new_page()
         page.set_default_timeout(TALK_S * 1000)
         complaints = []
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))

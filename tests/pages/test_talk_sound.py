@@ -12,7 +12,7 @@ from tests.pages.voice_by_hand import VOICE_HZ, Audio, Interrupt
 
 async def test_the_microphone_is_delivered_whole_at_the_rate_that_was_told(tmp_path):
     said = np.concatenate([spoken("jia-morning"), np.zeros(2400, "<i2"), spoken("jia-lunch")])
-    async with open_talk(tmp_path, microphone=as_wav(tmp_path, said)) as (page, _door, _pages, talk):
+    async with open_talk(tmp_path, microphone=as_wav(tmp_path, said), as_it_is=True) as (page, _door, _pages, talk):
         rate_hz = talk.init.config.sampleRate
         assert rate_hz == await page.evaluate("new AudioContext().sampleRate")
         need = (len(said) / 8000 + LEAD_S) * rate_hz
@@ -20,7 +20,7 @@ async def test_the_microphone_is_delivered_whole_at_the_rate_that_was_told(tmp_p
         heard, expected = envelope(talk.pcm, rate_hz), envelope(said, 8000)
         lengths_ms = {len(message.audio) / 2 / rate_hz * 1000 for message in talk.of(Audio) if message.audio}
         assert min(lengths_ms) >= 20 and max(lengths_ms) <= 40
-        # Where it fits best; noise suppression and gain control are the browser's and change the level a little.
+        # Where it fits best.
         fits = [np.corrcoef(heard[at : at + len(expected)], expected)[0, 1] for at in range(len(heard) - len(expected))]
         at = int(np.argmax(fits))
         assert max(fits) > 0.85, "a gap or another rate would spoil this"
@@ -33,7 +33,7 @@ async def test_the_microphone_is_delivered_whole_at_the_rate_that_was_told(tmp_p
         assert abs(places[1] - places[0] - (len(expected) - third)) <= 2, "in steps of 20 ms"
         loud = heard[at : at + len(expected)]
         level_db = 20 * np.log10(np.sqrt((loud**2).mean()) / np.sqrt((expected**2).mean()))
-        assert -10 < level_db < 10
+        assert -3 < level_db < 3
         print(f"fit {max(fits):.3f}, level {level_db:+.1f} dB, rate {rate_hz}")
 
 
