@@ -13,9 +13,12 @@ from typing import cast
 
 from quart import Quart, Response
 
+from bot import loop_lag
 from bot.doors.asgi import AsgiApp, bounded_bodies, media_sockets
+from bot.doors.ceiling import WAKE_MS, Ceiling
 from bot.doors.health import HealthDoor
 from bot.doors.live import LiveCall, LiveCalls
+from bot.doors.metrics import MetricsDoor
 from bot.doors.partings import Partings
 from bot.doors.patience import Patience
 from bot.doors.phone import PhoneDoor, Running
@@ -54,6 +57,8 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
     for routes in (app.phone.blueprint(), *app.web.blueprints()):
         app.register_blueprint(routes)
     app.get("/health")(HealthDoor(app.phone).health)
+    measured = MetricsDoor(settings)
+    app.get("/metrics")(measured.metrics)
     app.after_request(private)
     beneath = bounded_bodies(media_sockets(cast(AsgiApp, app.asgi_app)), LARGEST_BODY_BYTES)
     app.asgi_app = beneath  # type: ignore[method-assign, assignment]
@@ -69,22 +74,32 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                     own.store.outbox,
                     handlers(own),
                     chores=(own.store.set_clock, own.store.close_lapsed, *chores(own.store)),
+                    measured=own.metrics.job,
                 )
 
                 async def to_the_end(call: LiveCall) -> None:
                     await guarded("a call", call.run())
                     worker.wake()
 
-                live, patience = LiveCalls(tasks, to_the_end), Patience(tasks, partial(guarded, "a note"))
+                ceiling = Ceiling()
+
+                def woke(late_ms: float) -> None:
+                    ceiling.woke(late_ms)
+                    own.metrics.woke(late_ms)
+
+                live, patience = LiveCalls(tasks, to_the_end, ceiling), Patience(tasks, partial(guarded, "a note"))
+                watching = tasks.create_task(guarded("the event loop's watch", loop_lag.watch(WAKE_MS, woke)))
                 warming = tasks.create_task(guarded("keeping warm", keep_warm(own)))
                 if own.retention:
                     await own.retention.schedule()
                 working = tasks.create_task(guarded("durable work", worker.run()))
+                measured.start(own.metrics)
                 app.phone.start(Running(own.store, live, call_factory(own, live), worker.wake, patience))
                 partings = Partings(tasks, partial(guarded, "a parting"))
                 app.web.start(own, live, worker.wake, partings)
                 yield
                 warming.cancel()
+                watching.cancel()
                 partings.cancel()
                 # Side by side: with the database away each takes all of its time.
                 await asyncio.gather(end(live, patience), worker.stop())

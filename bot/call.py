@@ -29,7 +29,8 @@ from bot.keeper import Keepable, Keeper, Leaving
 from bot.line import Close, Line, PhoneLine
 from bot.playout import Playout
 from bot.process import Services
-from bot.protocols.browser import Played, Quiet, Sound
+from bot.protocols.browser import Quiet, Sound
+from bot.protocols.playing import Played
 from bot.protocols.rtzr import KOREAN
 from bot.protocols.twilio import Media, Started, Stopped
 from bot.recorder import Recorder
@@ -90,6 +91,7 @@ class Call:
         self._speaker = Speaker(services.replies, line.voice, self._playout, self._tell, self._spawn)
         self._stt: SttStream | None = None
         self._recorder = Recorder(lambda: self._talk.now_ms)
+        self._meter = services.metrics.call(line.door, lambda: self._talk.now_ms)
         self._watchdog = Watchdog(services.max_call_ms / 1000)
         self._admission = Admission()
         self._over = asyncio.Event()
@@ -135,17 +137,24 @@ class Call:
             self._admission.wait(inbound, message)
 
     def _hear(self, inbound: Inbound, message: str | bytes) -> None:
-        if isinstance(inbound, Media | Sound | Quiet):
-            self._watchdog.heard()
+        behind_ms = 0
         try:
             self._recorder.note("twilio", "in", message)
-            self._tell_besides(inbound)
-            if isinstance(inbound, Played):
-                self._playout.ear_told()
-            behind_ms = self._watchdog.late_ms(inbound.at_ms) if isinstance(inbound, Media) else 0
+            if isinstance(inbound, Media):
+                behind_ms = self._watchdog.heard(inbound.at_ms)
+            else:
+                self._hear_besides(inbound)
             self._carry_out(self._talk.hear(inbound, behind_ms))
         except Exception as error:
             self._break_down(error)
+
+    def _hear_besides(self, inbound: Inbound) -> None:
+        """What does not come 50 times a second from each telephone."""
+        if isinstance(inbound, Sound | Quiet):
+            self._watchdog.heard()
+        self._tell_besides(inbound)
+        if isinstance(inbound, Played):
+            self._playout.ear_told()
 
     def gone(self) -> None:
         """The socket is over, whoever ended it; or another one has the talk."""
@@ -190,6 +199,7 @@ class Call:
             self._break_down(crash)
             await self._save_what_is_left()
         finally:
+            self._meter.over(self._leaves)
             self._recorder.close()
             await self._close(self._close_code)
 
@@ -212,6 +222,7 @@ class Call:
     def _break_down(self, error: Exception) -> None:
         """A bug of ours ends this call and no other. Its message may hold what was said, so only its place is told."""
         log.error("call %s: broke down with %s", self.call_sid, where(error))
+        self._meter.broke_down()
         self._end()
 
     async def _talk_it_through(self, start: Started, stream: int) -> None:
@@ -230,6 +241,7 @@ class Call:
         )
         if services.journal and self._line.is_journalled:
             self._recorder.open(services.journal, call_sid, start.stream_sid)
+        self._meter.begin(call_sid, stream)
         log.info("call %s: started, stream %d", call_sid, stream)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -305,6 +317,7 @@ class Call:
 
     def _tell(self, event: Event) -> None:
         self._recorder.tell(event)
+        self._meter.tell(event)
         self._tell_besides(event)
         self._carry_out(self._talk.tell(event))
 
@@ -324,6 +337,7 @@ class Call:
                         self._stt.finalize()
                     self._speaker.warm()
                 case WriteEntry():
+                    self._meter.decided(command)
                     self._draft = self._spawn(self._write_entry(command))
                 case HangUp() | HandOver() | RecordRest():
                     self._leaves = self._leaves or command
@@ -339,6 +353,7 @@ class Call:
 
     def _keep(self, command: Keepable) -> None:
         assert self._keeper
+        self._meter.decided(command)
         self._keeper.keep(command)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None] | None:

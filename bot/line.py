@@ -18,8 +18,9 @@ from bot.conversation.talk import Inbound, mark_name
 from bot.conversation.talk_lines import TalkLine
 from bot.errors import RemoteProtocolError
 from bot.playout import LEAD_MS, Stream
-from bot.protocols.browser import BrowserStream, Played, Quiet, Sound, Typed
+from bot.protocols.browser import BrowserStream, Quiet, Sound, Typed
 from bot.protocols.browser_messages import BadMessage, Config, Fault, failure, transcript
+from bot.protocols.playing import Played
 from bot.protocols.rtzr import KOREAN, Options, options_for
 from bot.protocols.twilio import MediaStream
 from bot.services.tts import Voice
@@ -62,6 +63,8 @@ class Close(Enum):
 class Line(Protocol):
     """One socket, with what is known of its kind."""
 
+    door: str
+    """One of `metrics.DOORS`."""
     voice: Voice
     form: Form
     lead_ms: int
@@ -102,6 +105,7 @@ class Line(Protocol):
 class PhoneLine:
     """Twilio's media socket."""
 
+    door = "telephone"
     form = forms.TELEPHONE
     lead_ms = LEAD_MS
     kind = talk_lines.TELEPHONE
@@ -145,6 +149,7 @@ class PhoneLine:
 class BrowserLine:
     """The socket of a page, on which `stream` has already said hello."""
 
+    door = "browser"
     form = forms.WIDE
     lead_ms = BROWSER_LEAD_MS
     kind = talk_lines.BROWSER

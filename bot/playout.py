@@ -272,8 +272,10 @@ class Playout:
     async def _sleep(self, seconds: float | None) -> None:
         """Wait until something is put or stopped, for `seconds` at most."""
         self._wake.clear()
+        # 25 times a second from each call that is spoken to: `asyncio.timeout` would throw an exception each time.
+        alarm = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._wake.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await self._wake.wait()
+        finally:
+            if alarm:
+                alarm.cancel()

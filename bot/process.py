@@ -1,12 +1,13 @@
 """What a process has once, for all its calls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bot.diary.entries import Scribe
 from bot.diary.retention import Retention
 from bot.diary.store import Store
 from bot.journal import Journal
+from bot.metrics import Metrics
 from bot.services.carrier import Carrier
 from bot.services.llm import ChatModel
 from bot.services.replies import Replies
@@ -37,3 +38,4 @@ class Services:
     """The telephone account; None: nothing can be fetched from it."""
     transcriber: Transcriber | None = None
     retention: Retention | None = None
+    metrics: Metrics = field(default_factory=Metrics)

@@ -7,93 +7,83 @@ here is sent on to the next process, and only then the server stops. It must not
 
 import asyncio
 import contextlib
+import gc
 import logging
+import resource
 import signal
 import socket
-import sys
 from collections.abc import Callable, Generator, Mapping
 
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
 from bot.app import DRAIN_S, IlgiApp, create_app
+from bot.console import configure_logging, status_of
 from bot.doors.asgi import LARGEST_MESSAGE_BYTES
-from bot.errors import IlgiError, SettingError, where
-from bot.keepalive import PatientProtocol
+from bot.keepalive import PatientProtocol, PromptProtocol, give_up_unread
+from bot.port import SharedPort, bound
 from bot.settings import Settings, load
 from bot.wiring import open_services
 
 log = logging.getLogger(__name__)
 
-BAD_SETTING, CANNOT_START, INTERRUPTED = 2, 1, 130
 CLOSE_S = 1
 LINGER_S = 0.5
 """Twilio asks what comes next as soon as a stream is closed, and asks nobody else when that breaks off: so long its
 requests are still taken, and so long they are answered. A second later it asks the next process."""
-_QUIET = ("uvicorn", "httpx2", "httpx", "openai", "alembic", "websockets", "quart", "asyncio", "aiosqlite")
 
 
-def run(environ: Mapping[str, str]) -> int:
-    """Serve with the settings of `environ` until a signal; returns the exit status, 2 for a bad setting."""
-    configure_logging()
-    try:
-        return serve(load(environ))
-    except SettingError as error:
-        sys.stderr.write(f"ilgi: {error}\n")
-        return BAD_SETTING
+def run(environ: Mapping[str, str], port: SharedPort | None = None) -> int:
+    """Serve with the settings of `environ` until a signal; returns the exit status, 2 for a bad setting.
+
+    With a `port` that is shared the process is one of many.
+    """
+    configure_logging(of_many=port is not None)
+    all_files()
+    return status_of(lambda: serve(load(environ), port))
 
 
-def serve(settings: Settings) -> int:
-    """Serve until a signal; returns the exit status. SettingError for a setting that only fails in use."""
-    try:
-        listener = _bound(settings)
-    except OSError as error:
-        sys.stderr.write(f"ilgi: PORT: cannot listen on {settings.host}:{settings.port}: {error.strerror}\n")
-        return CANNOT_START
+def serve(settings: Settings, port: SharedPort | None = None) -> int:
+    """Serve until a signal; returns the exit status. IlgiError when that cannot be."""
+    listener = port.listener if port else bound(settings.host, settings.port)
+    give_up_unread(listener)
     with contextlib.closing(listener), asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        try:
-            runner.run(_serve(settings.listening_on(listener.getsockname()[1]), listener))
-        except SettingError:
-            raise
-        except IlgiError as error:
-            sys.stderr.write(f"ilgi: {error}\n")
-            return CANNOT_START
-        except KeyboardInterrupt:
-            return INTERRUPTED
+        runner.run(_serve(settings.listening_on(listener.getsockname()[1]), listener, port))
     return 0
 
 
-def configure_logging() -> None:
-    """One line a record, to stderr; other packages only with warnings, and the server's without stack traces."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("uvicorn.error", "asyncio", "bot"):
-        logging.getLogger(name).addFilter(in_one_line)
-
-
-def in_one_line(record: logging.LogRecord) -> bool:
-    """A logging filter that puts the place of an error where its stack trace and its text would be.
-
-    The server logs what a peer did wrong as if it were an error of its own.
-    """
-    if isinstance(record.exc_info, tuple) and (error := record.exc_info[1]):
-        record.msg, record.args = "%s: %s", (record.getMessage().partition("\n")[0], where(error))
-        record.exc_info = record.exc_text = None
-    return True
+def all_files() -> None:
+    """Let this process have as many sockets open as the system allows; the usual limit is one for programs."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Server(uvicorn.Server):
     """uvicorn, with its signals left to us; `listening` is called when requests are answered."""
 
-    def __init__(self, config: uvicorn.Config, listening: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, tasks: asyncio.TaskGroup, listening: Callable[[], None], port: SharedPort | None
+    ) -> None:
+        """Take connections in one of `tasks` where the port is shared."""
         super().__init__(config)
+        self._tasks = tasks
         self._listening = listening
+        self._port = port
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then the port."""
-        await super().startup(sockets)
+        await super().startup([] if self._port else sockets)
+        if self._port:
+            self._tasks.create_task(self._port.take(self._protocol, lambda: len(self.server_state.connections)))
         self._listening()
+
+    def _protocol(self) -> asyncio.Protocol:
+        """What uvicorn makes for a connection of a port of its own."""
+        config, state = self.config, self.server_state
+        protocol: asyncio.Protocol = config.http_protocol_class(  # type: ignore[call-arg]
+            config=config, server_state=state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -102,6 +92,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close the port first; who is connected already may still ask."""
+        if self._port:
+            self._port.close()
         for server in self.servers:
             server.close()
         await asyncio.sleep(LINGER_S)
@@ -141,34 +133,28 @@ class Ending:
             self._stop()
 
 
-async def _serve(settings: Settings, listener: socket.socket) -> None:
+async def _serve(settings: Settings, listener: socket.socket, port: SharedPort | None) -> None:
     async with open_services(settings) as services:
         app = create_app(settings, services)
 
         def listening() -> None:
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, ending.signalled, number)
+            if port:
+                port.open(lambda: ending.signalled(signal.SIGTERM))
+            # What there is by now stays: no collection looks at it again, and so what calls leave is collected sooner.
+            gc.collect()
+            gc.freeze()
+            gc.collect()  # tells the collector how little is left to grow from
             log.info("listening on %s port %d as %s", settings.host, settings.port, settings.public_url)
 
         def stop() -> None:
             server.should_exit = True
 
-        server = Server(_config(app), listening)
         async with asyncio.TaskGroup() as tasks:
+            server = Server(_config(app), tasks, listening, port)
             ending = Ending(app, tasks, stop)
             await server.serve(sockets=[listener])
-
-
-def _bound(settings: Settings) -> socket.socket:
-    """The port, taken before anything else is opened."""
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 def _config(app: IlgiApp) -> uvicorn.Config:
@@ -176,6 +162,7 @@ def _config(app: IlgiApp) -> uvicorn.Config:
         app,
         workers=1,
         lifespan="on",
+        http=PromptProtocol,
         ws=PatientProtocol,
         ws_max_size=LARGEST_MESSAGE_BYTES,
         ws_per_message_deflate=False,

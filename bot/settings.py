@@ -31,8 +31,10 @@ DEFAULT_CALL_MINUTES = 30
 DEFAULT_TIMEZONE = "Asia/Seoul"
 LONGEST_CALL_MINUTES = 240
 LONGEST_RETENTION_DAYS = 36_500
-SHORTEST_STREAM_KEY_CHARS = 32
+SHORTEST_KEY_CHARS = 32
 MOST_PROXIES = 10
+MOST_WORKERS = 256
+MOST_CHANNELS = 100_000
 
 _ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -53,11 +55,12 @@ class TwilioSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RtzrSettings:
-    """The recogniser's account."""
+    """The recogniser's account. `channels` None: how many streams it takes at once is not known."""
 
     client_id: str
     client_secret: str = field(repr=False)
     api_url: str = RTZR_API_URL
+    channels: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +92,9 @@ class StoreSettings:
 class Settings(StoreSettings):
     """What a serving process needs. `public_url` has no slash at its end.
 
-    `stream_keys` let programs in at the streaming jobs. So many `proxies` stand before the process, each of which adds
-    the address that it saw to X-Forwarded-For.
+    `stream_keys` let programs in at the streaming jobs, `metrics_keys` at /metrics. So many `proxies` stand before the
+    process, each of which adds the address that it saw to X-Forwarded-For. Spans are sent to `otlp_endpoint`. So many
+    `workers` share the port.
     """
 
     port: int = DEFAULT_PORT
@@ -101,7 +105,10 @@ class Settings(StoreSettings):
     tts: Tts = "espeak"
     max_call_minutes: int = DEFAULT_CALL_MINUTES
     stream_keys: tuple[str, ...] = field(default=(), repr=False)
+    metrics_keys: tuple[str, ...] = field(default=(), repr=False)
+    otlp_endpoint: str | None = None
     proxies: int = 0
+    workers: int = 1
 
     @property
     def media_url(self) -> str:
@@ -137,8 +144,11 @@ def load(environ: Environ) -> Settings:
         openai=load_openai(environ),
         tts=load_tts(environ),
         max_call_minutes=whole(environ, "MAX_CALL_MINUTES", 1, LONGEST_CALL_MINUTES) or DEFAULT_CALL_MINUTES,
-        stream_keys=_stream_keys(environ),
+        stream_keys=_keys(environ, "STREAM_KEYS"),
+        metrics_keys=_keys(environ, "METRICS_KEY"),
+        otlp_endpoint=load_otlp_endpoint(environ),
         proxies=_proxies(environ),
+        workers=_workers(environ),
     )
 
 
@@ -222,12 +232,17 @@ def _retention_days(environ: Environ) -> int | None:
     return whole(environ, "RETENTION_DAYS", 1, LONGEST_RETENTION_DAYS)
 
 
-def _stream_keys(environ: Environ) -> tuple[str, ...]:
-    keys = tuple(key.strip() for key in (text(environ, "STREAM_KEYS") or "").split(",") if key.strip())
-    if any(len(key) < SHORTEST_STREAM_KEY_CHARS or not key.isascii() or len(key.split()) != 1 for key in keys):
-        why = f"holds a key that is shorter than {SHORTEST_STREAM_KEY_CHARS} ASCII characters, or has a space in it"
-        raise SettingError("STREAM_KEYS", why)
+def _keys(environ: Environ, name: str) -> tuple[str, ...]:
+    keys = tuple(key.strip() for key in (text(environ, name) or "").split(",") if key.strip())
+    if any(len(key) < SHORTEST_KEY_CHARS or not key.isascii() or len(key.split()) != 1 for key in keys):
+        why = f"holds a key that is shorter than {SHORTEST_KEY_CHARS} ASCII characters, or has a space in it"
+        raise SettingError(name, why)
     return keys
+
+
+def load_otlp_endpoint(environ: Environ) -> str | None:
+    """Where spans are sent, None for nowhere; SettingError when it is no address."""
+    return service_url(environ, "OTEL_EXPORTER_OTLP_ENDPOINT")
 
 
 def _proxies(environ: Environ) -> int:
@@ -235,6 +250,10 @@ def _proxies(environ: Environ) -> int:
     if given is not None:
         return given
     return 0 if is_loopback(urlsplit(load_public_url(environ)).hostname or "") else 1
+
+
+def _workers(environ: Environ) -> int:
+    return whole(environ, "WEB_CONCURRENCY", 1, MOST_WORKERS) or 1
 
 
 def _allow_unsigned(environ: Environ) -> bool:
@@ -272,7 +291,11 @@ def load_rtzr(environ: Environ) -> RtzrSettings:
     if given is None:
         raise SettingError("RTZR_CLIENT_ID", "is required, and RTZR_CLIENT_SECRET: no talk without a recogniser")
     api_url = service_url(environ, "RTZR_API_URL") or RTZR_API_URL
-    return RtzrSettings(client_id=given[0], client_secret=given[1], api_url=api_url)
+    return RtzrSettings(client_id=given[0], client_secret=given[1], api_url=api_url, channels=_rtzr_channels(environ))
+
+
+def _rtzr_channels(environ: Environ) -> int | None:
+    return whole(environ, "RTZR_CHANNELS", 1, MOST_CHANNELS)
 
 
 def load_openai(environ: Environ) -> OpenAiSettings | None:
@@ -320,6 +343,7 @@ _PARTS: tuple[Callable[[Environ], object], ...] = (
     lambda environ: service_url(environ, "TWILIO_API_URL"),
     load_rtzr,
     lambda environ: service_url(environ, "RTZR_API_URL"),
+    _rtzr_channels,
     load_openai,
     load_tts,
     load_database_url,
@@ -328,6 +352,9 @@ _PARTS: tuple[Callable[[Environ], object], ...] = (
     load_journal_dir,
     _retention_days,
     lambda environ: whole(environ, "MAX_CALL_MINUTES", 1, LONGEST_CALL_MINUTES),
-    _stream_keys,
+    lambda environ: _keys(environ, "STREAM_KEYS"),
+    lambda environ: _keys(environ, "METRICS_KEY"),
+    load_otlp_endpoint,
     _proxies,
+    _workers,
 )

@@ -19,13 +19,13 @@ from bot.audio.segments import Segments
 from bot.audio.vad import Vad
 from bot.conversation.events import Event, Final, SttLost
 from bot.diary.stream_jobs import RENEW_S, StreamJobs
-from bot.diary.stream_records import Claim, JobState, Segment
+from bot.diary.stream_records import Claim, JobRecord, JobState, Segment
 from bot.errors import LeaseLost, RemoteProtocolError, StoreError
 from bot.protocols import jobs as wire
 from bot.protocols.jobs import JobRequest, JobStream
 from bot.protocols.rtzr import options_for
 from bot.services.stt import Recogniser
-from bot.summary_wait import waited_for
+from bot.summary_wait import NotOver, waited_for
 
 log = logging.getLogger(__name__)
 
@@ -326,9 +326,13 @@ class StreamedJob:
 
     async def _summary(self, audio_ms: int) -> tuple[wire.Outbound, int]:
         """The last message for a client that waits, and the code to close with."""
-        job = None if self._gone else await waited_for(self._jobs, self._claim, self._refuse_more, self._leaving)
-        if job is None:
+        job: JobRecord | NotOver = NotOver.LATER
+        if not self._gone:
+            job = await waited_for(self._jobs, self._claim, self._refuse_more, self._leaving)
+        if job is NotOver.LATER:
             return wire.SUMMARY_LATER, NORMAL
+        if job is NotOver.REMOVED:
+            return wire.JOB_BUSY, wire.BUSY
         if job.state is JobState.FAILED:
             return wire.Failure("JOB_FAILED", job.error or "the job failed"), BROKEN
         nothing = "" if self._wants_summary else None

@@ -5,6 +5,7 @@ It must not know how a summary is made, or what is sent to the client.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from enum import Enum, auto
 from typing import Any
 
 from bot.diary.stream_jobs import StreamJobs
@@ -15,32 +16,39 @@ SUMMARY_S = 120.0
 POLL_S = 0.2
 
 
+class NotOver(Enum):
+    """Why a job is waited for no longer."""
+
+    LATER = auto()
+    """It takes longer than `SUMMARY_S`, or nobody is to wait any more."""
+    REMOVED = auto()
+
+
 async def waited_for(
     jobs: StreamJobs, claim: Claim, gone: Callable[[], Coroutine[Any, Any, None]], leaving: asyncio.Event
-) -> JobRecord | None:
-    """A job that was ended, once it is over.
-
-    None: it takes longer than `SUMMARY_S`, or the job was removed, or `gone` has returned, or `leaving` was set.
-    """
+) -> JobRecord | NotOver:
+    """A job that was ended, once it is over. Nobody is to wait when `gone` has returned, or `leaving` was set."""
     async with asyncio.TaskGroup() as tasks:
         over = tasks.create_task(_over(jobs, claim))
         others = {tasks.create_task(gone()), tasks.create_task(leaving.wait())}
         await asyncio.wait({over, *others}, return_when=asyncio.FIRST_COMPLETED)
         for task in (over, *others):
             task.cancel()
-    return None if over.cancelled() else over.result()
+    return NotOver.LATER if over.cancelled() else over.result()
 
 
-async def _over(jobs: StreamJobs, claim: Claim) -> JobRecord | None:
+async def _over(jobs: StreamJobs, claim: Claim) -> JobRecord | NotOver:
     try:
         async with asyncio.timeout(SUMMARY_S):
             while True:
                 try:
                     job = await jobs.claimed(claim)
-                    if job is None or job.state is not JobState.STREAMING:
+                    if job is None:
+                        return NotOver.REMOVED
+                    if job.state is not JobState.STREAMING:
                         return job
                 except StoreError:
                     pass
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
-        return None
+        return NotOver.LATER

@@ -17,7 +17,6 @@ OVERTIME_S = 120.0
 TAKE_S = 0.05
 """Where the process itself stood still, so long it takes in what was sent meanwhile before anything is judged."""
 
-
 LATE_MS = 150
 """Later than this is no jitter of a line: the process, or the line, stood still."""
 
@@ -34,13 +33,13 @@ class Watchdog:
         self._began_ms: float | None = None
         self._sound_ms = 0.0
 
-    def heard(self) -> None:
-        """There was a sign of life."""
-        self._heard_at = time.monotonic()
-
-    def late_ms(self, at_ms: int) -> int:
-        """How late the sound of `at_ms` by the peer's clock comes; 0 as a rule."""
-        now_ms = time.monotonic() * 1000
+    def heard(self, at_ms: int | None = None) -> int:
+        """There was a sign of life; returns how late the sound of `at_ms` by the peer's clock comes, 0 as a rule."""
+        now_s = time.monotonic()
+        self._heard_at = now_s
+        if at_ms is None:
+            return 0
+        now_ms = now_s * 1000
         if self._began_ms is None:
             self._began_ms = now_ms - at_ms
         # Of what comes in one go no time passes in between.

@@ -26,6 +26,7 @@ from bot.doors.live import LiveCalls, NewCall
 from bot.errors import SettingError
 from bot.journal import Journal, forget
 from bot.line import BrowserLine
+from bot.metrics import Metrics
 from bot.process import Services
 from bot.protocols.browser import BrowserStream
 from bot.protocols.browser_messages import Config
@@ -37,6 +38,7 @@ from bot.services.stt import Recogniser
 from bot.services.stt_file import Transcriber
 from bot.services.tts import Voice
 from bot.settings import Settings
+from bot.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +62,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await asyncio.to_thread(_probe, settings.journal_dir)
     keys = keys_of(settings.database_url, settings.diary_keys)
     async with AsyncExitStack() as stack:
-        store = await Store.open(settings.database_url, keys, timezone=settings.timezone)
+        tracing = await asyncio.to_thread(Tracing, settings.otlp_endpoint) if settings.otlp_endpoint else None
+        if tracing:
+            stack.push_async_callback(tracing.close)
+        metrics = Metrics(tracing)
+        store = await Store.open(
+            settings.database_url, keys, timezone=settings.timezone, most_channels=settings.rtzr.channels
+        )
         stack.push_async_callback(store.close)
-        recogniser = Recogniser(settings.rtzr)
+        recogniser = Recogniser(settings.rtzr, opened=metrics.recogniser_opened, dropped=metrics.recogniser_dropped)
         stack.push_async_callback(recogniser.close)
         transcriber = Transcriber(settings.rtzr, recogniser.tokens)
         stack.push_async_callback(transcriber.close)
@@ -73,10 +81,10 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         web_model = ChatModel(settings.openai) if settings.openai else None
         if web_model:
             stack.push_async_callback(web_model.close)
-        replies = Replies(model, BuiltinReplies(), prompt("reply"))
+        replies = Replies(model, BuiltinReplies(), prompt("reply"), fell_back=partial(metrics.fell_back, "reply"))
         stack.push_async_callback(replies.close)
         speech = OpenAiVoice(settings.openai) if settings.openai and settings.tts == "openai" else None
-        voice = Voice(speech)
+        voice = Voice(speech, fell_back=partial(metrics.fell_back, "voice"))
         stack.push_async_callback(voice.close)
         await voice.prepare(FIRST_LINES)
         opinion = await asyncio.to_thread(second_opinion.shared)
@@ -101,6 +109,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 journal_dir=settings.journal_dir,
                 recordings=carrier,
             ),
+            metrics=metrics,
         )
 
 

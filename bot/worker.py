@@ -7,6 +7,7 @@ given back at the end. It must not know what any job does.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from bot.diary.outbox import Job, Later, Outbox
@@ -40,14 +41,19 @@ class Worker:
         slots: int = SLOTS,
         poll_s: float = POLL_S,
         chores_s: float = CHORES_S,
+        measured: Callable[[Job], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
-        """Jobs of other kinds than `handlers` has are left alone. `chores` are done every `chores_s`, one by one."""
+        """Jobs of other kinds than `handlers` has are left alone. `chores` are done every `chores_s`, one by one.
+
+        `measured` is entered around each try of a job.
+        """
         self._outbox = outbox
         self._handlers = dict(handlers)
         self._chores = chores
         self._slots = slots
         self._poll_s = poll_s
         self._chores_s = chores_s
+        self._measured = measured
         self._running: dict[Job, asyncio.Task[None]] = {}
         self._polling: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
@@ -142,8 +148,9 @@ class Worker:
     async def _try(self, job: Job) -> Later | str | None:
         """Run the handler; gives how it is to be put off, why it failed, or None when there is nothing to tell."""
         try:
-            async with asyncio.timeout(LONGEST_TRY_S):
-                await self._handlers[job.kind](job, self._outbox)
+            with self._measured(job):
+                async with asyncio.timeout(LONGEST_TRY_S):
+                    await self._handlers[job.kind](job, self._outbox)
         except Later as later:
             return later
         except LeaseLost as error:

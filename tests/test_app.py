@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -12,6 +13,8 @@ from bot.doors import patience
 from bot.doors.live import LiveCalls
 from bot.doors.patience import Patience
 from bot.errors import StoreError
+from bot.lab.scraped import Scraped
+from bot.metrics import LAG
 from bot.settings import load
 
 
@@ -43,6 +46,19 @@ async def test_it_opens_and_closes_what_it_needs_by_itself(settings):
         assert b"<Hangup/>" in await after.get_data()
 
 
+async def test_what_the_process_does_is_measured(settings):
+    key = "k" * 32
+    app = create_app(replace(settings, metrics_keys=(key,)))
+    async with app.test_app() as running, asyncio.timeout(20):
+        found = Scraped({})
+        while found.total(f"{LAG}_count") < 3:
+            await asyncio.sleep(0.05)
+            answer = await running.test_client().get("/metrics", headers={"Authorization": f"Bearer {key}"})
+            found = Scraped.parse((await answer.get_data()).decode())
+    assert found.total("process_resident_memory_bytes") > 0
+    assert found.quantile(LAG, 0.5) >= 0
+
+
 async def test_every_route_is_there(settings):
     rules = {(rule.rule, method) for rule in create_app(settings).url_map.iter_rules() for method in rule.methods}
     assert {
@@ -54,6 +70,7 @@ async def test_every_route_is_there(settings):
         ("/twilio/recording-status", "POST"),
         ("/twilio/media", "GET"),
         ("/health", "GET"),
+        ("/metrics", "GET"),
     } <= rules
 
 
@@ -61,6 +78,7 @@ async def test_every_route_is_there(settings):
     ("method", "path", "status"),
     [
         ("GET", "/health", 200),
+        ("GET", "/metrics", 404),
         ("GET", "/sign-in", 200),
         ("GET", "/static/base.css", 200),
         ("GET", "/nowhere", 404),

@@ -10,7 +10,7 @@ from bot import admission, watchdog
 from bot import call as call_module
 from bot.call import NORMAL
 from bot.conversation.commands import Exchange, Status
-from bot.conversation.events import Before, CallStarted, Interim, SttLoss, SttLost, TurnBefore
+from bot.conversation.events import Before, CallStarted, Interim, SttLoss, SttLost, SttReady, TurnBefore
 from bot.conversation.habit import PauseHabit
 from bot.conversation.lines import LINES
 from bot.conversation.snapshot import Snapshot, decode, encode
@@ -18,6 +18,7 @@ from bot.diary.owned import OwnedCall
 from bot.errors import StoreError
 from bot.journal import decode_event, read
 from bot.lab.replay import Replayed, replay
+from bot.lab.scraped import Scraped
 from bot.line import POLICY
 from tests.calls_in_memory import CALL, FIXTURES, KEYS, Phone, Stage, ringing, work
 
@@ -62,6 +63,42 @@ async def test_a_whole_call(stage: Stage) -> None:
     assert outcome.ended == "approved"
     assert any("김치찌개를 먹었어요" in line for line in talk)
     assert "공원" not in journal.read_text() and "token" not in journal.read_text()
+
+
+async def test_what_passes_in_a_call_is_measured(stage: Stage) -> None:
+    def told(name: str, **labels: str) -> float:
+        return Scraped.parse(stage.services.metrics.exposition().decode()).total(f"ilgi_{name}", **labels)
+
+    phone = await ringing(stage)
+    async with asyncio.timeout(20):
+        running = asyncio.create_task(phone.call.run())
+        await phone.heard(len(LINES.greeting_first))
+        assert told("calls_live", door="telephone") == 1
+        stage.stts[0].emit(SttReady())
+        stage.stts[0].emit(SttReady())
+        await phone.utter("jia-morning", "공원을 걸었어요")
+        await phone.heard(len(LINES.greeting_first) + 2)
+        await phone.utter("jia-finish", "오늘은 여기까지 할게요")
+        await phone.heard(len(LINES.greeting_first) + 2 + len(LINES.writing))
+        phone.hang_up()
+        await running
+    assert (told("calls_live"), told("calls_ended_total", door="telephone", how="caller gone")) == (0, 1)
+    assert (told("calls_begun_total", how="new"), told("turns_total")) == (1, 2)
+    assert told("turn_stage_seconds_count", stage="over") == told("turn_stage_seconds_count", stage="heard") == 2
+    [answer] = [turn.waterfall for turn in await stage.store.turns(CALL) if turn.waterfall and turn.waterfall.token_ms]
+    assert told("turn_stage_seconds_count", stage="token") == 1
+    assert told("turn_stage_seconds_sum", stage="token") == pytest.approx(max(0, answer.token_ms or 0) / 1000)
+    assert (told("entry_seconds_count"), told("recogniser_reconnects_total"), told("fallbacks_total")) == (1, 1, 0)
+    assert told("call_breakdowns_total") == 0
+
+
+async def test_a_stream_that_is_not_let_in_is_measured_as_no_call(stage: Stage) -> None:
+    phone = await ringing(stage)
+    stranger = Phone(stage.services, stage.texts)
+    stranger.start("not the token")
+    await stranger.call.run()
+    assert "_calls_ended_total{" not in stage.services.metrics.exposition().decode()
+    phone.call.gone()
 
 
 async def test_hanging_up_in_the_middle_leaves_an_entry(stage: Stage) -> None:

@@ -24,9 +24,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bot.app import DRAIN_S, LAST_SAVING_S
-from bot.diary import migrate
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
+from bot.diary.revision import is_current
 from bot.lab.rtzr import RtzrLab
 from bot.server import CLOSE_S, LINGER_S
 from bot.settings import load
@@ -341,7 +341,7 @@ async def test_the_release_command_makes_the_tables_and_may_run_again(unmigrated
         status, told = await finished(procfile()["release"], tmp_path, DATABASE_URL=unmigrated_url)
         assert (status, "Traceback" in told) == (0, False)
     database = Database(unmigrated_url)
-    assert await migrate.is_current(database)
+    assert await is_current(database)
     await database.close()
 
 

@@ -29,6 +29,7 @@ def test_the_least_environment():
     assert least.host == "0.0.0.0"
     assert (least.twilio.account_sid, least.twilio.auth_tokens, least.twilio.allow_unsigned) == (None, (), False)
     assert (least.rtzr.client_id, least.rtzr.api_url) == ("id", "https://openapi.vito.ai")
+    assert least.rtzr.channels is None
     assert (least.openai, least.tts) == (None, "espeak")
     assert (least.database_url, least.diary_keys, least.journal_dir) == ("sqlite:///ilgi.db", None, None)
     assert (least.timezone.key, least.max_call_minutes, least.retention_days) == ("Asia/Seoul", 30, None)
@@ -40,6 +41,15 @@ def test_the_keys_of_the_streaming_jobs_and_the_proxies_in_front():
     assert settings().stream_keys == () and keys[0] not in repr(settings(STREAM_KEYS=keys[0]))
     assert (settings().proxies, settings(PUBLIC_URL="https://diary.example.com").proxies) == (0, 1)
     assert settings(PROXIES="2").proxies == 2
+    assert (settings().workers, settings(WEB_CONCURRENCY="4").workers) == (1, 4)
+
+
+def test_who_may_see_what_is_measured_and_where_spans_go():
+    keys = "m" * 32, "the-key-before-" + "x" * 32
+    assert settings(METRICS_KEY=",".join(keys)).metrics_keys == keys
+    assert keys[0] not in repr(settings(METRICS_KEY=keys[0]))
+    assert (settings().metrics_keys, settings().otlp_endpoint) == ((), None)
+    assert settings(OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318/").otlp_endpoint == "http://collector:4318"
 
 
 def test_everything_set():
@@ -50,6 +60,7 @@ def test_everything_set():
         TWILIO_PHONE_NUMBER="+821012345678",
         TWILIO_API_URL="http://127.0.0.1:9/",
         RTZR_API_URL="http://127.0.0.1:8801",
+        RTZR_CHANNELS="10",
         OPENAI_API_KEY="sk-1",
         OPENAI_MODEL="small",
         OPENAI_TTS_MODEL="speech",
@@ -64,6 +75,7 @@ def test_everything_set():
     )
     assert full.media_url == "wss://diary.example.com/twilio/media"
     assert full.public_url == "https://diary.example.com"
+    assert full.rtzr.channels == 10
     assert full.twilio.api_url == "http://127.0.0.1:9"
     assert full.openai is not None and (full.openai.model, full.openai.tts_voice) == ("small", "nova")
     assert (full.tts, full.journal_dir, full.max_call_minutes) == ("espeak", Path("journals"), 240)
@@ -95,6 +107,7 @@ def test_an_empty_value_is_an_absent_one():
         ("TWILIO_API_URL", "api.twilio.com"),
         ("ALLOW_UNSIGNED", "yes"),
         ("RTZR_API_URL", "vito"),
+        ("RTZR_CHANNELS", "0"), ("RTZR_CHANNELS", "many"),
         ("OPENAI_BASE_URL", "localhost:11434"),
         ("OPENAI_MODEL", "small"),
         ("OPENAI_API_KEY", "sk 1"),
@@ -104,6 +117,7 @@ def test_an_empty_value_is_an_absent_one():
         ("JOURNAL_DIR", __file__),
         ("MAX_CALL_MINUTES", "0"), ("MAX_CALL_MINUTES", "241"),
         ("STREAM_KEYS", "short"), ("STREAM_KEYS", "a" * 31 + " b"), ("PROXIES", "11"),
+        ("WEB_CONCURRENCY", "0"), ("WEB_CONCURRENCY", "257"), ("WEB_CONCURRENCY", "two"),
         ("RETENTION_DAYS", "0"), ("RETENTION_DAYS", "-1"), ("RETENTION_DAYS", "1.5"), ("RETENTION_DAYS", "36501"),
     ],
 )  # fmt: skip
@@ -220,6 +234,7 @@ def test_every_setting_that_cannot_be_used_is_named_once():
         "TWILIO_ACCOUNT_SID": SID,
         "TWILIO_PHONE_NUMBER": "010",
         "RTZR_CLIENT_SECRET": "s",
+        "RTZR_CHANNELS": "0",
         "OPENAI_MODEL": "m",
         "TTS": "polly",
         "DATABASE_URL": "mysql://h/d",
@@ -228,8 +243,8 @@ def test_every_setting_that_cannot_be_used_is_named_once():
         "RETENTION_DAYS": "0",
     }
     assert [problem.name for problem in problems(environ)] == [
-        "PORT", "PUBLIC_URL", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "RTZR_CLIENT_ID", "OPENAI_MODEL", "TTS",
-        "DATABASE_URL", "TIMEZONE", "RETENTION_DAYS", "MAX_CALL_MINUTES",
+        "PORT", "PUBLIC_URL", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "RTZR_CLIENT_ID", "RTZR_CHANNELS",
+        "OPENAI_MODEL", "TTS", "DATABASE_URL", "TIMEZONE", "RETENTION_DAYS", "MAX_CALL_MINUTES",
     ]  # fmt: skip
 
 
@@ -237,7 +252,7 @@ VALUES = st.dictionaries(
     st.sampled_from(
         ["PORT", "PUBLIC_URL", "RENDER_EXTERNAL_URL", "ALLOW_UNSIGNED", "TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN",
          "TWILIO_PHONE_NUMBER", "TWILIO_API_URL", "RTZR_CLIENT_ID", "RTZR_CLIENT_SECRET", "RTZR_API_URL", "TTS",
-         "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "DATABASE_URL", "DIARY_KEY", "TIMEZONE",
+         "RTZR_CHANNELS", "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_MODEL", "DATABASE_URL", "DIARY_KEY", "TIMEZONE",
          "MAX_CALL_MINUTES", "RETENTION_DAYS"]
     ),
     st.sampled_from(

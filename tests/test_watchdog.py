@@ -17,7 +17,7 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def late(dog: Watchdog, wall: list[float], frames: int, *, from_ms: int, apart_s: float = 0.02) -> list[int]:
     found = []
     for index in range(frames):
-        found.append(dog.late_ms(from_ms + 20 * index))
+        found.append(dog.heard(from_ms + 20 * index))
         wall[0] += apart_s
     return found
 

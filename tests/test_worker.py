@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -80,6 +80,29 @@ class Handlers:
             return len(self.done) >= count
 
         await until(enough)
+
+
+async def test_each_try_is_measured_and_its_end_is_seen(store: Store, ask: Asked) -> None:
+    seen: list[tuple[str, int, str]] = []
+
+    @contextmanager
+    def measured(job: Job) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            seen.append((job.key, job.attempt, type(error).__name__))
+            raise
+        seen.append((job.key, job.attempt, "done"))
+
+    async def late_once(job: Job) -> None:
+        if len(seen) == 0:
+            raise Later(0)
+
+    await ask("a")
+    handlers = Handlers(late_once)
+    async with at_work(Worker(store.outbox, {"letter": handlers}, poll_s=0.02, measured=measured)):
+        await handlers.all_done(1)
+    assert seen == [("a", 1, "Later"), ("a", 1, "done")]
 
 
 async def hang(_job: Job) -> None:

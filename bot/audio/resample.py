@@ -118,10 +118,11 @@ class Resampler:
         end = len(windows) * self._up
         made: list[bytes] = []
         for first in range(self._at, end, self._down * BLOCK):
-            at = np.arange(first, min(end, first + self._down * BLOCK), self._down)
+            behind = min(end, first + self._down * BLOCK)
             if self._up == 1:
-                values = windows[at] @ self._bank[0]
+                values = np.einsum("ij,j->i", windows[first : behind : self._down], self._bank[0])
             else:
+                at = np.arange(first, behind, self._down)
                 values = np.einsum("ij,ij->i", windows[at // self._up], self._bank[at % self._up])
             made.append(_to_pcm(values))
         self._at = (self._at - end) % self._down

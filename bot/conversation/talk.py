@@ -15,7 +15,8 @@ from bot.conversation.commands import Command, Recognise
 from bot.conversation.events import CallerGone, Event, KeyPressed, MarkEchoed, StopPressed, Tick, TurnTyped
 from bot.conversation.turns import Turns
 from bot.protocols import browser, twilio
-from bot.protocols.browser import Interrupt, Sound, Typed
+from bot.protocols.browser import Sound, Typed
+from bot.protocols.playing import Interrupt
 from bot.protocols.twilio import KeyDown, Mark, Media
 
 Inbound = twilio.Inbound | browser.Inbound

@@ -6,7 +6,7 @@ What is said on a stream is none of theirs. Numbers are kept sealed, and looked 
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.diary import queries, rotation
 from bot.diary.crypto import Keys
@@ -17,6 +17,9 @@ from bot.diary.schema import callers, calls
 TOKEN_LIFE = timedelta(minutes=10)
 LEASE = timedelta(seconds=60)
 """So long a call surely has a living owner after its stream was let in, and after each renewal."""
+
+RECORD = "record"
+"""The next step of a call that Twilio records: its rest, or all of it."""
 
 
 async def call_arrived(
@@ -46,6 +49,12 @@ async def _caller_id(database: Database, connection: AsyncConnection, keys: Keys
     await database.upsert(connection, callers, {"number_hash": number_hash}, values, only_new=only_new)
     query = select(callers.c.id).where(callers.c.number_hash == number_hash)
     return int((await connection.scalars(query)).one())
+
+
+async def record_instead(database: Database, call_sid: str) -> None:
+    """A call gets no stream: what is said in it is recorded."""
+    async with database.write() as connection:
+        await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(next_step=RECORD))
 
 
 async def media_token(database: Database, keys: Keys, call_sid: str, now: datetime) -> str:

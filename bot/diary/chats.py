@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import msgspec
 from sqlalchemy import ColumnElement, Row, and_, case, delete, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.diary.crypto import Keys
 from bot.diary.database import Database

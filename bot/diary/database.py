@@ -22,7 +22,7 @@ from weakref import WeakSet
 from sqlalchemy import URL, Connection, ExceptionContext, Table, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.errors import SettingError, StoreError
 
@@ -34,7 +34,7 @@ FAREWELL_S = 1.0
 IDLE_S = 15.0  # then PostgreSQL frees what a process that is frozen in a transaction holds
 _POSTGRESQL_QUERY = frozenset({"sslmode", "ssl"})
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
-SCHEMA_LOCK = 0x696C6769  # any number, the same in every process
+SCHEMA_LOCK, CHANNELS_LOCK = 0x696C6769, 0x696C676A  # any numbers, the same in every process
 
 
 def parse_url(database_url: str) -> URL:
@@ -169,8 +169,15 @@ class Database:
 
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """Keep other processes from migrating until this `write` ends."""
+        await self._lock(connection, SCHEMA_LOCK)
+
+    async def lock_channels(self, connection: AsyncConnection) -> None:
+        """Keep others from counting the recogniser's channels until this `write` ends."""
+        await self._lock(connection, CHANNELS_LOCK)
+
+    async def _lock(self, connection: AsyncConnection, lock: int) -> None:
         if self.file is None:
-            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": SCHEMA_LOCK})
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
 
     async def scrub(self) -> None:
         """Take deleted bytes out of SQLite's write-ahead log now if no reader is in the way; else a later one does."""

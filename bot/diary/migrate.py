@@ -15,12 +15,11 @@ from importlib.resources import as_file, files
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from bot.diary.database import Database
+from bot.diary.revision import REVISION, revision_of
 from bot.errors import IlgiError, StoreError
 from bot.settings import DEFAULT_DATABASE_URL
 
@@ -45,17 +44,8 @@ async def upgrade_in(database: Database) -> None:
         async with database.write() as connection:
             await database.lock_schema(connection)
             before = await connection.run_sync(_upgrade, config)
-        head = _head(config)
-    if before != head:
-        logger.info("the diary's tables were brought from revision %s to %s", before or "nothing", head)
-
-
-async def is_current(database: Database) -> bool:
-    """Tell whether the database has exactly the tables of this release."""
-    with _config() as config:
-        head = _head(config)
-    async with database.read() as connection:
-        return await connection.run_sync(_revision) == head
+    if before != REVISION:
+        logger.info("the diary's tables were brought from revision %s to %s", before or "nothing", REVISION)
 
 
 @contextmanager
@@ -66,16 +56,8 @@ def _config() -> Iterator[Config]:
         yield config
 
 
-def _head(config: Config) -> str | None:
-    return ScriptDirectory.from_config(config).get_current_head()
-
-
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
-
-
 def _upgrade(connection: Connection, config: Config) -> str | None:
-    before = _revision(connection)
+    before = revision_of(connection)
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")

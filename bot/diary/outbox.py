@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Row, and_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.diary import schedules
 from bot.diary.database import Database

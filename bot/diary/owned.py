@@ -10,21 +10,19 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.conversation.commands import Mood, Status
 from bot.conversation.habit import PauseHabit
 from bot.conversation.told import is_content
 from bot.conversation.waterfall import Waterfall
 from bot.diary import after_call, ending, forgetting, queries, rows
-from bot.diary.arrivals import LEASE
+from bot.diary.arrivals import LEASE, RECORD
+from bot.diary.channels import HANDED_OVER_FOR
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.schema import callers, calls, entries, turns
 from bot.errors import LeaseLost
-
-RECORD = "record"
-"""The next step of a call whose rest Twilio records."""
 
 
 class OwnedCall:
@@ -156,10 +154,11 @@ class OwnedCall:
             await self._change(connection, next_step=RECORD, lease_until=self._clock())
 
     async def handed_over(self) -> None:
-        """This stream is over, and all of it is kept: another one may take the talk up."""
+        """This stream is over, and all of it is kept: another one may take the talk up, and has a place for a while."""
         async with self._database.write() as connection:
             await self._own_call(connection)
-            await self._change(connection, lease_until=self._clock())
+            now = self._clock()
+            await self._change(connection, lease_until=now, place_until=now + HANDED_OVER_FOR)
 
     async def ended(self, why: str) -> None:
         """Note how the call ended (the first word counts, 64 characters), and have its entry written, with all of it.

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, and_, case, delete, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.conversation.commands import Status
 from bot.diary import queries, rotation, rows
@@ -133,6 +133,10 @@ class People:
         """
         now = self._clock()
         of_browser = sign_in_codes.c.browser_hash == _token_hash(browser)
+        # Who has no try left must not make those wait who write.
+        async with self._database.read() as connection:
+            if await connection.scalar(select(sign_in_codes.c.tries).where(of_browser, *_good(now))) is None:
+                return None
         # Also of the right code: of many tries at once no more are looked at than are allowed.
         tried = (
             update(sign_in_codes)

@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, func, select
 
 from bot.diary import outside
+from bot.diary.arrivals import RECORD
 from bot.diary.outbox import Job, Outbox
 from bot.diary.outside import Recordings
-from bot.diary.owned import RECORD
 from bot.diary.records import day_of
 from bot.diary.schema import calls
 from bot.diary.store import Store

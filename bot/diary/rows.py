@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Row, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.conversation.commands import Mood, Status
 from bot.conversation.habit import UNKNOWN, PauseHabit

@@ -88,7 +88,17 @@ calls = Table(
     Column("lease_until", UtcTime, nullable=True, comment="So long its process surely lives; told again and again."),
     Column("next_step", String(16), nullable=True, comment="What follows the stream; none: the talk is taken up."),
     Column("stage_sealed", LargeBinary, nullable=True, comment="JSON: where the talk is, for the next stream."),
+    Column("place_until", UtcTime, nullable=True, comment="So long a channel is kept for the stream that is to come."),
 )
+
+# How many channels are taken is asked whenever somebody phones.
+for _until in (calls.c.lease_until, calls.c.place_until):
+    Index(
+        f"ix_calls_{_until.name}",
+        _until,
+        sqlite_where=calls.c.ended_at.is_(None),
+        postgresql_where=calls.c.ended_at.is_(None),
+    )
 
 turns = Table(
     "turns",
@@ -202,6 +212,13 @@ stream_jobs = Table(
     Column("audio_ms", Integer, nullable=False),
     Column("summary_sealed", LargeBinary, nullable=True),
     Column("error", String(200), nullable=True, comment="Why it failed, without a word that was said."),
+)
+
+Index(
+    "ix_stream_jobs_lease_until",
+    stream_jobs.c.lease_until,
+    sqlite_where=stream_jobs.c.ended_at.is_(None),
+    postgresql_where=stream_jobs.c.ended_at.is_(None),
 )
 
 segments = Table(

@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from bot.conversation.habit import PauseHabit
-from bot.diary import arrivals, ending, forgetting, migrate, queries, removal, rotation, rows
+from bot.diary import arrivals, ending, forgetting, queries, removal, rotation, rows
 from bot.diary.browser_talks import BrowserTalks
+from bot.diary.channels import Channels
 from bot.diary.chats import Chats
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, sqlite_file
@@ -26,6 +27,7 @@ from bot.diary.outbox import Outbox
 from bot.diary.owned import OwnedCall
 from bot.diary.people import People
 from bot.diary.records import Arrival, EntryRecord, TurnRecord, day_of, said_in
+from bot.diary.revision import is_current
 from bot.diary.schema import calls
 from bot.diary.server_clock import ServerClock
 from bot.diary.stream_jobs import StreamJobs
@@ -45,7 +47,14 @@ class Store:
     `database`, `keys`, which open and seal, and `clock`, which gives aware moments.
     """
 
-    def __init__(self, database: Database, keys: Keys, clock: Callable[[], datetime], timezone: tzinfo) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keys: Keys,
+        clock: Callable[[], datetime],
+        timezone: tzinfo,
+        most_channels: int | None = None,
+    ) -> None:
         """Take a database whose tables are there; `open` makes sure of that."""
         self.database = database
         self.keys = keys
@@ -55,7 +64,8 @@ class Store:
         self.browser_talks = BrowserTalks(database, keys, clock)
         self.chats = Chats(database, keys, clock)
         self.library = Library(database, keys)
-        self.stream_jobs = StreamJobs(database, keys, clock)
+        self._channels = Channels(database, clock, most_channels)
+        self.stream_jobs = StreamJobs(database, keys, clock, self._channels)
         self._timezone = timezone
 
     @classmethod
@@ -66,8 +76,9 @@ class Store:
         *,
         clock: Callable[[], datetime] | None = None,
         timezone: tzinfo | None = None,
+        most_channels: int | None = None,
     ) -> Self:
-        """Open the diary; `timezone` (Asia/Seoul) decides the day of a call.
+        """Open the diary; `timezone` (Asia/Seoul) decides the day of a call. `most_channels`: of the recogniser.
 
         `clock` gives aware moments: if none is given it is PostgreSQL's own, or for SQLite, which has one machine, the
         wall clock.
@@ -79,15 +90,17 @@ class Store:
         async with AsyncExitStack() as on_failure:
             on_failure.push_async_callback(database.close)
             await database.prepare()
-            if not await migrate.is_current(database):
+            if not await is_current(database):
                 if database.file is None:
                     raise StoreError("the diary's tables are not of this release: run python -m bot.diary.migrate")
-                await migrate.upgrade_in(database)
+                from bot.diary.migrate import upgrade_in  # noqa: PLC0415 (Alembic is big, and seldom needed)
+
+                await upgrade_in(database)
             if clock is None:
                 clock = _wall_clock if database.file else await ServerClock.ask(database)
             await rotation.check_keys(database, keys, clock)
             on_failure.pop_all()
-        return cls(database, keys, clock, timezone or ZoneInfo("Asia/Seoul"))
+        return cls(database, keys, clock, timezone or ZoneInfo("Asia/Seoul"), most_channels)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -114,6 +127,17 @@ class Store:
         now = self.clock()
         day = day_of(now, self._timezone)
         return await arrivals.call_arrived(self.database, self.keys, call_sid, number, now=now, day=day)
+
+    async def take_place(self, call_sid: str, *, is_full: bool) -> bool:
+        """Keep a place for the stream of a call; False when the recogniser's channels are taken, or `is_full`.
+
+        A call that has its place already, or had a stream, is never refused.
+        """
+        return await self._channels.take_place(call_sid, is_full=is_full)
+
+    async def record_instead(self, call_sid: str) -> None:
+        """A call has no stream: Twilio records what is said in it."""
+        await arrivals.record_instead(self.database, call_sid)
 
     async def media_token(self, call_sid: str) -> str:
         """The token for the next media stream of a call: the same until it is used or 10 min old, then a new one."""

@@ -4,7 +4,7 @@ A job is created, then streamed by the socket that claimed it last: its `owner`,
 lives, and whose writes are refused with LeaseLost once another one has claimed it, or it was removed. A job whose
 socket is over has `ended_at`; it is completed when its summary is there too. Every method is one transaction; failures
 are StoreError. It must not know sockets, recognisers or how a summary is made. Rows are locked in this order: the work
-that is being done, the job, its segments, the work that is asked for.
+that is being done, the job, its segments, the work that is asked for; who counts the channels does so before.
 """
 
 import asyncio
@@ -15,20 +15,19 @@ from uuid import uuid4
 
 import msgspec
 from sqlalchemy import ColumnElement, Exists, Row, and_, delete, exists, func, insert, literal, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
+from bot.diary.channels import Channels
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.outbox import enqueue
 from bot.diary.schema import jobs, segments, stream_jobs
-from bot.diary.stream_records import Claim, ClaimRefused, JobRecord, JobState, Segment
+from bot.diary.stream_records import RESUMABLE_FOR, Claim, ClaimRefused, JobRecord, JobState, Segment
 from bot.errors import LeaseLost
 
 SUMMARY = "summary"
 LEASE = timedelta(seconds=20)
 RENEW_S = 5.0
-RESUMABLE_FOR = timedelta(seconds=30)
-"""So long after its lease a job may be claimed by another socket, and then it is over."""
 AWAITED_FOR = timedelta(days=1)
 """So long a job waits for its first socket."""
 MOST_AT_ONCE = 200
@@ -39,11 +38,14 @@ INTERRUPTED, NEVER_STREAMED, NO_SUMMARY = "interrupted", "never streamed", "no s
 class StreamJobs:
     """The streaming jobs of one diary."""
 
-    def __init__(self, database: Database, keys: Keys, clock: Callable[[], datetime]) -> None:
-        """`clock` gives aware moments."""
+    def __init__(
+        self, database: Database, keys: Keys, clock: Callable[[], datetime], channels: Channels | None = None
+    ) -> None:
+        """`clock` gives aware moments. Without `channels` nobody counts them."""
         self._database = database
         self._keys = keys
         self._clock = clock
+        self._channels = channels or Channels(database, clock)
 
     async def create(self, caller_id: int | None, config: str, title: str | None) -> str:
         """Make a job, of a person or of nobody; gives its id."""
@@ -78,10 +80,14 @@ class StreamJobs:
 
     # The socket that streams it
 
-    async def claim(self, job_id: str) -> Claim | ClaimRefused:
-        """Become the owner of a job that nobody streams, or whose owner is gone and did not end it."""
-        now = self._clock()
+    async def claim(self, job_id: str, *, is_full: bool = False) -> Claim | ClaimRefused:
+        """Become the owner of a job that nobody streams, or whose owner is gone and did not end it.
+
+        A job that broke off only now has its channel; any other needs a free one. `is_full`: it may have none now.
+        """
         async with self._database.write() as connection:
+            is_free = not is_full and await self._channels.is_free(connection)
+            now = self._clock()
             row = await locked(connection, job_id)
             if row is None:
                 return ClaimRefused.UNKNOWN
@@ -89,6 +95,9 @@ class StreamJobs:
                 return ClaimRefused.OVER
             if row.lease_until is not None and row.lease_until > now:
                 return ClaimRefused.BUSY
+            has_one = row.lease_until is not None and row.lease_until > now - RESUMABLE_FOR
+            if not (has_one or is_free):
+                return ClaimRefused.FULL
             owner = row.owner + 1
             values = {"state": JobState.STREAMING.value, "owner": owner, "lease_until": now + LEASE}
             await connection.execute(update(stream_jobs).where(stream_jobs.c.job_id == job_id).values(values))

@@ -1,8 +1,11 @@
 """What the store of streaming jobs gives out: plain values that know no tables, keys or clocks."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+RESUMABLE_FOR = timedelta(seconds=30)
+"""So long after its lease a job may be claimed by another socket, and then it is over."""
 
 
 class JobState(StrEnum):
@@ -20,6 +23,8 @@ class ClaimRefused(StrEnum):
     UNKNOWN = "unknown"
     BUSY = "busy"
     OVER = "over"
+    FULL = "full"
+    """It may once there is room."""
 
 
 @dataclass(frozen=True, slots=True)

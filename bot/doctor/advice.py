@@ -23,7 +23,11 @@ _ADVICE = {
     "TIMEZONE": "a name such as Asia/Seoul; or leave it out",
     "JOURNAL_DIR": "the path of a folder that this user may write to; or leave it out",
     "RETENTION_DAYS": "for how many days a call is kept, at least 1; or leave it out to keep everything",
+    "RTZR_CHANNELS": "how many streams the account may have at once, from 1; or leave it out",
     "STREAM_KEYS": "keys of at least 32 random characters, with commas between; or leave it out",
+    "WEB_CONCURRENCY": "how many processes share the port, one for each core; or leave it out",
+    "METRICS_KEY": "a key of at least 32 random characters; or leave it out, and there is no /metrics",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "a collector of OTLP over HTTP, such as http://localhost:4318; or leave it out",
     "PROXIES": "how many proxies stand before the process, from 0 to 10; or leave it out",
     "MAX_CALL_MINUTES": "from 1 to 240; or leave it out for 30",
 }

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from bot import settings
-from bot.doctor import diary, services, telephone
+from bot.doctor import diary, services, telephone, watching
 from bot.doctor.advice import advice
 from bot.doctor.row import Row, fail, ok
 from bot.environ import Environ
@@ -77,6 +77,8 @@ def checks(environ: Environ) -> list[Check]:
         ),
         lambda: Check("journals", partial(diary.journals, settings.load_journal_dir(environ))),
     ]
+    if collector := _unless_malformed(partial(settings.load_otlp_endpoint, environ)):
+        wanted.append(lambda: Check("spans", partial(watching.spans, collector)))
     return [check for one in wanted if (check := _unless_malformed(one)) is not None]
 
 

@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
-from bot.diary import migrate
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, sqlite_file
+from bot.diary.revision import is_current
 from bot.diary.schema import SEALED, diary_keys, jobs, schedules
 from bot.doctor.advice import advice
 from bot.doctor.row import Row, fail, off, ok, took, warn
@@ -85,9 +85,9 @@ def _in_a_file(found: str, file: Path, *, is_hosted: bool) -> Row:
 async def _diary(database: Database, keys: Keys | None, clock: Callable[[], datetime], *, is_hosted: bool) -> list[Row]:
     began_s = time.monotonic()
     try:
-        is_current = await migrate.is_current(database)
+        has_our_tables = await is_current(database)
         read = took(time.monotonic() - began_s)
-        if not is_current:
+        if not has_our_tables:
             return [ok("database", f"reached in {read}"), _other_tables(database)]
         await _write_and_undo(database, clock())
         found = f"read in {read}, and writable"

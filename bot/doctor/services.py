@@ -45,9 +45,16 @@ async def recogniser(settings: RtzrSettings) -> list[Row]:
         except RecogniserError as error:
             return [fail("recogniser token", str(error), "see that this machine reaches RTZR's API, and try again")]
         token = ok("recogniser token", f"given after {took(time.monotonic() - began_s)}")
-        return [token, await _stream(Account(settings, tokens))]
+        return [token, await _stream(Account(settings, tokens)), _channels(settings.channels)]
     finally:
         await tokens.close()
+
+
+def _channels(most: int | None) -> Row:
+    what = "recogniser channels"
+    if most is None:
+        return off(what, "RTZR_CHANNELS is not set: who phones when all are taken is told so in the call")
+    return ok(what, f"{most} at once; who phones when they are taken leaves a recording")
 
 
 async def _stream(account: Account) -> Row:

@@ -2,7 +2,8 @@
 
 Quart queues messages without a bound and, when the peer closes, cancels the handler with messages still queued: the
 last words and `stop` would be lost. So messages go straight from the server to the call, in order, each within the same
-step of the event loop, and Quart only sees the handshake and the end. A door that cannot keep up with what comes asks
+step of the event loop, and Quart only sees the handshake and the end. A server that knows `STRAIGHT` calls the receiver
+itself. A door that cannot keep up with what comes asks
 for one message at a time instead (`hold`, `pull`); what it has not asked for waits at the peer, since the server reads
 no further. It must not know what the messages mean.
 """
@@ -22,7 +23,10 @@ LARGEST_MESSAGE_BYTES = 128 * 1024
 CLOSE_S = 5.0
 """A peer that reads nothing for so long is not told why its socket is closed."""
 TOO_BIG, NOT_UTF8, BAD_FRAME = 1009, 1007, 1002
+STRAIGHT = "ilgi.straight"
+"""The ASGI extension of a server that hands each message over itself; it holds the function that takes the receiver."""
 _SCOPE_KEY = "ilgi.socket"
+Receiver = Callable[[str | bytes], None]
 
 
 class MediaSocket:
@@ -32,10 +36,11 @@ class MediaSocket:
     `deliver_to` is called in the same step.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, straight: Callable[[Receiver], None] | None = None) -> None:
         self._send = send
+        self._straight = straight
         self._early: deque[str | bytes] = deque()
-        self._deliver: Callable[[str | bytes], None] = self._early.append
+        self._deliver: Receiver = self._early.append
         self._changed: asyncio.Event | None = None  # while messages are pulled
         self.close_code: int | None = None
 
@@ -51,11 +56,13 @@ class MediaSocket:
         """Whether it was closed over what the peer has sent: a message that is too big, or none of a WebSocket."""
         return self.close_code in (TOO_BIG, NOT_UTF8, BAD_FRAME)
 
-    def deliver_to(self, receiver: Callable[[str | bytes], None]) -> None:
+    def deliver_to(self, receiver: Receiver) -> None:
         """From now on `receiver` is called with each message."""
         self._deliver = receiver
         while self._early:
             receiver(self._early.popleft())
+        if self._straight:
+            self._straight(receiver)
 
     def hold(self) -> None:
         """From now on messages are pulled; to be called before the handshake is answered."""
@@ -151,7 +158,7 @@ def media_sockets(app: AsgiApp) -> AsgiApp:
         if scope["type"] != "websocket":
             await app(scope, receive, send)
             return
-        socket = MediaSocket(send)
+        socket = MediaSocket(send, (scope.get("extensions") or {}).get(STRAIGHT))
 
         async def receive_rest() -> MutableMapping[str, Any]:
             await socket.has_room()

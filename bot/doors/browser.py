@@ -18,9 +18,9 @@ from bot.diary.people import Person
 from bot.diary.store import Store
 from bot.doors.asgi import CLOSE_S, MediaSocket
 from bot.doors.door import Door
-from bot.doors.identity import Identity
+from bot.doors.identity import Identity, is_still
 from bot.doors.live import LiveCalls
-from bot.doors.opening import Opening
+from bot.doors.opening import POLICY, Opening
 from bot.doors.partings import Partings
 from bot.doors.places import Places
 from bot.errors import StoreError
@@ -35,7 +35,7 @@ STILL_SIGNED_IN_S = 60.0
 """So often it is looked at during a talk."""
 RETRY_AFTER_S = {429: 60, 503: 5}
 
-POLICY, BROKEN, GOING_AWAY = 1008, 1011, 1012
+BROKEN, GOING_AWAY = 1011, 1012
 
 
 class BrowserCall(Protocol):
@@ -133,7 +133,7 @@ class BrowserDoor(Door[Running]):
             # Ends by cancellation when the peer closes; the call's task goes on.
             while not task.done():
                 await asyncio.wait({task}, timeout=STILL_SIGNED_IN_S)
-                if not task.done() and not await _is_still(running, person):
+                if not task.done() and not await is_still(running.identity.person, person.caller_id):
                     await _tell_signed_out(socket)
                     return
             await socket.close(BROKEN)
@@ -144,15 +144,6 @@ class BrowserDoor(Door[Running]):
 
 def _not_now(status: int) -> Response:
     return Response(status=status, headers={"Retry-After": str(RETRY_AFTER_S[status])})
-
-
-async def _is_still(running: Running, person: Person) -> bool:
-    """Whether the same person is signed in; a diary that cannot be asked signs nobody out."""
-    try:
-        now = await running.identity.person()
-    except StoreError:
-        return True
-    return now is not None and now.caller_id == person.caller_id
 
 
 async def _tell_signed_out(socket: MediaSocket) -> None:

@@ -6,7 +6,7 @@ holds.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from bot.diary.people import Person
 from bot.doors.asgi import MediaSocket
 from bot.doors.door import Door
 from bot.doors.events import EventBody
-from bot.doors.identity import Identity
+from bot.doors.identity import Identity, Whose, is_still
 from bot.doors.places import Places
 from bot.errors import StoreError
 from bot.protocols.chat import BadMessage, Event, Fault, Message, encode, encode_sse, failure, named_session, parse
@@ -35,8 +35,6 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 _STATUS = {Fault.NOT_READY: 503, Fault.LINE_FULL: 429, Fault.TOO_OFTEN: 429}
 _RETRY_AFTER_S = {Fault.NOT_READY: 5, Fault.LINE_FULL: 10, Fault.TOO_OFTEN: 60}
 _OUR_OWN = (Fault.NOT_READY, Fault.INTERNAL)
-
-Whose = Callable[[], Awaitable[Person | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +183,21 @@ class _Talk:
             return Fault.NOT_READY
         if person is None or person.caller_id != self._caller_id:
             return Fault.SIGNED_OUT
+        taken: asyncio.Future[Fault | None] = asyncio.get_running_loop().create_future()
+        answers.create_task(self._answer(message, taken))
+        return await taken
+
+    async def _answer(self, message: Message, taken: asyncio.Future[Fault | None]) -> None:
+        """Take a message and answer it, or have `taken` tell what speaks against it.
+
+        One task does both: cancelled before its first step, it leaves no question in the line that nobody answers.
+        """
         question = await _taken(self._running, self._caller_id, message, self._current)
         if isinstance(question, Fault):
-            return question
+            taken.set_result(question)
+            return
         self._current = question.session_id or self._current
-        answers.create_task(self._answer(question))
-        return None
-
-    async def _answer(self, question: Question) -> None:
+        taken.set_result(None)
         try:
             if not await _answered(self._running.chats, question, self._running.identity.person, self._send):
                 self.end(NO_MORE)
@@ -231,7 +236,7 @@ async def _answered(chats: Chatting, question: Question, whose: Whose, send: Sen
         nonlocal look_at
         if time.monotonic() >= look_at:
             look_at = time.monotonic() + SIGNED_IN_S
-            if not await _is_still(question.caller_id, whose):
+            if not await is_still(whose, question.caller_id):
                 raise _SignedOut
         await send(event)
 
@@ -241,14 +246,6 @@ async def _answered(chats: Chatting, question: Question, whose: Whose, send: Sen
         await send(failure(Fault.SIGNED_OUT, question.message.message_id))
         return False
     return True
-
-
-async def _is_still(caller_id: int, whose: Whose) -> bool:
-    try:
-        person = await whose()
-    except StoreError:
-        return True  # a diary that is away says nothing about it
-    return person is not None and person.caller_id == caller_id
 
 
 def _refused(status: int, fault: Fault) -> Response:

@@ -4,6 +4,7 @@ The answer is 200 also while draining and while the database is down: a platform
 process, and the calls with it.
 """
 
+import os
 from typing import Any
 
 from bot.doors.phone import PhoneDoor
@@ -16,7 +17,10 @@ class HealthDoor:
         self._phone = phone
 
     async def health(self) -> dict[str, Any]:
-        """`status` is `ok`, or `degraded` when the database is down; `calls` counts those that still save, too."""
+        """`status` is `ok`, or `degraded` when the database is down; `calls` counts those that still save, too.
+
+        Several processes may share the port: `process` tells which of them it is.
+        """
         running = self._phone.running
         is_up = await running.store.is_up()
         return {
@@ -24,4 +28,5 @@ class HealthDoor:
             "calls": len(running.live),
             "draining": running.live.draining,
             "database": "ok" if is_up else "down",
+            "process": os.getpid(),
         }

@@ -7,6 +7,7 @@ in, or what is done with the answer.
 import hmac
 import re
 import secrets
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,11 @@ from urllib.parse import urlsplit
 from quart import Response, has_websocket_context, request, websocket
 
 from bot.diary.people import SESSION_LIFE, TOKEN_BYTES, People, Person
+from bot.errors import StoreError
 from bot.settings import Settings
+
+Whose = Callable[[], Awaitable[Person | None]]
+"""What looks who is signed in now: `Identity.person`, of one request or handshake."""
 
 FORM_FIELD = "form_token"
 NOBODY = "unknown"
@@ -83,10 +88,7 @@ class Identity:
 
     def has_api_key(self) -> bool:
         """Whether one of the API keys was brought, compared in constant time."""
-        scheme, _, given = _current().headers.get("Authorization", "").partition(" ")
-        key = given.strip().encode("utf-8", "replace")
-        matches = [hmac.compare_digest(key, known) for known in self._api_keys]
-        return scheme.lower() == "bearer" and any(matches)
+        return brings_key(self._api_keys)
 
     def address(self) -> str:
         """The client's address, of IPv6 the network (/64) that one client has; `unknown` when there is none.
@@ -155,6 +157,23 @@ class Identity:
 
     def _drop_cookie(self, response: Response, name: str) -> None:
         response.delete_cookie(name, path="/", secure=self._secure, httponly=True, samesite="Lax")
+
+
+async def is_still(whose: Whose, caller_id: int) -> bool:
+    """Whether that person is still signed in; a diary that cannot be asked signs nobody out."""
+    try:
+        person = await whose()
+    except StoreError:
+        return True
+    return person is not None and person.caller_id == caller_id
+
+
+def brings_key(keys: Sequence[bytes]) -> bool:
+    """Whether the request brings one of these as its bearer token, compared in constant time."""
+    scheme, _, given = _current().headers.get("Authorization", "").partition(" ")
+    key = given.strip().encode("utf-8", "replace")
+    matches = [hmac.compare_digest(key, known) for known in keys]
+    return scheme.lower() == "bearer" and any(matches)
 
 
 def _current() -> Any:

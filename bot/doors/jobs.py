@@ -19,7 +19,7 @@ from bot.diary.stream_jobs import StreamJobs
 from bot.diary.stream_records import Claim, ClaimRefused, JobRecord, Segment
 from bot.doors.asgi import MediaSocket
 from bot.doors.door import Door
-from bot.doors.identity import Identity
+from bot.doors.identity import Identity, is_still
 from bot.doors.places import Places
 from bot.errors import RemoteProtocolError, StoreError
 from bot.protocols import jobs as wire
@@ -51,6 +51,8 @@ class LiveJobs(Protocol):
 
     draining: bool
 
+    @property
+    def is_full(self) -> bool: ...
     def start(self, job: Any, /) -> asyncio.Task[None]: ...
     def left(self, job: Any, /) -> None: ...
 
@@ -66,13 +68,6 @@ class Running:
     identity: Identity
     live: LiveJobs
     new_job: NewJob
-
-
-@dataclass(frozen=True, slots=True)
-class _Owner:
-    """Whose the jobs are that may be seen: a person's, or with None those that were made with a key."""
-
-    caller_id: int | None
 
 
 class JobsDoor(Door[Running]):
@@ -114,15 +109,17 @@ class JobsDoor(Door[Running]):
         with ExitStack() as place:
             if not place.enter_context(self._streamed.taken(found.caller_id)):
                 return _refused(429, "TOO_MANY", "too many jobs are streamed at once: end one, or wait", RETRY_S)
-            return await self._stream(running, job_id, _Owner(found.caller_id), place)
+            return await self._stream(running, job_id, found.caller_id, place)
 
-    async def _stream(self, running: Running, job_id: str, owner: _Owner, place: ExitStack) -> Response | None:
+    async def _stream(self, running: Running, job_id: str, caller_id: int | None, place: ExitStack) -> Response | None:
         try:
-            claim = await running.jobs.claim(job_id)
+            claim = await running.jobs.claim(job_id, is_full=running.live.is_full)
         except StoreError as error:
             return _failed(error)
         if claim is ClaimRefused.UNKNOWN:
             return _not_found()
+        if claim is ClaimRefused.FULL:
+            return _refused(503, "RECOGNISER_BUSY", "too many others are heard now: try again", RETRY_S)
         socket = MediaSocket.of(websocket.scope)
         socket.hold()
         await websocket.accept()
@@ -141,25 +138,19 @@ class JobsDoor(Door[Running]):
             # Ends by cancellation when the peer closes; the job's task goes on.
             while not task.done():
                 await asyncio.wait({task}, timeout=LOOK_EVERY_S)
-                if not task.done() and not await self._is_still(owner):
+                # Who came with a key has no session that could end.
+                if not (task.done() or caller_id is None or await is_still(running.identity.person, caller_id)):
                     job.signed_out()
             await socket.close(BROKEN)
         finally:
             running.live.left(job)
         return None
 
-    async def _is_still(self, owner: _Owner) -> bool:
-        """Whether the client is who it was; as long as nobody can tell, it is."""
-        try:
-            return await self._owner(changes=False) == owner
-        except StoreError:
-            return True
-
     async def _create(self) -> Response:
-        owner = await self._owner(changes=True)
-        if isinstance(owner, Response):
-            return owner
-        subject = "key" if owner.caller_id is None else f"caller {owner.caller_id}"
+        caller_id = await self._owner(changes=True)
+        if isinstance(caller_id, Response):
+            return caller_id
+        subject = "key" if caller_id is None else f"caller {caller_id}"
         if not await self.running.identity.allow("stream-create", subject, MOST_JOBS, WITHIN_S):
             return _refused(429, "TOO_MANY", "too many jobs were created: try again later", RETRY_LATER_S)
         try:
@@ -167,7 +158,7 @@ class JobsDoor(Door[Running]):
         except RemoteProtocolError as error:
             return _refused(400, "INVALID_REQUEST", str(error))
         config = _encode(msgspec.structs.replace(wanted, title=None)).decode()
-        job_id = await self.running.jobs.create(owner.caller_id, config, wanted.title)
+        job_id = await self.running.jobs.create(caller_id, config, wanted.title)
         return _json(201, {"job_id": job_id, "websocket_url": self._socket_url + job_id})
 
     async def _show(self, job_id: str) -> Response:
@@ -186,17 +177,20 @@ class JobsDoor(Door[Running]):
     async def _found(self, job_id: str, *, changes: bool = False) -> JobRecord | Response:
         """A job of the client's, or why there is none for it."""
         try:
-            owner = await self._owner(changes=changes)
-            if isinstance(owner, Response):
-                return owner
+            caller_id = await self._owner(changes=changes)
+            if isinstance(caller_id, Response):
+                return caller_id
             known = _JOB_ID.fullmatch(job_id)
-            job = await self.running.jobs.job(job_id, owner.caller_id) if known else None
+            job = await self.running.jobs.job(job_id, caller_id) if known else None
         except StoreError as error:
             return _failed(error)
         return job or _not_found()
 
-    async def _owner(self, *, changes: bool) -> _Owner | Response:
-        """Whose jobs the client may see; what `changes` something must come from a page of ours, if from any."""
+    async def _owner(self, *, changes: bool) -> int | Response | None:
+        """Whose jobs the client may see: a person's, or with None those that were made with a key.
+
+        What `changes` something must come from a page of ours, if from any.
+        """
         identity = self.running.identity
         caller_id = None
         if not identity.has_api_key():
@@ -205,7 +199,7 @@ class JobsDoor(Door[Running]):
             caller_id = person.caller_id
         if changes and not identity.is_ours():
             return _refused(403, "FOREIGN_ORIGIN", "this did not come from a page of ours")
-        return _Owner(caller_id)
+        return caller_id
 
 
 def _shown(job: JobRecord, segments: list[Segment]) -> wire.JobShown:

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from bot.doors.ceiling import Ceiling
+
 
 class LiveCall(Protocol):
     """What the door needs of a call: one media socket, from accept to everything saved."""
@@ -36,7 +38,13 @@ NewCall = Callable[[Callable[[str], Awaitable[None]], Callable[[int], Awaitable[
 class LiveCalls:
     """The live calls of a process; `run` carries one out and must not raise, or every other call ends with it."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, run: Callable[[LiveCall], Coroutine[Any, Any, None]]) -> None:
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        run: Callable[[LiveCall], Coroutine[Any, Any, None]],
+        ceiling: Ceiling | None = None,
+    ) -> None:
+        self._ceiling = ceiling or Ceiling()
         self._tasks = tasks
         self._run = run
         self._live: dict[asyncio.Task[None], LiveCall] = {}
@@ -48,6 +56,16 @@ class LiveCalls:
 
     def __len__(self) -> int:
         return len(self._live)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more would be one too many for those that are live."""
+        return self._ceiling.is_reached(len(self) - self.strangers)
+
+    @property
+    def strangers(self) -> int:
+        """How many sockets have not told yet whose call they are."""
+        return sum(call.call_sid is None for call in self._live.values())
 
     def start(self, call: LiveCall) -> asyncio.Task[None]:
         """Begin a call and own it."""

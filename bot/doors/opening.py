@@ -152,6 +152,8 @@ class Opening:
             return Fault.NO_SESSION
         call_sid = sid_of(session_id)
         arrival = await self._store.call_arrived(call_sid, person.number)
+        if not await self._store.take_place(call_sid, is_full=self._live.is_full):
+            return Fault.NO_PLACE
         apart = arrival.stream if hello.session_id else 0
         if self._was_refused:
             # The client may still tell what it heard of another talk, whose sentences have names from the beginning.

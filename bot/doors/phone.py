@@ -28,6 +28,8 @@ from bot.settings import MEDIA_PATH, Settings
 log = logging.getLogger(__name__)
 
 MOST_RESUMES = 8
+MOST_STRANGERS = 500
+"""So many sockets may wait for their `start`, which Twilio sends at once."""
 MOST_WAITS = 6
 """So often a caller is asked to wait for the diary: about half a minute."""
 BROKEN = 1011
@@ -44,6 +46,8 @@ class DoorStore(Protocol):
     """What the door needs of the store."""
 
     async def call_arrived(self, call_sid: str, number: str | None) -> Any: ...
+    async def take_place(self, call_sid: str, *, is_full: bool) -> bool: ...
+    async def record_instead(self, call_sid: str) -> None: ...
     async def media_token(self, call_sid: str) -> str: ...
     async def call_ended(self, call_sid: str, why: str) -> None: ...
     async def is_ended(self, call_sid: str) -> bool: ...
@@ -102,16 +106,21 @@ class PhoneDoor(Door[Running]):
         """A call has come: the document that connects it.
 
         A repeated request gets the same document until its stream is there, and then one for another stream: Twilio
-        may not have seen the first. The talk goes on where it is, until that other stream is let in.
+        may not have seen the first. The talk goes on where it is, until that other stream is let in. Who finds no place
+        leaves the day as a recording.
         """
         form, refusal = await self._signed.form()
         if form is None:
             return refusal
-        call_sid = form["CallSid"]
-        if self.running.live.draining:
+        call_sid, store, live = form["CallSid"], self.running.store, self.running.live
+        if live.draining:
             return self._document("again", url=self._url("voice"))
         try:
-            await self.running.store.call_arrived(call_sid, caller_number(form))
+            await store.call_arrived(call_sid, caller_number(form))
+            if not await store.take_place(call_sid, is_full=live.is_full):
+                log.warning("call %s: no place for it, it is recorded", call_sid)
+                await store.record_instead(call_sid)
+                return self._record("full")
             return await self._connect(call_sid, resumed=0)
         except StoreError:
             return self._wait_for_the_diary(call_sid, "voice")
@@ -134,7 +143,7 @@ class PhoneDoor(Door[Running]):
                 running.work_came()
                 return self._document("hangup")
             if await running.store.next_step(call_sid) == "record":
-                return self._record()
+                return self._record("record")
             if running.live.draining:
                 return self._document("again", url=self._url("after", resumed=resumed))
             if resumed >= MOST_RESUMES:
@@ -195,7 +204,8 @@ class PhoneDoor(Door[Running]):
         """The media stream of one call; answers the handshake with 403 when it is not signed."""
         if not self._signed.is_media():
             return Response(status=403)
-        if self.running.live.draining:
+        live = self.running.live
+        if live.draining or live.strangers >= MOST_STRANGERS:
             return Response(status=503)
         socket = MediaSocket.of(websocket.scope)
         await websocket.accept()
@@ -242,8 +252,8 @@ class PhoneDoor(Door[Running]):
             token=token,
         )
 
-    def _record(self) -> Response:
-        return self._document("record", recorded_url=self._url("recorded"), status_url=self._url("recording-status"))
+    def _record(self, document: str) -> Response:
+        return self._document(document, recorded_url=self._url("recorded"), status_url=self._url("recording-status"))
 
     def _wait_for_the_diary(self, call_sid: str, path: str, **query: int | str) -> Response:
         """The store failed: the caller waits a little, and Twilio asks the same again."""

@@ -11,7 +11,7 @@ from bot.errors import IlgiError
 
 FOLDER = Path(__file__).resolve().parents[2] / "twiml"
 NAMES = (
-    *("connect", "again", "wait", "record", "recorded", "lost", "hangup", "empty", "fallback"),
+    *("connect", "again", "wait", "full", "record", "recorded", "lost", "hangup", "empty", "fallback"),
     *("press", "code", "no_code"),
 )
 CONTENT_TYPE = "text/xml; charset=utf-8"

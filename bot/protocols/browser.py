@@ -20,12 +20,8 @@ sends no sound; then silence passes as it is told (`silence`). Who has sent soun
 or the loudspeaker was taken away, sends empty `audio` at least every second to tell that somebody is there (`Quiet`):
 no time passes then.
 
-There are no marks on this wire. Instead each piece of the bot's sound names its sentence, and `heard` tells how much of
-a sentence the page has played, all before it being played whole: from that, `Mark`s of the sentences that lie behind
-are made here, as Twilio would echo them. After `clear` nothing that was sent before is ever echoed. A client that does
-not tell what it heard, or has told nothing for a while, is taken to have heard everything a little later than it could
-have. One that tells the same again and again has heard no more; when its player stands still for long, that is the same
-as if stop had been pressed.
+There are no marks on this wire: each piece of the bot's sound names its sentence, and `heard` tells how much of one the
+page has played. What follows from that is `playing`.
 
 A message that breaks these rules is a `BadMessage`; it has no effect, and the stream goes on as if it had not come.
 
@@ -34,7 +30,6 @@ How the socket is closed tells what comes next: 1000, the talk is over; 1011 or 
 wants it back; 1008, the client is at fault, or nobody is signed in any more.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -43,20 +38,9 @@ from bot.audio.frames import FRAME_MS, PCM_FRAME_BYTES, PCM_HZ, Framer
 from bot.audio.resample import Resampler
 from bot.errors import LocalProtocolError
 from bot.protocols import browser_messages as wire
-from bot.protocols.browser_messages import BadMessage, Config, Fault, Heard
+from bot.protocols.browser_messages import BadMessage, Config, Fault
+from bot.protocols.playing import Interrupt, Played, Playing
 from bot.protocols.twilio import Connected, Ignored, Mark, Started, Stopped
-
-LATE_MS = 500
-"""So much later than it could have been, a sentence counts as played for a client that does not tell."""
-
-TELLS_WITHIN_MS = 2_000
-"""A client that has told nothing for so long does not tell."""
-
-STANDS_STILL_MS = 10_000
-"""A player that had something to play and has not moved for so long will not."""
-
-TOLD_EVERY_MS = 200
-"""Between two `Played` that say only that the player moves, as everybody takes it to."""
 
 ASIDE, ASIDE_END = "aside:", ":end"
 """A sentence of this name is no part of a reply; the mark behind it has this at its end."""
@@ -89,18 +73,6 @@ class Typed:
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupt:
-    """The person has pressed stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """The page has told what it played; sentence by sentence, the texts of those whose sound has begun since."""
-
-    begun: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Quiet:
     """The page is there, and has no sound to send."""
 
@@ -118,24 +90,6 @@ class _State(Enum):
     OVER = auto()
 
 
-@dataclass(slots=True)
-class _Sentence:
-    """A sentence that was sent, in part at least; `ends_at_ms`: when its sound may be over at the earliest."""
-
-    name: str
-    on_the_wire: str
-    text: str
-    sent_ms: int = 0
-    played_ms: int = 0
-    ends_at_ms: int = 0
-    whole: bool = False
-    begun: bool = False
-
-    @property
-    def is_played(self) -> bool:
-        return self.whole and self.played_ms >= self.sent_ms
-
-
 class BrowserStream:
     """One talk in a browser, over one socket."""
 
@@ -148,14 +102,9 @@ class BrowserStream:
         self._rate_hz = PCM_HZ
         self._resampler = Resampler(PCM_HZ, PCM_HZ)
         self._framer = Framer(PCM_FRAME_BYTES, b"\0")
-        self._sent: deque[_Sentence] = deque()
+        self._playing = Playing()
         self._texts: dict[str, str] = {}
-        self._echoes: list[Mark] = []
-        self._told: Heard | None = None
-        self._told_ms: int | None = None
-        self._passed_on_ms: int | None = None
-        self._moved_ms = 0
-        self._name = self._reply = ""
+        self._reply = ""
         self._first = 0
         self._heard_text = ""
 
@@ -179,15 +128,14 @@ class BrowserStream:
                 if latest_ms is not None and self.at_ms + len(audio) * 500 // self._rate_hz > latest_ms:
                     raise BadMessage(Fault.TOO_FAST)
                 quiet = [Quiet()] if self.has_sound and not audio else []
-                return [*quiet, *self._heard(heard), *self._sound(audio)]
+                return [*quiet, *self._playing.heard(heard, self.at_ms), *self._sound(audio)]
             case wire.Text(text):
                 self._need_talk()
                 line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
                 return [Typed(line)] if line else [Ignored("nothing that could be read")]
             case wire.Stop(heard):
                 self._need_talk()
-                self._passed_on_ms = None
-                return [*self._heard(heard), Interrupt()]
+                return [*self._playing.heard(heard, self.at_ms, at_once=True), Interrupt()]
             case wire.End():
                 self._need_talk()
                 self._state = _State.OVER
@@ -233,26 +181,19 @@ class BrowserStream:
             raise LocalProtocolError(f"audio goes out in whole frames of {WIDE.frame_bytes} bytes, not {len(sound)}")
         self._need_to_send("audio")
         text = ""
-        if sentence != self._name or not self._sent or self._sent[-1].name != sentence:
+        on_the_wire = self._on_the_wire(sentence)
+        if self._playing.last != sentence:
             text = self._texts.pop(sentence, "")
-            self._sent.append(_Sentence(sentence, self._on_the_wire(sentence), text))
-            self._name = sentence
+            self._playing.add(sentence, on_the_wire, text)
             self._reply = self._reply if sentence.startswith(ASIDE) else sentence.partition(":")[0]
-        if not self._waiting_ms:
-            self._moved_ms = self.at_ms
-        now, ms = self._sent[-1], len(sound) // WIDE.frame_bytes * FRAME_MS
-        before_ms = self._sent[-2].ends_at_ms if len(self._sent) > 1 else 0
-        now.ends_at_ms = max(now.ends_at_ms, before_ms, self.at_ms) + ms
-        now.sent_ms += ms
-        return wire.encode(wire.Sounds(sound, now.on_the_wire, text)).decode()
+        self._playing.sound(len(sound) // WIDE.frame_bytes * FRAME_MS, self.at_ms)
+        return wire.encode(wire.Sounds(sound, on_the_wire, text)).decode()
 
     def mark(self, name: str) -> str:
         """The sentence that was sent last is whole. Nothing is sent: what the page tells is echo enough."""
         self._need_to_send("mark")
-        if self._sent and self._sent[-1].name == name.removesuffix(ASIDE_END):
-            self._sent[-1].whole = True
-            if self._tells and self._sent[-1].is_played:
-                self._pass()
+        if self._playing.last == name.removesuffix(ASIDE_END):
+            self._playing.whole(self.at_ms)
         return ""
 
     def stopping(self, reply: int, heard: str) -> None:
@@ -264,25 +205,14 @@ class BrowserStream:
     def clear(self) -> str:
         """The message that has the page drop all that it has not played."""
         self._need_to_send("interrupted")
-        self._sent.clear()
-        self._echoes.clear()
+        self._playing.clear()
         heard, self._heard_text = self._heard_text, ""
         return wire.encode(wire.Interrupted(heard)).decode()
 
     @property
     def unplayed_ms(self) -> int | None:
         """How much of what was sent the page has not played, as far as it has told; None: it does not tell."""
-        if not self._tells:
-            return None
-        return self._waiting_ms
-
-    @property
-    def _waiting_ms(self) -> int:
-        return sum(sentence.sent_ms - sentence.played_ms for sentence in self._sent)
-
-    @property
-    def _tells(self) -> bool:
-        return self._told_ms is not None and self.at_ms - self._told_ms <= TELLS_WITHIN_MS
+        return self._playing.unplayed_ms(self.at_ms)
 
     # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -313,72 +243,9 @@ class BrowserStream:
         return self._frames(self._framer.push(self._resampler.push(pcm)))
 
     def _frames(self, pcm: bytes) -> list[Inbound]:
-        """The marks that are due, and the frames, if there are any."""
+        """The frames, if there are any, and what is due of the sentences that play."""
         found: list[Inbound] = []
         if pcm:
             found.append(Sound(self.at_ms, pcm))
             self.at_ms += len(pcm) // PCM_FRAME_BYTES * FRAME_MS
-        if not self._tells:
-            found += self._assumed()
-        found += self._echoes
-        self._echoes = []
-        if self._tells and self._waiting_ms and self.at_ms - self._moved_ms > STANDS_STILL_MS:
-            self._moved_ms = self.at_ms
-            found.append(Interrupt())
-        return found
-
-    def _heard(self, heard: Heard | None) -> list[Inbound]:
-        """Take what the page has played. Of a sentence that was dropped, or played long since, it has nothing new."""
-        if heard is None:
-            return []
-        stands_still = heard == self._told
-        if not stands_still:
-            self._told, self._moved_ms = heard, self.at_ms
-        self._told_ms = self.at_ms
-        if not self._sent:
-            return []
-        begun: list[str] = []
-        if any(sentence.on_the_wire == heard.sentence for sentence in self._sent):
-            begun = self._played(heard)
-        echoes, self._echoes = self._echoes, []
-        is_due = self._passed_on_ms is None or self.at_ms - self._passed_on_ms >= TOLD_EVERY_MS
-        if not (begun or echoes or is_due or (stands_still and self._waiting_ms)):
-            return []
-        self._passed_on_ms = self.at_ms
-        return [Played(tuple(begun)), *echoes]
-
-    def _played(self, heard: Heard) -> list[str]:
-        begun: list[str] = []
-        while self._sent[0].on_the_wire != heard.sentence:
-            begun += self._begin()
-            self._sent[0].whole = True
-            self._pass()
-        begun += self._begin()
-        first = self._sent[0]
-        first.played_ms = max(first.played_ms, min(heard.ms, first.sent_ms))
-        if first.is_played:
-            self._pass()
-        return begun
-
-    def _assumed(self) -> list[Inbound]:
-        """What a client has played that does not tell."""
-        begun: list[str] = []
-        while self._sent:
-            first = self._sent[0]
-            if self.at_ms >= first.ends_at_ms - first.sent_ms:
-                begun += self._begin()
-            if not first.whole or self.at_ms < first.ends_at_ms + LATE_MS:
-                break
-            self._pass()
-        return [Played(tuple(begun))] if begun else []
-
-    def _begin(self) -> list[str]:
-        """The first sentence is being played; its text, once."""
-        first = self._sent[0]
-        if first.begun:
-            return []
-        first.begun = True
-        return [first.text] if first.text else []
-
-    def _pass(self) -> None:
-        self._echoes.append(Mark(self._sent.popleft().name))
+        return [*found, *self._playing.due(self.at_ms)]

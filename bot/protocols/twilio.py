@@ -114,7 +114,7 @@ _NEXT: dict[tuple[_State, str], _State] = {
 }
 _KNOWN_EVENTS = frozenset(event for _, event in _NEXT)
 
-_Sid = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9]{1,64}$")]
+_Sid = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9]{1,64}\Z")]
 _Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=24 * 3_600_000)]
 
 

@@ -40,9 +40,10 @@ class AtMost:
         await self._limit.__aexit__(kind, error, trace)
 
     def _count(self) -> None:
-        passed_s, self._looked_s = self._loop.time() - self._looked_s, self._loop.time()
+        now_s = self._loop.time()
         if self.left_s is not None:
-            self.left_s -= min(passed_s, STEP_S)
+            self.left_s -= min(now_s - self._looked_s, STEP_S)
+        self._looked_s = now_s
 
     def _look(self) -> None:
         self._count()

@@ -17,6 +17,7 @@ import httpx2
 import msgspec
 
 from bot.errors import CarrierError, CarrierNotReady
+from bot.services.tls import trusted
 from bot.settings import TwilioSettings
 
 CONNECT_S = 5.0
@@ -95,6 +96,7 @@ class Carrier:
             max_redirects=MOST_REDIRECTS,
             event_hooks={"request": [never_in_the_clear]},
             transport=transport,
+            verify=trusted(),
         )
 
     async def __aenter__(self) -> Self:

@@ -4,11 +4,12 @@ It must not know sentences of a talk, telephone frames, or which engine stands i
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Protocol
 
 from openai import AsyncOpenAI, omit
+from openai.resources.audio.speech import AsyncSpeech
 
 from bot.conversation.texts import table
 from bot.errors import VoiceError
@@ -21,6 +22,8 @@ from bot.settings import OpenAiSettings
 FIRST_BYTE_S = 1.5
 STALL_S = 2.0
 PIECE_MS = 200
+MOST_BYTES = 24_000 * 2 * PIECE_MS // 1000
+"""Pieces are joined up to so much, and never to more than half of what was given: that lasts until it is there."""
 ESPEAK_VARIANT = "f3"
 NO_SOUND = ("text/", "image/", "video/", "multipart/", "application/json", "application/xml")
 OTHER_SOUND = ("mpeg", "mp3", "mp4", "wav", "wave", "ogg", "opus", "webm", "flac", "aac", "aacp")
@@ -63,6 +66,7 @@ class OpenAiVoice:
         self, settings: OpenAiSettings, *, first_byte_s: float = FIRST_BYTE_S, stall_s: float = STALL_S
     ) -> None:
         self._client: AsyncOpenAI = connect(settings)
+        self._speech = AsyncSpeech(self._client)  # `audio.speech` would import all else that has to do with sound
         self._warmth = Warmth(self._client)
         self._model = settings.tts_model
         self._voice = settings.tts_voice
@@ -82,7 +86,7 @@ class OpenAiVoice:
                 stack.enter_context(self._warmth.request())
                 async with AtMost(self._first_byte_s):
                     response = await stack.enter_async_context(
-                        self._client.audio.speech.with_streaming_response.create(
+                        self._speech.with_streaming_response.create(
                             input=text,
                             model=self._model,
                             voice=self._voice,
@@ -99,11 +103,12 @@ class OpenAiVoice:
                     raise VoiceError("empty")
                 if piece.startswith(OTHER_BEGINNINGS):
                     raise VoiceError("not PCM, whatever it is called")
-                late = "stalled"
-                while piece is not None:
+                late, given_bytes = "stalled", 0
+                while piece:
                     yield piece
+                    given_bytes += len(piece)
                     async with AtMost(self._stall_s):
-                        piece = await anext(pieces, None)
+                        piece = await _together(pieces, min(MOST_BYTES, given_bytes // 2))
         except TimeoutError as error:
             raise VoiceError(late) from error
         except FAILURES as error:
@@ -112,6 +117,16 @@ class OpenAiVoice:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+async def _together(pieces: AsyncIterator[bytes], enough_bytes: int) -> bytes:
+    """The next pieces in one, since each costs as much as it is long; empty at the end."""
+    together = bytearray()
+    async for piece in pieces:
+        together += piece
+        if len(together) >= enough_bytes:
+            break
+    return bytes(together)
 
 
 def _instructions(pace: float) -> str:

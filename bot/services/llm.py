@@ -62,6 +62,7 @@ class ChatModel:
     ) -> None:
         self.breaker = Breaker("model", clock=clock)
         self._client: AsyncOpenAI = connect(settings)
+        self._completions = self._client.chat.completions  # imported now, not in the first caller's turn
         self._warmth = Warmth(self._client)
         self._model = settings.model
         self._first_token_s = first_token_s
@@ -167,7 +168,7 @@ class ChatModel:
     ) -> AsyncStream[ChatCompletionChunk]:
         """Without `most_tokens` all other options are left out, too."""
         options = most_tokens is not None
-        return await self._client.chat.completions.create(
+        return await self._completions.create(
             model=self._model,
             messages=_params(messages),
             stream=True,
@@ -190,7 +191,7 @@ class ChatModel:
             raise ModelError(reason(error)) from error
 
     async def _whole(self, messages: Sequence[Mapping[str, object]], *, json: bool, options: bool) -> ChatCompletion:
-        return await self._client.chat.completions.create(
+        return await self._completions.create(
             model=self._model,
             messages=_params(messages),
             response_format={"type": "json_object"} if json else omit,

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import httpx2
 from openai import APIStatusError, APITimeoutError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
 
+from bot.services.tls import trusted
 from bot.settings import OpenAiSettings
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ def connect(settings: OpenAiSettings) -> AsyncOpenAI:
         base_url=settings.base_url or OPENAI_URL,
         max_retries=0,
         timeout=timeout,
-        http_client=DefaultAsyncHttpxClient(timeout=timeout, limits=limits),
+        http_client=DefaultAsyncHttpxClient(timeout=timeout, limits=limits, verify=trusted()),
     )
 
 

@@ -45,7 +45,16 @@ class Builtin(Protocol):
 class Replies:
     """What the bot answers. Never fails: without a model, or when it fails, it is `builtin`'s."""
 
-    def __init__(self, model: ChatModel | None, builtin: Builtin, prompt: str) -> None:
+    def __init__(
+        self,
+        model: ChatModel | None,
+        builtin: Builtin,
+        prompt: str,
+        *,
+        fell_back: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`fell_back` is called when `builtin` answers though there is a model."""
+        self._fell_back = fell_back
         self.usage = TokenUsage()
         self._model = model
         self._builtin = builtin
@@ -89,6 +98,8 @@ class Replies:
                     log.warning("the model failed after %d letters: %s", limits.letters, error)
             if limits.sentences:
                 return
+            if self._model is not None:
+                self._fell_back()
             tell_first()
             sentences = split_sentences(self._builtin.reply(history))
             for sentence in sentences[-1:] if limits.letters else sentences:

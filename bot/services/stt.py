@@ -42,10 +42,21 @@ Emit = Callable[[Event], None]
 class Recogniser:
     """The recogniser as the process knows it: its account, and how fast it is."""
 
-    def __init__(self, settings: RtzrSettings, *, tokens: Tokens | None = None) -> None:
-        """`tokens` replaces the cache: to share it, or for tests with a clock of their own."""
+    def __init__(
+        self,
+        settings: RtzrSettings,
+        *,
+        tokens: Tokens | None = None,
+        opened: Callable[[float], None] = lambda _: None,
+        dropped: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`tokens` replaces the cache: to share it, or for tests with a clock of their own.
+
+        `opened` is told how many seconds each socket took, `dropped` how many bytes of a stream no socket was sent.
+        """
         self.tokens = tokens or Tokens(settings)
-        self.account = Account(settings, self.tokens)
+        self.account = Account(settings, self.tokens, opened=opened)
+        self.dropped = dropped
         self.pace = FinalPace()
 
     def stream(
@@ -105,6 +116,7 @@ class SttStream:
         self._drained = 0  # sockets that broke at the end
         self._told_p95_ms: int | None = None
         self._is_done = False
+        self._heard_all: bool | None = None  # known once it is over, when nothing is kept any more
         self.stats = SttStats()
         self.final_ms = (0, 0)
         """Where in all audio the final begins and ends that is being told."""
@@ -125,6 +137,8 @@ class SttStream:
     @property
     def heard_all(self) -> bool:
         """Whether everything that was pushed with a voice in it has its final."""
+        if self._heard_all is not None:
+            return self._heard_all
         outbox = self._feed.outbox
         return not outbox.dropped_bytes and (self._is_done or outbox.voice_bytes < TRAIL_BYTES)
 
@@ -156,7 +170,10 @@ class SttStream:
             if self._spare is not None:
                 await hang_up(self._spare)
             self.stats.dropped_bytes = self._feed.outbox.dropped_bytes
+            self._recogniser.dropped(self.stats.dropped_bytes)
             log.info("%s: %s", self._name, self.stats.line())
+            self._heard_all = self.heard_all
+            self._feed.outbox.clear()
 
     def _set_limit(self) -> None:
         if self._limit is not None:

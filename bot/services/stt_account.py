@@ -5,6 +5,8 @@ Must not know what is sent over the socket. No token is logged.
 
 import asyncio
 import json
+import ssl
+from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -25,7 +27,13 @@ PING_TIMEOUT_S = 3.0
 class Account:
     """The account, and the token at hand."""
 
-    def __init__(self, settings: RtzrSettings, tokens: Tokens) -> None:
+    def __init__(
+        self, settings: RtzrSettings, tokens: Tokens, *, opened: Callable[[float], None] = lambda _: None
+    ) -> None:
+        """`opened` is told how many seconds each socket took."""
+        self._opened = opened
+        # One for all sockets: reading the trusted certificates takes 20 ms, and 0.8 MiB more each time.
+        self._tls = ssl.create_default_context() if settings.api_url.lower().startswith(("https:", "wss:")) else None
         self._api_url = settings.api_url
         self._tokens = tokens
 
@@ -62,14 +70,17 @@ class Account:
                 epd_time_s=options.epd_time_s,
             ),
             additional_headers={"Authorization": f"Bearer {token.text}"},
+            ssl=self._tls,
             compression=None,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=PING_INTERVAL_S,
             ping_timeout=PING_TIMEOUT_S,
         )
+        took_s = now() - began_s
         stats.sockets += 1
-        stats.connect_ms += (now() - began_s) * 1000
+        stats.connect_ms += took_s * 1000
+        self._opened(took_s)
         return socket
 
 

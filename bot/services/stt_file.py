@@ -12,6 +12,7 @@ import msgspec
 
 from bot.errors import RecogniserError, RecogniserFull, TranscriptionGone
 from bot.services.stt_token import RecogniserRefused, Tokens
+from bot.services.tls import trusted
 from bot.settings import RtzrSettings
 
 CONNECT_S = 5.0
@@ -56,7 +57,7 @@ class Transcriber:
     def __init__(self, settings: RtzrSettings, tokens: Tokens) -> None:
         self._url = f"{settings.api_url.rstrip('/')}/v1/transcribe"
         self._tokens = tokens
-        self._client = httpx2.AsyncClient(timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S))
+        self._client = httpx2.AsyncClient(timeout=httpx2.Timeout(ANSWER_S, connect=CONNECT_S), verify=trusted())
 
     async def close(self) -> None:
         """Close the connections to the server."""

@@ -154,6 +154,10 @@ class Outbox:
             if end > self._sent:
                 self._voice.appendleft((self._sent, end))
 
+    def clear(self) -> None:
+        """Nothing will be sent again: keep no audio, however long somebody holds on to this."""
+        self._forget(self._end)
+
     def _forget(self, position: int) -> None:
         count = min(position - self._begins, len(self._audio))
         if count <= 0:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import httpx2
 
 from bot.errors import RecogniserError, RecogniserFull
+from bot.services.tls import trusted
 from bot.settings import RtzrSettings
 
 EARLY_S = 300.0  # a token is replaced so long before it expires
@@ -39,7 +40,7 @@ class Tokens:
         """`now` gives seconds since the epoch, which is what `expire_at` counts in."""
         self._settings = settings
         self._now = now
-        self._client = httpx2.AsyncClient(timeout=TIMEOUT_S)
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT_S, verify=trusted())
         self._lock = asyncio.Lock()
         self._token: Token | None = None
         self.authentications = 0

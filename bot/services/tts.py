@@ -40,7 +40,8 @@ class Voice:
     """What the calls speak with: fixed lines from memory, everything else as it is made.
 
     With an `engine`, espeak-ng is what it falls back to; without one, espeak-ng is the voice. A `Manner` makes it
-    slower or louder: a fixed line is made anew the first time it is to be slower. `clock` counts seconds.
+    slower or louder: a fixed line is made anew the first time it is to be slower. `clock` counts seconds. `fell_back`
+    is called for each sentence that the engine did not say to its end.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Voice:
         fallback: EspeakVoice | None = None,
         clock: Callable[[], float] = time.monotonic,
         form: Form = TELEPHONE,
+        fell_back: Callable[[], None] = lambda: None,
     ) -> None:
         self.form = form
+        self._fell_back = fell_back
         self._engine = engine
         self._fallback = fallback or EspeakVoice()
         self._breaker = Breaker("voice", clock=clock)
@@ -68,7 +71,7 @@ class Voice:
         Nothing is rendered for it before somebody is on such a line: then the `short` lines are at once, by `warm`, and
         each other fixed one of `lines` is kept when it is said for the first time.
         """
-        other = Voice(self._engine, fallback=self._fallback, form=form)
+        other = Voice(self._engine, fallback=self._fallback, form=form, fell_back=self._fell_back)
         other._breaker, other._ms_per_letter = self._breaker, self._ms_per_letter
         other._kept_once_said, other._short = frozenset(lines), tuple(short)
         return other
@@ -169,6 +172,8 @@ class Voice:
                 return
             except VoiceError as error:
                 log.warning("the voice failed: %s", error)
+        if self._engine is not None:
+            self._fell_back()
         try:
             rest = await self._rest(sentence, pace, given_ms) if given_ms else sentence
             async with aclosing(_encoded(self._fallback, rest, pace, self.form)) as parts:
@@ -233,16 +238,16 @@ async def _in_time(
 
     Only the time that is waited here counts, not what the consumer takes for itself.
     """
-    limit, late = AtMost(first_s), "no sound in time"
+    limit, has_begun = AtMost(first_s), False
     async with aclosing(sound):
         while True:
             try:
                 async with limit:
                     piece = await anext(sound, None)
             except TimeoutError:
-                raise VoiceError(late) from None
+                raise VoiceError(SLOW if has_begun else "no sound in time") from None
             if piece is None:
                 return
-            left_s = limit.left_s if late == SLOW else gap_s
-            limit, late = AtMost((left_s or 0.0) + len(piece) / bytes_per_s), SLOW
+            left_s = limit.left_s if has_begun else gap_s
+            limit, has_begun = AtMost((left_s or 0.0) + len(piece) / bytes_per_s), True
             yield piece

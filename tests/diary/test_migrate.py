@@ -22,12 +22,13 @@ from bot.diary import migrate
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, parse_url, sqlite_file
 from bot.diary.records import TurnRecord
+from bot.diary.revision import is_current
 from bot.diary.schema import metadata
 from bot.diary.store import Store, keys_of
 from bot.errors import SettingError, StoreError
 from tests.diary.talks import let_in
 
-MIGRATIONS = ("first_0001", "waterfalls_0002", "durable_0003", "doors_0004")
+MIGRATIONS = ("first_0001", "waterfalls_0002", "durable_0003", "doors_0004", "channels_0005")
 
 
 RunSql = Callable[[str, str], list[tuple[str, ...]]]
@@ -42,7 +43,7 @@ async def test_an_empty_database_gets_exactly_the_tables_of_the_schema(unmigrate
         return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
 
     try:
-        assert await migrate.is_current(database)
+        assert await is_current(database)
         async with database.read() as connection:
             assert await connection.run_sync(differences) == []
     finally:
@@ -93,7 +94,7 @@ async def test_a_diary_of_a_release_before_keeps_what_it_holds(
 @pytest.mark.sqlite
 async def test_many_may_migrate_and_open_at_once(diary_url: str, keys: Keys, run_sql: RunSql) -> None:
     await asyncio.gather(*(migrate.upgrade(diary_url) for _ in range(3)), *(opened(diary_url, keys) for _ in range(3)))
-    assert run_sql(diary_url, REVISION) == [("0004",)]
+    assert run_sql(diary_url, REVISION) == [("0005",)]
 
 
 async def opened(diary_url: str, keys: Keys) -> None:
@@ -107,8 +108,8 @@ def test_two_processes_may_migrate_at_once(unmigrated_url: str, run_sql: RunSql)
     running = [subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = [process.communicate(timeout=60)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], said
-    assert run_sql(unmigrated_url, REVISION) == [("0004",)]
-    assert sorted("0004" in text for text in said) == [False, True], "one of them did it"
+    assert run_sql(unmigrated_url, REVISION) == [("0005",)]
+    assert sorted("0005" in text for text in said) == [False, True], "one of them did it"
 
 
 async def test_a_diary_of_a_newer_release_is_left_alone(store: Store, diary_url: str, keys: Keys) -> None:
@@ -188,7 +189,7 @@ def test_only_sqlite_has_a_file() -> None:
 
 def test_the_tables_can_be_made_on_postgresql() -> None:
     made = "".join(str(CreateTable(table).compile(dialect=postgresql.dialect())) for table in metadata.sorted_tables)
-    assert made.count("BYTEA") == 18 and made.count("TIMESTAMP WITH TIME ZONE") == 26
+    assert made.count("BYTEA") == 18 and made.count("TIMESTAMP WITH TIME ZONE") == 27
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,19 @@ async def test_a_code_without_tries_is_followed_by_another_one(people: People, m
     assert await people.sign_in(BROWSER, new)
 
 
+async def test_who_has_no_try_left_writes_nothing(people: People, store: Store, monkeypatch) -> None:
+    code = await people.new_code(BROWSER, NUMBER)
+    for _ in range(MOST_TRIES):
+        assert await people.sign_in(BROWSER, wrong(code)) is None
+
+    def write() -> None:
+        raise AssertionError("a transaction that writes")
+
+    monkeypatch.setattr(store.database, "write", write)
+    assert await people.sign_in(BROWSER, code) is None
+    assert await people.sign_in(STRANGER, code) is None, "nor who has asked for no code"
+
+
 async def test_the_fifth_try_may_be_the_right_one(people: People) -> None:
     code = await people.new_code(BROWSER, NUMBER)
     for _ in range(MOST_TRIES - 1):

@@ -9,6 +9,7 @@ from sqlalchemy import insert, select, text, update
 
 from bot.diary import migrate
 from bot.diary.database import Database
+from bot.diary.revision import is_current
 from bot.diary.schema import callers, calls
 from bot.diary.store import Store
 from bot.errors import StoreError
@@ -120,4 +121,4 @@ async def test_a_migration_waits_longer_than_a_statement(
             await asyncio.sleep(0.6)
             assert not waiting.done()
         await waiting
-        assert await migrate.is_current(first)
+        assert await is_current(first)

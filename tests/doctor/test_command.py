@@ -64,6 +64,7 @@ async def test_every_account_is_reached(world):
     opinion = found.pop("second opinion")
     assert opinion in ("ok", "off")
     assert found.pop("PUBLIC_URL") == "fail"
+    assert found.pop("recogniser channels") == "off"
     assert set(found.values()) == {"ok"}
     assert list(found) == [
         "settings", "Twilio account", "Twilio number", "voice webhook", "status webhook", "fallback webhook",

@@ -20,9 +20,15 @@ def rtzr_settings(lab, **changes):
 async def test_the_stream_is_opened_once_and_ended_with_eos():
     async with RtzrLab() as lab:
         rows = await services.recogniser(rtzr_settings(lab))
-        assert states(rows) == {"recogniser token": "ok", "recogniser stream": "ok"}
+        assert states(rows) == {"recogniser token": "ok", "recogniser stream": "ok", "recogniser channels": "off"}
         assert (lab.report.sockets, lab.report.eos, lab.report.authentications) == (1, 1, 1)
         assert lab.breaches == []
+
+
+async def test_the_channels_that_there_are_said_to_be():
+    async with RtzrLab() as lab:
+        rows = await services.recogniser(rtzr_settings(lab, channels=10))
+    assert (of(rows, "recogniser channels").state, of(rows, "recogniser channels").found[:10]) == ("ok", "10 at once")
 
 
 async def test_an_account_that_the_recogniser_does_not_know():

@@ -38,6 +38,8 @@ class NotingStore:
 
     def __init__(self):
         self.fails = False
+        self.has_room = True
+        self.places = []
         self.arrived = []
         self.ended = {}
         self.tokens = {}
@@ -51,6 +53,15 @@ class NotingStore:
     async def call_arrived(self, call_sid, number):
         self._may_fail()
         self.arrived.append((call_sid, number))
+
+    async def take_place(self, call_sid, *, is_full):
+        self._may_fail()
+        self.places.append(call_sid)
+        return self.has_room and not is_full
+
+    async def record_instead(self, call_sid):
+        self._may_fail()
+        self.next_steps[call_sid] = "record"
 
     async def media_token(self, call_sid):
         self._may_fail()

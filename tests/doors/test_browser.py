@@ -362,6 +362,32 @@ async def test_too_many_talks_are_too_many(site: Site) -> None:
         assert (await ask(second, INIT))["type"] == "connected"
 
 
+async def test_who_finds_no_place_is_told_so_and_may_ask_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.store._channels, "_most", 1)
+    async with site.socket() as first, site.socket("other") as second:
+        assert (await ask(first, INIT))["type"] == "connected"
+        told = await ask(second, INIT)
+        assert (told["type"], told["code"], told["retry"]) == ("error", "NO_PLACE", True)
+        assert "자리가 없어요" in told["message"]
+        await first.send('{"type":"end"}')
+        assert await close_code(first) == 1000
+        await site.until(lambda: not len(site.live))
+        assert (await ask(second, INIT))["type"] == "connected"
+
+
+async def test_a_talk_that_broke_off_is_never_refused_for_want_of_a_place(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with site.socket() as socket:
+        session_id = (await ask(socket, INIT))["sessionId"]
+    await site.until(lambda: len(site.partings) == 1)
+    monkeypatch.setattr(site.store._channels, "_most", 1)
+    monkeypatch.setattr(LiveCalls, "is_full", True)
+    async with site.socket() as new, site.socket() as again:
+        assert (await ask(new, INIT))["code"] == "NO_PLACE"
+        assert (await ask(again, {**INIT, "sessionId": session_id}))["resumed"]
+
+
 async def test_a_diary_that_is_away_is_told_and_can_be_tried_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async def away(*_: object) -> None:
         raise StoreError("away")

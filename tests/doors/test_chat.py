@@ -285,6 +285,36 @@ async def test_a_client_that_goes_in_the_middle_ends_the_models_request_and_may_
         assert text(await events_from(again)) == "한강이요."
 
 
+async def test_of_a_client_that_goes_just_when_its_question_was_taken_nothing_stays_in_the_line(
+    site, monkeypatch
+) -> None:
+    tasks, person, take = [], site.identity.person, site.chats.take
+    went = asyncio.Event()
+
+    async def asked():
+        tasks.append(asyncio.current_task())
+        return await person()
+
+    async def taken(*message):
+        question = await take(*message)
+        tasks[0].cancel()
+        went.set()
+        return question
+
+    monkeypatch.setattr(site.identity, "person", asked)
+    monkeypatch.setattr(site.chats, "take", taken)
+    message = ask()
+    socket = await site.socket()
+    async with asyncio.timeout(WAIT_S):
+        await socket.send(message)
+        await went.wait()
+    socket.transport.abort()
+    monkeypatch.undo()
+    async with site.socket() as again:
+        await again.send(message)
+        assert (await events_from(again))[-1]["type"] == "stream_end"
+
+
 async def test_who_signs_out_is_told_so_and_the_socket_is_closed(site) -> None:
     async with site.socket() as socket:
         await socket.send(ask())

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quart import Quart, websocket
 
-from bot.doors.identity import Identity, origin_of
+from bot.diary.people import Person
+from bot.doors.identity import Identity, is_still, origin_of
+from bot.errors import StoreError
 from bot.settings import load
 from tests.doors.website import ENVIRON, NUMBER, PUBLIC_URL, open_site
 
@@ -165,6 +167,20 @@ async def test_a_socket_knows_its_person_until_they_sign_out(tmp_path):
         async with site.app.test_client().websocket("/who") as socket:
             await socket.send("?")
             assert await socket.receive() == "None False"
+
+
+@pytest.mark.parametrize(
+    ("now", "is_it"),
+    [(Person(1, NUMBER), True), (Person(2, NUMBER), False), (None, False), (StoreError("away"), True)],
+    ids=["the same person", "another one", "nobody", "nobody can tell"],
+)
+async def test_a_person_is_still_there_until_it_is_known_that_they_are_not(now, is_it):
+    async def whose():
+        if isinstance(now, StoreError):
+            raise now
+        return now
+
+    assert await is_still(whose, 1) is is_it
 
 
 async def test_what_is_done_too_often_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from bot.doors import live as live_module
+from bot.doors.ceiling import FEWEST_CALLS, WINDOW_WAKES, Ceiling
 from bot.doors.live import LiveCalls
 
 WAIT_S = 10
@@ -34,6 +35,21 @@ async def begin(live, *call_sids):
         live.start(stream)
     await asyncio.sleep(0)
     return streams
+
+
+async def test_it_is_full_when_it_is_late_with_many_calls():
+    ceiling = Ceiling()
+    for _ in range(WINDOW_WAKES):
+        ceiling.woke(1000.0)
+    async with asyncio.TaskGroup() as tasks:
+        live = LiveCalls(tasks, lambda call: call.run(), ceiling)
+        assert not live.is_full
+        streams = await begin(live, *(f"CA{number}" for number in range(FEWEST_CALLS)))
+        assert live.is_full
+        for stream in streams:
+            stream.may_save.set()
+            stream.gone()
+    assert not live.is_full
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import uvicorn
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from bot.doors import phone
 from bot.doors.asgi import LARGEST_MESSAGE_BYTES, MediaSocket, media_sockets
 
 CALL_SID = "CA" + "b2" * 16
@@ -179,6 +180,18 @@ async def test_draining_reaches_every_call_and_refuses_new_sockets(open_door, si
         with pytest.raises(InvalidStatus) as refused:
             await signed(url)
         assert refused.value.response.status_code == 503
+
+
+async def test_only_so_many_sockets_may_wait_for_their_start(open_door, signed, monkeypatch):
+    monkeypatch.setattr(phone, "MOST_STRANGERS", 2)
+    async with open_door() as door, serving(door.app) as url, signed(url) as one, signed(url):
+        with pytest.raises(InvalidStatus) as refused:
+            await signed(url)
+        assert refused.value.response.status_code == 503
+        await one.send(CALL_SID)
+        await until(lambda: door.live.strangers == 1)
+        async with signed(url):
+            pass
 
 
 async def test_after_ends_the_stream_and_waits_until_it_has_saved(open_door, signed):

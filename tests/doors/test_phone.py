@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from bot.doors import patience
+from bot.doors.live import LiveCalls
 from bot.doors.phone import MOST_RESUMES, MOST_WAITS
+from bot.errors import StoreError
 
 CALL_SID = "CA" + "b2" * 16
 RECORDING_SID = "RE" + "c3" * 16
@@ -50,6 +53,46 @@ async def test_a_repeated_webhook_gets_the_same_document(open_door):
     async with open_door() as door:
         first = await (await door.post("/twilio/voice")).get_data()
         assert await (await door.post("/twilio/voice")).get_data() == first
+
+
+async def test_who_finds_no_place_is_told_so_and_leaves_the_day_as_a_recording(open_door, caplog):
+    async with open_door() as door:
+        door.store.has_room = False
+        for _ in range(2):
+            xml = await document(await door.post("/twilio/voice", From="+821012345678"))
+            assert verbs(xml) == ["Say", "Record"]
+        assert "통화가 많아서" in xml.find("Say").text
+        assert xml.find("Record").get("action") == "https://diary.example.com/twilio/recorded"
+        assert xml.find("Record").get("recordingStatusCallback") == "https://diary.example.com/twilio/recording-status"
+        assert (door.store.tokens, door.store.next_steps) == ({}, {CALL_SID: "record"})
+        assert "+8210" not in caplog.text
+        told = {"RecordingSid": RECORDING_SID, "RecordingDuration": "12"}
+        assert verbs(await document(await door.post("/twilio/recorded", **told))) == ["Say", "Hangup"]
+        assert door.store.recordings == [(CALL_SID, RECORDING_SID)]
+
+
+async def test_nobody_more_is_let_in_while_the_process_is_late_with_its_calls(open_door, monkeypatch):
+    monkeypatch.setattr(LiveCalls, "is_full", True)
+    async with open_door() as door:
+        assert verbs(await document(await door.post("/twilio/voice"))) == ["Say", "Record"]
+
+
+async def test_a_talk_that_is_taken_up_again_needs_no_new_place(open_door, monkeypatch):
+    monkeypatch.setattr(LiveCalls, "is_full", True)
+    async with open_door() as door:
+        door.store.has_room = False
+        xml = await document(await door.post("/twilio/after", CallStatus="in-progress"))
+        assert (verbs(xml), door.store.places) == (["Connect", "Hangup"], [])
+
+
+async def test_a_caller_waits_while_nobody_can_say_whether_there_is_a_place(open_door, monkeypatch):
+    async with open_door() as door:
+
+        async def fail(*_, **__):
+            raise StoreError("no database")
+
+        monkeypatch.setattr(door.store, "take_place", fail)
+        assert verbs(await document(await door.post("/twilio/voice"))) == ["Say", "Pause", "Redirect"]
 
 
 async def test_the_person_of_a_call_that_we_made_is_in_to(open_door):
@@ -295,12 +338,12 @@ async def test_health(open_door):
         up = await client.get("/health")
         assert (up.status_code, json.loads(await up.get_data())) == (
             200,
-            {"status": "ok", "calls": 0, "draining": False, "database": "ok"},
+            {"status": "ok", "calls": 0, "draining": False, "database": "ok", "process": os.getpid()},
         )
         door.store.fails = True
         door.live.drain()
         down = await client.get("/health")
         assert (down.status_code, json.loads(await down.get_data())) == (
             200,
-            {"status": "degraded", "calls": 0, "draining": True, "database": "down"},
+            {"status": "degraded", "calls": 0, "draining": True, "database": "down", "process": os.getpid()},
         )

@@ -2,7 +2,6 @@
 
 import json
 from base64 import b64encode
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,8 @@ from bot.audio.forms import WIDE
 from bot.conversation.texts import table
 from bot.errors import LocalProtocolError
 from bot.protocols.browser import (
-    LATE_MS,
-    STANDS_STILL_MS,
-    TOLD_EVERY_MS,
     BrowserStream,
     Hello,
-    Interrupt,
-    Played,
     Quiet,
     Sound,
     Typed,
@@ -34,6 +28,7 @@ from bot.protocols.browser_messages import (
     failure,
     transcript,
 )
+from bot.protocols.playing import LATE_MS, STANDS_STILL_MS, Interrupt, Played
 from bot.protocols.twilio import Ignored, Mark, Started, Stopped
 
 SESSION = "3f0c8c9e-6f0a-4f4e-9d8e-0a1b2c3d4e5f"
@@ -255,23 +250,6 @@ def test_a_sentence_is_echoed_when_the_page_has_played_all_of_it() -> None:
     assert stream.receive(audio(b"", ("1:0", 400))) == []
 
 
-def test_all_before_the_sentence_that_is_played_were_played() -> None:
-    stream = talking()
-    for index in range(3):
-        stream.caption(f"1:{index}", str(index))
-        send(stream, f"1:{index}", 200)
-    assert stream.receive(audio(b"", ("1:2", 40))) == [Played(("0", "1", "2")), Mark("1:0"), Mark("1:1")]
-    assert stream.unplayed_ms == 160
-
-
-def test_a_sentence_that_was_played_before_its_end_was_known_is_echoed_with_the_next_message() -> None:
-    stream = talking()
-    send(stream, "1:0", 80, whole=False)
-    stream.receive(audio(b"", ("1:0", 80)))
-    stream.mark("1:0")
-    assert stream.receive(audio(bytes(640))) == [Sound(0, bytes(640)), Mark("1:0")]
-
-
 def test_after_a_clear_nothing_older_is_ever_echoed() -> None:
     stream = talking()
     send(stream, "1:0", 80)
@@ -298,75 +276,24 @@ def test_a_reply_that_was_dropped_unheard_takes_no_words_from_the_one_that_is_st
     assert json.loads(stream.clear())["heard"] == "안녕"
 
 
-def test_who_does_not_tell_is_taken_to_have_heard_all_a_little_late() -> None:
-    stream = talking()
-    stream.caption("1:0", "안녕하세요.")
-    send(stream, "1:0", 400)
-    echoed_at = None
-    for _ in range(100):
-        inbounds = stream.receive(audio(bytes(640)))
-        if stream.at_ms == 20:
-            assert Played(("안녕하세요.",)) in inbounds
-        if Mark("1:0") in inbounds:
-            assert echoed_at is None
-            echoed_at = stream.at_ms
-    assert echoed_at == 400 + LATE_MS
-    assert stream.unplayed_ms is None
-
-
-def test_who_tells_no_more_is_taken_to_hear_on() -> None:
+def test_time_is_the_sound_that_came_for_who_tells_and_who_does_not() -> None:
     stream = talking()
     send(stream, "1:0", 400)
-    stream.receive(audio(b"", ("1:0", 100)))
-    assert stream.unplayed_ms == 300
-    echoed = [mark for _ in range(200) for mark in stream.receive(audio(bytes(640))) if isinstance(mark, Mark)]
-    assert echoed == [Mark("1:0")]
-    assert stream.unplayed_ms is None
+    while Mark("1:0") not in stream.receive(audio(bytes(640))):
+        pass
+    assert stream.at_ms == 400 + LATE_MS
     send(stream, "2:0", 400)
-    stream.receive(audio(b"", ("2:0", 100)))
-    assert stream.unplayed_ms == 300
+    while Interrupt() not in stream.receive(audio(bytes(640), ("2:0", 20))):
+        assert stream.unplayed_ms == 380
+    assert stream.at_ms == 400 + LATE_MS + STANDS_STILL_MS + 20
 
 
-@pytest.mark.parametrize("told", [("1:0", 20), ("0:0", 700)], ids=["of this sentence", "of the one before"])
-def test_who_tells_the_same_for_ever_has_heard_no_more_and_after_a_while_wants_to_hear_no_more(
-    told: tuple[str, int],
-) -> None:
-    stream = talking()
-    stream.receive(audio(bytes(640), told))
-    send(stream, "1:0", 400)
-    unplayed_ms = 400 - (told[1] if told[0] == "1:0" else 0)
-    while stream.at_ms < STANDS_STILL_MS:
-        assert not {Mark("1:0"), Interrupt()} & set(stream.receive(audio(bytes(640), told)))
-        assert stream.unplayed_ms == unplayed_ms
-    came = [inbound for _ in range(3) for inbound in stream.receive(audio(bytes(640), told))]
-    assert came.count(Interrupt()) == 1
-    stream.clear()
-    send(stream, "2:0", 400)
-    stream.receive(audio(b"", ("2:0", 100)))
-    assert stream.unplayed_ms == 300
-
-
-def test_a_player_that_has_played_all_there_was_does_not_stand_still() -> None:
-    stream = talking()
-    send(stream, "1:0", 400, whole=False)
-    while stream.at_ms < 2 * STANDS_STILL_MS:
-        assert Interrupt() not in stream.receive(audio(bytes(640), ("1:0", 400)))
-    send(stream, "1:0", 400)
-    assert Interrupt() not in stream.receive(audio(bytes(640), ("1:0", 400)))
-
-
-def test_what_is_played_is_passed_on_now_and_then_however_fast_the_sound_came() -> None:
+def test_stop_passes_on_what_was_heard_at_once() -> None:
     stream = talking()
     send(stream, "1:0", 2_000)
-    passed_on = [
-        stream.at_ms
-        for ms in range(20, 1_020, 20)
-        for inbound in stream.receive(audio(bytes(640), ("1:0", ms)))
-        if isinstance(inbound, Played)
-    ]
-    assert [later - before for before, later in pairwise(passed_on)] == [TOLD_EVERY_MS] * (len(passed_on) - 1)
-    assert len(passed_on) == 5
-    assert stream.receive('{"type":"interrupt","heard":{"sentence":"1:0","ms":1010}}') == [Played(()), Interrupt()]
+    assert stream.receive(audio(b"", ("1:0", 20))) == [Played(())]
+    assert stream.receive(audio(b"", ("1:0", 40))) == []
+    assert stream.receive('{"type":"interrupt","heard":{"sentence":"1:0","ms":60}}') == [Played(()), Interrupt()]
 
 
 def test_who_had_sound_and_has_none_is_there_all_the_same() -> None:
@@ -405,42 +332,6 @@ def test_sentences_of_a_talk_that_goes_on_have_names_of_their_own() -> None:
     assert stream.receive(audio(b"", ("1:0", 40))) == [Played(())]
     assert stream.unplayed_ms == 80
     assert stream.receive(audio(b"", ("aside:10000", 20))) == [Played(("네, 이어서 들을게요.",)), Mark("1:0")]
-
-
-@given(st.data())
-def test_whatever_a_page_reports_a_sentence_is_echoed_once_in_order_and_never_before_it_was_sent(
-    data: st.DataObject,
-) -> None:
-    stream = talking()
-    sent_ms: dict[str, int] = {}
-    whole: set[str] = set()
-    echoed: list[str] = []
-    alive: list[str] = []
-    for step in range(data.draw(st.integers(1, 40))):
-        match data.draw(st.sampled_from(["sound", "mark", "report", "clear"])):
-            case "sound":
-                name = f"{step}:0" if not alive or alive[-1] in whole else alive[-1]
-                if name not in alive:
-                    alive.append(name)
-                stream.media(FRAME, name)
-                sent_ms[name] = sent_ms.get(name, 0) + 20
-            case "mark" if alive:
-                stream.mark(alive[-1])
-                whole.add(alive[-1])
-            case "report":
-                sentence = data.draw(st.sampled_from([*sent_ms, "99:9"]))
-                ms = data.draw(st.integers(0, 2_000))
-                for inbound in stream.receive(audio(b"", (sentence, ms))):
-                    if isinstance(inbound, Mark):
-                        assert inbound.name in alive and inbound.name not in echoed
-                        assert inbound.name in whole
-                        echoed.append(inbound.name)
-            case "clear":
-                stream.clear()
-                alive = []
-        if stream.unplayed_ms is not None:
-            assert 0 <= stream.unplayed_ms <= sum(sent_ms.values())
-    assert echoed == sorted(echoed, key=lambda name: int(name.partition(":")[0]))
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200))

@@ -200,7 +200,11 @@ class OppositeEnd:
 audio_frames = st.integers(1, 4).flatmap(lambda n: st.binary(min_size=160 * n, max_size=160 * n))
 
 
-@pytest.mark.parametrize("sid", ["CA1\nINFO a line of another's", "../../etc", "", "통화"])
+@pytest.mark.parametrize(
+    "sid",
+    ["CA1\nINFO a line of another's", "CA1\n", "../../etc", "", "통화"],
+    ids=["a line", "a newline", "a path", "nothing", "letters of another kind"],
+)
 def test_a_sid_that_could_harm_a_log_or_a_file_name_is_refused(sid: str) -> None:
     with pytest.raises(RemoteProtocolError):
         receive(stream_after("connected"), messages.start(stream_sid=sid))

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import cast
 
 import pytest
@@ -75,6 +76,25 @@ async def answered(model: Scripted | ChatModel | None, on_first_token: Callable[
 
 async def test_without_a_model_it_is_the_built_in_reply() -> None:
     assert await answered(None) == BUILTIN
+
+
+@pytest.mark.parametrize(
+    ("model", "times"),
+    [
+        (None, 0),
+        (Scripted("민수 씨와 드셨군요."), 0),
+        (Scripted(fails=True), 1),
+        (Scripted("민수 씨와 드셨군요, ", "참", fails=True), 1),
+        (Scripted("민수 씨와 드셨군요. ", "참", fails=True), 0),
+    ],
+    ids=["no model", "a model that works", "one that fails", "in its first sentence", "after its first sentence"],
+)
+async def test_it_is_told_when_the_built_in_reply_stands_in_for_the_model(model: Scripted | None, times: int) -> None:
+    told: list[str] = []
+    fell_back = partial(told.append, "fell back")
+    replies = Replies(cast("ChatModel | None", model), Builtin(), PROMPT, fell_back=fell_back)
+    _ = [piece async for piece in replies.begin(HISTORY).pieces()]
+    assert len(told) == times
 
 
 async def test_the_model_s_sentences_come_one_by_one() -> None:

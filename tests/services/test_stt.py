@@ -16,6 +16,7 @@ from bot.lab.rtzr import RtzrLab
 from bot.lab.rtzr_behaviour import Close, Faults, Profile
 from bot.services import stt
 from bot.services.stt import Recogniser
+from bot.services.stt_feed import KEPT_BYTES
 from bot.services.stt_token import RecogniserRefused, Tokens
 from bot.settings import RtzrSettings
 from tests.services.listening import FRAME, LONG, PATIENCE_S, SHORT, TEXTS, Listener, call, live, settings_of, spoken
@@ -65,6 +66,16 @@ async def test_all_audio_arrives_in_order(lab: RtzrLab, recogniser: Recogniser) 
     assert {connection for connection, _ in utterances} == {1}
 
 
+async def test_a_stream_that_is_over_holds_no_audio(recogniser: Recogniser) -> None:
+    listener = Listener(recogniser)
+    async with live(listener):
+        listener.say("minho-hello")
+        await listener.until(lambda: len(listener.finals) == 1)
+        listener.stream.push(bytes(FRAME * 100))
+    listener.stream._feed.outbox.rewind()
+    assert listener.stream._feed.outbox.empty
+
+
 async def test_what_is_said_before_the_socket_is_open_is_kept(lab: RtzrLab, recogniser: Recogniser) -> None:
     lab.profile.open_ms = 100
     listener = Listener(recogniser)
@@ -74,6 +85,20 @@ async def test_what_is_said_before_the_socket_is_open_is_kept(lab: RtzrLab, reco
         await listener.until(lambda: len(listener.finals) == 2)
     assert listener.finals == [TEXTS["minho-hello"], TEXTS["jia-rain"]]
     assert listener.stream.stats.dropped_bytes == 0
+
+
+async def test_it_is_told_how_long_each_socket_took_and_what_no_socket_was_sent(lab: RtzrLab) -> None:
+    opened_s: list[float] = []
+    dropped: list[int] = []
+    recogniser = Recogniser(settings_of(lab), opened=opened_s.append, dropped=dropped.append)
+    listener = Listener(recogniser)
+    too_much = KEPT_BYTES + FRAME * 100
+    listener.stream.push(bytes(too_much))
+    await call(listener, ["minho-hello"])
+    await recogniser.close()
+    assert opened_s == [pytest.approx(listener.stream.stats.connect_ms / 1000)]
+    assert dropped == [listener.stream.stats.dropped_bytes]
+    assert dropped[0] >= FRAME * 100
 
 
 async def test_a_final_that_is_pending_at_the_end_is_still_told(lab: RtzrLab, recogniser: Recogniser) -> None:

@@ -137,6 +137,16 @@ def test_what_is_too_much_is_dropped_from_the_front_and_counted() -> None:
     assert outbox.dropped_bytes == 40 - len(rest)
 
 
+def test_nothing_is_left_of_what_is_cleared() -> None:
+    outbox = line()
+    outbox.push(b"aabbcc", voiced=True)
+    outbox.take(4)
+    outbox.clear()
+    outbox.rewind()
+    assert everything(outbox) == []
+    assert (outbox.open_bytes, outbox.voice_bytes) == (0, 0)
+
+
 def test_a_drop_moves_the_recognisers_clock() -> None:
     outbox = line(16)
     for index in range(12):

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 import numpy as np
 import pytest
 
 from bot.audio import mulaw
+from bot.audio.forms import TELEPHONE, WIDE, Form
 from bot.conversation.commands import Manner
 from bot.errors import VoiceError
 from bot.lab.openai import OpenAiLab, Profile, speech
@@ -99,6 +101,26 @@ async def test_a_voice_that_does_not_begin_is_replaced_in_the_same_sentence(faul
             _ = [piece async for piece in engine.stream(SENTENCE)]
         assert alike(await spoken(Voice(engine)), await spoken(Voice()))
         await engine.close()
+
+
+@pytest.mark.parametrize("form", [TELEPHONE, WIDE], ids=["telephone", "browser"])
+async def test_it_is_told_for_each_sentence_that_espeak_says_in_the_voice_s_place(form: Form) -> None:
+    told: list[str] = []
+    async with OpenAiLab(profile=QUICK) as lab:
+        voice = Voice(engine_of(lab), fell_back=partial(told.append, "fell back"))
+        there = voice if form is TELEPHONE else voice.also(form, lines=(), short=())
+        _ = [part async for part in there.frames(SENTENCE)]
+        assert told == []
+        lab.faults.speech_status = 500
+        _ = [part async for part in there.frames(SENTENCE)]
+        await voice.close()
+    assert told == ["fell back"]
+
+
+async def test_espeak_alone_falls_back_on_nothing() -> None:
+    told: list[str] = []
+    await spoken(Voice(fell_back=partial(told.append, "fell back")))
+    assert told == []
 
 
 async def test_an_unreachable_voice_is_replaced() -> None:

@@ -296,6 +296,18 @@ async def test_who_signs_out_streams_no_more_and_may_go_on_later(site: Site, mon
         assert (welcome["audio_ms"], welcome["segments"]) == (len(pcm) // 640 * 20, 1)
 
 
+async def test_who_came_with_a_key_streams_on_though_nobody_is_signed_in(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.doors.jobs.LOOK_EVERY_S", 0.02)
+    async with site.stream(await site.create()) as socket:
+        await received(socket)
+        site.visitors.signed_out = True
+        await asyncio.sleep(0.2)
+        await socket.send(END)
+        assert [message["type"] for message in await all_received(socket)] == ["final_summary"]
+
+
 async def test_a_store_that_cannot_tell_who_is_signed_in_ends_no_job(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ from bot.diary.stream_jobs import LEASE, RESUMABLE_FOR
 from bot.diary.stream_records import Claim
 from bot.diary.summary import Summariser
 from bot.doors.asgi import MediaSocket
+from bot.doors.live import LiveCalls
 from bot.errors import ModelError, StoreError
 from bot.lab.rtzr_behaviour import Close
 from tests.doors.jobs.by_hand import (
@@ -62,6 +63,33 @@ async def test_a_recogniser_that_is_full_is_told_and_the_job_may_go_on_at_once(s
         await send(again, day("jia-rain"))
         await again.send(END)
         assert texts_of(await all_received(again)) == [TEXTS["jia-rain"]]
+
+
+async def test_while_all_channels_are_taken_no_job_is_begun_and_one_that_broke_off_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.jobs._channels, "_most", 1)
+    first, second = await site.create(), await site.create()
+    async with site.stream(first) as socket:
+        await received(socket)
+        with pytest.raises(InvalidStatus) as refused:
+            await site.stream(second)
+        response = refused.value.response
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert json.loads(response.body or b"")["code"] == "RECOGNISER_BUSY"
+        assert site.live.strangers == 0, "a job is nobody who has not said yet what it wants"
+        site.made[0].signed_out()
+        await all_received(socket)
+    assert await refusal(site, second, KEY) == 503
+    monkeypatch.setattr(LiveCalls, "is_full", True)
+    async with site.stream(first) as again:
+        await received(again)
+        await again.send(END)
+        await all_received(again)
+    assert await refusal(site, second, KEY) == 503
+    monkeypatch.setattr(LiveCalls, "is_full", False)
+    async with site.stream(second) as socket:
+        assert (await received(socket))["type"] == "connection_success"
 
 
 @pytest.mark.parametrize("says_end", [False, True])
@@ -367,7 +395,8 @@ async def test_nobody_waits_for_the_summary_of_a_removed_job(site: Site, monkeyp
         await socket.send(END)
         await received(socket)
         assert await site.remove(job_id) == 204
-        assert [message["code"] for message in await all_received(socket)] == ["SUMMARY_LATER"]
+        assert [message["code"] for message in await all_received(socket)] == ["JOB_BUSY"]
+    assert socket.close_code == 4409
 
 
 async def test_a_client_that_reads_nothing_is_heard_all_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
