@@ -7,7 +7,7 @@ from importlib import import_module
 
 USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
 
-  serve                       answer the telephone, with the settings of the environment
+  serve [--workers N]         answer the telephone, with the settings of the environment
   doctor [--json]             check every setting, account and the database
   entries [--json]            print the diary          [--turns] [--caller NUMBER] [--delete CALL_SID]
   forget NUMBER               remove a caller with all calls            [--yes] [--keep-recordings]
@@ -15,21 +15,16 @@ USAGE = """usage: python -m bot COMMAND [ARGUMENT ...]
   call                        phone a running bot with a recorded caller
   stream FILE                 send a file of sound to a running bot, and print what it hears      [--fast] [--json]
   replay FILE                 run a call's journal through the core, and print the talk
-  bench NAME                  measure: audio, vad, turns, doors, search, chat, jobs, load
+  bench NAME                  measure: audio, vad, turns, doors, search, chat, jobs, load, soak, abuse
 
 Each takes --help.
 """
 
 
 def _serve(arguments: list[str]) -> int:
-    from bot.server import run
+    from bot.workers import main
 
-    if arguments:
-        print(
-            "usage: python -m bot serve\n\nIt takes no arguments; its settings are in the environment (see README.md)."
-        )
-        return 0 if arguments in (["-h"], ["--help"]) else 2
-    return run(os.environ)
+    return main(arguments, os.environ)
 
 
 def _entries(arguments: list[str]) -> int:
@@ -82,7 +77,7 @@ def _bench(arguments: list[str]) -> int:
     return 0 if arguments in (["-h"], ["--help"]) else 2
 
 
-BENCHES = ("audio", "vad", "turns", "doors", "search", "chat", "jobs", "load")
+BENCHES = ("audio", "vad", "turns", "doors", "search", "chat", "jobs", "load", "soak", "abuse")
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "serve": _serve,
     "doctor": _doctor,

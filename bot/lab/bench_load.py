@@ -4,14 +4,16 @@ The bot runs on one core, and on another the people who phone it with all that t
 model, the voice, each with its standard delays. Everybody talks, waits for the answer and talks again, out of step with
 the others, in real time. For each number of calls a new bot is started; it is measured once all have been greeted.
 
-`late` is how late the bench itself was with a line's 20 ms: where that is much, it is the bench that is at its end. A
-gap is silence in the middle of a piece of a reply. What was heard is not compared with what was said. Exit status 1
-when a protocol was breached or a turn not answered.
+`lag` is how late the bot's event loop woke, `late` how late the bench was with a line's 20 ms, both p99: where the
+second is much, it is the bench that is at its end. A gap is silence in the middle of a piece of a reply. `lost` are the
+words that were said and are not in the diary when all have hung up. Exit status 1 when a protocol was breached, a call
+not taken, a turn not answered or a word lost.
 """
 
 import argparse
 import asyncio
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
@@ -24,19 +26,26 @@ from uuid import uuid4
 import numpy as np
 
 from bot.audio.frames import FRAME_MS
+from bot.diary.crypto import Keys, make_secret
+from bot.diary.records import said_in
+from bot.diary.store import Store
 from bot.lab.caller import Caller
+from bot.lab.chaos_callers import words
 from bot.lab.load_line import LoadLine
 from bot.lab.rtzr import RtzrLab
+from bot.lab.scraped import KEY, scraped
 from bot.lab.script import Step, Tell
 from bot.lab.stage import AUTH_TOKEN, Stage, staged
 from bot.lab.turn_scripts import VOICES
 from bot.lab.twilio import ACCOUNT_SID, BOT_NUMBER, new_call_sid
 from bot.lab.twiml import parse
 from bot.lab.wire import Wire, voice_parameters
+from bot.metrics import LAG
 
 CALLS = (1, 20, 50, 100, 200)
 MEASURE_S = 60.0
 DIAL_APART_S = 0.05
+EMPTY_S = 2.0
 GREETED_S = 15.0
 ANSWER_MS = 8_000
 QUIET_MS = (500, 700, 900, 1100)
@@ -105,6 +114,8 @@ class Load:
     unanswered: int = 0
     gaps_ms: list[int] = field(default_factory=list)
     breaches: list[str] = field(default_factory=list)
+    lag_ms: float = 0.0
+    lost: int = 0
 
     @property
     def seconds(self) -> float:
@@ -118,25 +129,33 @@ class Load:
 
 
 def scripts(seconds: float) -> list[list[Step]]:
-    """What the callers say, for so long at least: each of the recorded people's days again and again."""
+    """What the callers say, for so long at least: each of the recorded people's days again and again.
+
+    Only what is whole: after a sentence that has just begun the bot waits longer, whoever else is on the line.
+    """
     found: list[list[Step]] = []
     for material in VOICES:
-        says = [*material.days, *material.begun]
+        says = material.days
         for quiet_ms in QUIET_MS:
-            days = islice(cycle(says[len(found) % len(says) :] + says[: len(found) % len(says)]), int(seconds / 4) + 8)
+            first = len(found) % len(says)
+            days = islice(cycle(says[first:] + says[:first]), int(seconds / 4) + 8)
             found.append([Tell(material.named((day,)), 1, None, quiet_ms, ANSWER_MS) for day in days])
     return found
 
 
+class Refused(Exception):
+    """The bot takes no more calls."""
+
+
 @asynccontextmanager
 async def dialled(wire: Wire, number: str, caller: Caller) -> AsyncIterator[LoadLine]:
-    """A call that is connected; hung up at the end, and told to be over."""
+    """A call that is connected; hung up at the end, and told to be over. Refused."""
     call_sid, stream_sid = new_call_sid(), "MZ" + uuid4().hex
     params = voice_parameters(ACCOUNT_SID, call_sid, number, BOT_NUMBER, "ringing")
     answer = await wire.request("/twilio/voice", params)
-    connect = next(verb for verb in parse(answer.body) if verb.name == "Connect")
-    stream = connect.child("Stream")
-    assert stream is not None
+    verbs = [verb.child("Stream") for verb in parse(answer.body)] if answer.status == 200 else []
+    if (stream := next(filter(None, verbs), None)) is None:
+        raise Refused
     parameters = {each.attributes["name"]: each.attributes["value"] for each in stream.children}
     ws = await wire.dial(wire.socket_url(stream.attributes["url"], wire.url("/twilio/voice")))
     sids = {"account_sid": ACCOUNT_SID, "call_sid": call_sid, "stream_sid": stream_sid}
@@ -148,34 +167,47 @@ async def dialled(wire: Wire, number: str, caller: Caller) -> AsyncIterator[Load
         await wire.request("/twilio/status", params | {"CallStatus": "completed", "CallDuration": "60"})
 
 
-async def load(calls: int, seconds: float) -> Load:
-    """Start a bot, phone it so many times at once, and measure."""
+async def load(calls: int, seconds: float, profile: Path | None = None) -> Load:
+    """Start a bot, phone it so many times at once, and measure; with a `profile` a flame graph is written there."""
+    settings = {"METRICS_KEY": KEY, "DIARY_KEY": make_secret()}
     with tempfile.TemporaryDirectory() as folder:
-        async with staged(Path(folder), rtzr=RtzrLab(by_heart=True), core=BOT_CORE) as stage:
-            return await _phoned(stage, calls, seconds)
+        async with staged(Path(folder), rtzr=RtzrLab(by_heart=True), core=BOT_CORE, settings=settings) as stage:
+            found, lines = await _phoned(stage, calls, seconds, profile)
+            found.lost = await _lost(stage, lines)
+    return found
 
 
-async def _phoned(stage: Stage, calls: int, seconds: float) -> Load:
+async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None) -> tuple[Load, dict[str, LoadLine]]:
     bot, ticker, said = stage.bot, Ticker(), scripts(seconds + calls * DIAL_APART_S + GREETED_S)
     wire = Wire(bot.url, AUTH_TOKEN)
-    lines: list[LoadLine] = []
+    lines: dict[str, LoadLine] = {}
+    refused = 0
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         stack.push_async_callback(wire.close)
         ticking = tasks.create_task(ticker.run())
-        await asyncio.sleep(2)
+        await asyncio.sleep(EMPTY_S)
         empty = Used.of(bot.process.pid)
         for index in range(calls):
             caller = Caller(said[index % len(said)], patience_ms=0)
-            lines.append(await stack.enter_async_context(dialled(wire, f"+8210{index:08d}", caller)))
-            ticker.add(lines[-1])
+            try:
+                line = await stack.enter_async_context(dialled(wire, f"+8210{index:08d}", caller))
+            except Refused:
+                refused += 1
+                continue
+            lines[line.call_sid] = line
+            ticker.add(line)
             await asyncio.sleep(DIAL_APART_S)
         await asyncio.sleep(GREETED_S)
-        before = [(len(line.heard.voice_to_voice_ms), line.heard.unanswered, len(line.heard.gaps_ms)) for line in lines]
+        before = [(line, line.heard.counts) for line in lines.values()]
         ticker.late_ms.clear()
+        told = await scraped(bot.url)
         began, bench_s = Used.of(bot.process.pid), time.process_time()
+        if profile:
+            tasks.create_task(_profiled(bot.process.pid, seconds, profile))
         await asyncio.sleep(seconds)
         found = Load(calls, empty, began, Used.of(bot.process.pid), time.process_time() - bench_s, list(ticker.late_ms))
-        for line, (answered, unanswered, gaps) in zip(lines, before, strict=True):
+        found.lag_ms = ((await scraped(bot.url)).since(told).quantile(LAG, 0.99) or 0.0) * 1000
+        for line, (answered, unanswered, gaps) in before:
             found.voice_to_voice_ms += line.heard.voice_to_voice_ms[answered:]
             found.unanswered += line.heard.unanswered - unanswered
             found.gaps_ms += line.heard.gaps_ms[gaps:]
@@ -183,11 +215,34 @@ async def _phoned(stage: Stage, calls: int, seconds: float) -> Load:
             if line.is_over:
                 found.breaches.append(f"a call ended by itself with {line.heard.close_code}")
         ticking.cancel()
+    found.breaches += ["a call was not taken"] * refused
     found.breaches += [*stage.rtzr.breaches, *(stage.openai.report.breaches if stage.openai else [])]
-    return found
+    return found, lines
 
 
-HEAD = "calls   turns  v2v p50   p95  unanswered  gaps>40ms  worst   CPU ms/s    MiB  per call   bench CPU  late p99"
+async def _lost(stage: Stage, lines: dict[str, LoadLine]) -> int:
+    """How many words that were said to the end of a turn are not in the diary, once the bot has ended."""
+    await stage.bot.stop()
+    diary = await Store.open(stage.bot.environ["DATABASE_URL"], Keys.parse(stage.bot.environ["DIARY_KEY"]))
+    try:
+        kept = {call_sid: words(said_in(await diary.turns(call_sid))) for call_sid in lines}
+    finally:
+        await diary.close()
+    return sum((words(line.heard.told) - kept[call_sid]).total() for call_sid, line in lines.items())
+
+
+async def _profiled(pid: int, seconds: float, to: Path) -> None:
+    """Have py-spy look at the bot from the bench's core."""
+    options = ("--nonblocking", "--rate", "200", "--duration", str(round(seconds)), "--output", str(to))
+    spying = await asyncio.create_subprocess_exec("py-spy", "record", "--pid", str(pid), *options)
+    if await spying.wait():
+        raise RuntimeError("py-spy failed")
+
+
+HEAD = (
+    "calls   turns  v2v p50   p95  unanswered  lost  gaps>40ms  worst   lag  CPU ms/s  "
+    "empty MiB    MiB  per call   bench CPU  late"
+)
 
 
 def row(found: Load) -> str:
@@ -198,9 +253,10 @@ def row(found: Load) -> str:
     late = float(np.percentile(found.late_ms, 99)) if found.late_ms else 0.0
     each = (found.ended.rss_mib - found.empty.rss_mib) / found.calls
     return (
-        f"{found.calls:>5}{len(found.voice_to_voice_ms):>8}{p50:>9.0f}{p95:>6.0f}{found.unanswered:>12}{len(gaps):>11}"
-        f"{max(gaps, default=0):>7}{found.cpu_ms:>11.2f}{found.ended.rss_mib:>7.0f}{each:>10.2f}"
-        f"{found.bench_cpu_s / found.seconds:>11.0%}{late:>9.1f}{'  SATURATED BENCH' if late > LATE_MS else ''}"
+        f"{found.calls:>5}{len(found.voice_to_voice_ms):>8}{p50:>9.0f}{p95:>6.0f}{found.unanswered:>12}{found.lost:>6}"
+        f"{len(gaps):>11}{max(gaps, default=0):>7}{found.lag_ms:>6.0f}{found.cpu_ms:>10.2f}"
+        f"{found.empty.rss_mib:>11.0f}{found.ended.rss_mib:>7.0f}{each:>10.2f}"
+        f"{found.bench_cpu_s / found.seconds:>12.0%}{late:>6.1f}{'  SATURATED BENCH' if late > LATE_MS else ''}"
     )
 
 
@@ -209,18 +265,19 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bot bench load", description=__doc__)
     parser.add_argument("--calls", type=int, action="append", help=f"how many at once; by default {CALLS}")
     parser.add_argument("--seconds", type=float, default=MEASURE_S)
+    parser.add_argument("--profile", type=Path, help="write a flame graph there (SVG; `pip install py-spy`)")
     given = parser.parse_args(argv)
-    if os.cpu_count() == 1:
-        parser.error("one core is for the bot, and another for those who phone it")
+    if not {BOT_CORE, BENCH_CORE} <= os.sched_getaffinity(0):
+        parser.error(f"core {BOT_CORE} is for the bot, and core {BENCH_CORE} for those who phone it: both are needed")
+    if given.profile and not shutil.which("py-spy"):
+        parser.error("py-spy is not there: pip install py-spy")
     os.sched_setaffinity(0, {BENCH_CORE})
     print(HEAD, flush=True)
-    breaches: list[str] = []
-    unanswered = 0
+    fails = False
     for calls in given.calls or CALLS:
-        found = asyncio.run(load(calls, given.seconds))
+        found = asyncio.run(load(calls, given.seconds, given.profile))
         print(row(found), flush=True)
-        breaches += found.breaches
-        unanswered += found.unanswered
-    for breach in sorted(set(breaches)):
-        print(f"BREACH {breach} ({breaches.count(breach)} times)")
-    return 1 if breaches or unanswered else 0
+        for breach in sorted(set(found.breaches)):
+            print(f"BREACH {breach} ({found.breaches.count(breach)} times)")
+        fails = fails or bool(found.breaches or found.unanswered or found.lost)
+    return 1 if fails else 0

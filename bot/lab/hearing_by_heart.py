@@ -116,9 +116,19 @@ class EarByHeart:
         if self._begins is None:
             return []
         final = self._so_far(self._begins, final=True)
-        self._begins, self._heard = None, {}
+        self._begins, self._heard = None, self._cut_words()
         self._seq += 1
         return [final]
+
+    def _cut_words(self) -> dict[tuple[str, int], list[int]]:
+        """The words in which the utterance was closed: what they miss may still come, and then they are in the next."""
+        found: dict[tuple[str, int], list[int]] = {}
+        for (name, begins), counts in self._heard.items():
+            all_of_them = self._memory.loud[name]
+            cut = [count if count < whole else 0 for count, whole in zip(counts, all_of_them, strict=True)]
+            if any(cut):
+                found[name, begins] = cut
+        return found
 
     def _listen(self, pcm: bytes) -> list[Heard]:
         frame, self._frame = self._frame, self._frame + 1

@@ -48,6 +48,13 @@ class Heard:
     """Silence in the middle of a piece of a reply: more of it was to be heard, and was not there."""
     breaches: list[str] = field(default_factory=list)
     close_code: int | None = None
+    told: list[str] = field(default_factory=list)
+    """What the caller has said to its end."""
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many turns were answered and not answered so far, and how many gaps there were."""
+        return len(self.voice_to_voice_ms), self.unanswered, len(self.gaps_ms)
 
 
 class LoadSocket(asyncio.Protocol):
@@ -125,6 +132,7 @@ class LoadLine:
     ) -> None:
         self.heard = Heard()
         self.is_over = False
+        self.call_sid: str = sids["call_sid"]
         self._sids = sids
         self._stream = sids["stream_sid"].encode()
         self._caller = caller
@@ -138,6 +146,7 @@ class LoadLine:
         self._spoke_at: int | None = None
         self._voiced_at = 0
         self._is_in_vain = False
+        self._says = ""
         self._dry = 0
         self._is_between = True
         self._send(messages.connected())
@@ -158,10 +167,11 @@ class LoadLine:
                 case SaidFrame():
                     self._say(act)
                     return
-                case TurnBegan():
-                    self._spoke_at, self._is_in_vain = None, False
+                case TurnBegan(text):
+                    self._spoke_at, self._is_in_vain, self._says = None, False, text
                 case TurnEnded():
                     self._spoke_at = self._voiced_at
+                    self.heard.told.append(self._says)
                 case GaveUpWaiting():
                     # Who was not answered waits once more before the next turn.
                     self.heard.unanswered += not self._is_in_vain

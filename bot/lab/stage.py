@@ -135,11 +135,12 @@ async def staged(
     openai: OpenAiLab | None = None,
     on_line: Callable[[str], None] | None = None,
     core: int | None = None,
+    module: str = "bot",
     **habits: Any,
 ) -> AsyncIterator[Stage]:
     """Set everything up, the diary in `folder`; the bot is ended by SIGTERM and the stand-ins are closed at the end.
 
-    With a `core` the bot has that one alone.
+    With a `core` the bot has that one alone; `module` is what is started as the bot.
     """
     async with AsyncExitStack() as stack:
         recogniser = await stack.enter_async_context(rtzr or RtzrLab())
@@ -147,7 +148,7 @@ async def staged(
         rest = await stack.enter_async_context(TwilioRest(ACCOUNT_SID, AUTH_TOKEN))
         outside = environ_of(recogniser.url, models.url if models else None, rest.url)
         environ = outside | {"DATABASE_URL": f"sqlite:///{folder / 'ilgi.db'}"} | dict(settings or {})
-        bot = await start_bot(environ, core=core)
+        bot = await start_bot(environ, module, core=core)
         following = asyncio.create_task(bot.follow(on_line))
         try:
             async with TwilioLab(bot.url, auth_token=AUTH_TOKEN, recordings=rest.recordings, **habits) as twilio:

@@ -74,6 +74,17 @@ def test_finalize_ends_an_utterance_and_another_sound_is_none() -> None:
     assert finals(ear(), sent(noise)) == []
 
 
+def test_a_word_in_which_an_utterance_is_closed_is_in_the_next() -> None:
+    of, frames = ear(epd_time_s=5.0), sent("jia-lunch")
+    words = [word.text for word in KNOWN["jia-lunch"].words]
+    ends = [word.end_ms // 20 for word in KNOWN["jia-lunch"].words]
+    middle = (ends[0] + ends[1]) // 2
+    assert finals(of, frames[:middle]) == []
+    assert [final.text for final in of.finalize()] == [words[0]]
+    assert finals(of, frames[middle:]) == []
+    assert [final.text.split() for final in of.finalize()] == [words[1:]]
+
+
 def test_audio_of_another_form_is_refused() -> None:
     with pytest.raises(ValueError, match="MULAW"):
         EarByHeart(Memory.of(FIXTURES), encoding="MULAW")

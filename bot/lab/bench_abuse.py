@@ -1,0 +1,205 @@
+"""`python -m bot bench abuse`: what harm does to a bot that has good calls at the same time.
+
+Five people talk with a bot on a core of its own; on another core is everything else, the abuser too, who yields to the
+callers (`abusers.py` has the cases). A case lasts some seconds, and then the bot has some to recover. Each row tells
+the bot's memory before it, at the most, and after it, and how the good calls were meanwhile: from the end of what was
+said to the answer, and gaps in the middle of a reply. The first row is without any harm.
+
+Exit status 1 when a good call suffered: a turn without an answer, a breach, a gap of more than MOST_GAP_MS, answers
+later than MOST_LATER_MS; or when the bot took more than MOST_MIB for it.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from bot.lab.abusers import CASES, all_files
+from bot.lab.bench_load import BENCH_CORE, BOT_CORE, GREETED_S, Ticker, Used, dialled, scripts
+from bot.lab.caller import Caller
+from bot.lab.load_line import LoadLine
+from bot.lab.rtzr import RtzrLab
+from bot.lab.stage import AUTH_TOKEN, Stage, staged
+from bot.lab.wire import Wire
+
+GOOD_CALLS = 5
+CASE_S, REST_S, LOOK_S = 20.0, 6.0, 0.25
+CALM, CALM_S = "none", 40.0
+MORE_S = {"idle-tcp": 30.0, "half-open": 30.0, "no-start": 30.0, "handshakes": 10.0, "webhooks": 10.0}
+MOST_GAP_MS, MOST_LATER_MS = 40, 60
+MOST_MIB = 64.0
+NICE = 10
+
+
+@dataclass(slots=True)
+class Harm:
+    """What one case came to."""
+
+    case: str
+    before: Used
+    peak_mib: float = 0.0
+    ended: Used | None = None
+    after: Used | None = None
+    voice_to_voice_ms: list[int] = field(default_factory=list)
+    gaps_ms: list[int] = field(default_factory=list)
+    unanswered: int = 0
+    breaches: list[str] = field(default_factory=list)
+    late_ms: list[float] = field(default_factory=list)
+    told: dict[str, int] = field(default_factory=dict)
+
+
+class Lines:
+    """The good calls, and what is new of them since it was asked before."""
+
+    def __init__(self, lines: Sequence[LoadLine], ticker: Ticker) -> None:
+        self._lines = lines
+        self._ticker = ticker
+        self._seen = [(0, 0, 0, 0) for _ in lines]
+
+    def take(self, harm: Harm) -> None:
+        """Put what is new into `harm`."""
+        for at, line in enumerate(self._lines):
+            heard = line.heard
+            answers, unanswered, gaps, breaches = self._seen[at]
+            harm.voice_to_voice_ms += heard.voice_to_voice_ms[answers:]
+            harm.unanswered += heard.unanswered - unanswered
+            harm.gaps_ms += heard.gaps_ms[gaps:]
+            harm.breaches += heard.breaches[breaches:]
+            if line.is_over:
+                harm.breaches.append(f"a good call ended with {heard.close_code}")
+            self._seen[at] = (len(heard.voice_to_voice_ms), heard.unanswered, len(heard.gaps_ms), len(heard.breaches))
+        harm.late_ms = list(self._ticker.late_ms)
+        self._ticker.late_ms.clear()
+
+
+async def abuse(cases: Sequence[str], each: float | None) -> list[Harm]:
+    """Start a bot, phone it, and do it harm."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {"MAX_CALL_MINUTES": "60"}
+        async with staged(Path(folder), settings=settings, rtzr=RtzrLab(by_heart=True), core=BOT_CORE) as stage:
+            return await _abused(stage, cases, each)
+
+
+async def _abused(stage: Stage, cases: Sequence[str], each: float | None) -> list[Harm]:
+    ticker, wire = Ticker(), Wire(stage.bot.url, AUTH_TOKEN)
+    said = scripts(60.0 * len(cases) + GREETED_S)
+    lines: list[LoadLine] = []
+    found: list[Harm] = []
+    async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+        stack.push_async_callback(wire.close)
+        ticking = tasks.create_task(ticker.run())
+        for index in range(GOOD_CALLS):
+            caller = Caller(said[index % len(said)], patience_ms=0)
+            lines.append(await stack.enter_async_context(dialled(wire, f"+8210{index:08d}", caller)))
+            ticker.add(lines[-1])
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(GREETED_S)
+        good = Lines(lines, ticker)
+        good.take(Harm("", Used.of(stage.bot.process.pid)))
+        for case in cases:
+            found.append(await _one(stage, good, case, CALM_S if case == CALM else each or MORE_S.get(case, CASE_S)))
+            print(row(found[-1]), flush=True)
+        ticking.cancel()
+    return found
+
+
+async def _one(stage: Stage, good: Lines, case: str, seconds: float) -> Harm:
+    pid = stage.bot.process.pid
+    harm = Harm(case, Used.of(pid))
+    async with asyncio.TaskGroup() as tasks:
+        looking = tasks.create_task(_look(pid, harm))
+        if case in CASES:
+            harm.told = await _abuser(case, stage.bot.url, seconds)
+        else:
+            await asyncio.sleep(seconds)
+        harm.ended = Used.of(pid)
+        good.take(harm)
+        await asyncio.sleep(REST_S)
+        looking.cancel()
+    harm.after = Used.of(pid)
+    good.take(harm)
+    return harm
+
+
+async def _look(pid: int, harm: Harm) -> None:
+    while True:
+        harm.peak_mib = max(harm.peak_mib, Used.of(pid).rss_mib)
+        await asyncio.sleep(LOOK_S)
+
+
+async def _abuser(case: str, url: str, seconds: float) -> dict[str, int]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot.lab.abusers", case, url, str(seconds)),
+        stdout=asyncio.subprocess.PIPE,
+        preexec_fn=partial(os.nice, NICE),
+    )
+    out, _ = await process.communicate()
+    told: dict[str, int] = json.loads(out or b"{}")
+    return told
+
+
+HEAD = (
+    f"{'case':<16}{'MiB':>5}{'most':>6}{'after':>6}   {'v2v p50':>7}{'p95':>6}{'unanswered':>12}{'gaps>40ms':>11}"
+    f"{'worst':>7}{'CPU':>6}{'late p99':>10}   what became of it"
+)
+
+
+def row(harm: Harm) -> str:
+    """A line of the table."""
+    assert harm.ended and harm.after
+    p50, p95 = np.percentile(harm.voice_to_voice_ms or [0], [50, 95])
+    gaps = [gap for gap in harm.gaps_ms if gap > MOST_GAP_MS]
+    cpu = (harm.ended.cpu_s - harm.before.cpu_s) / (harm.ended.at_s - harm.before.at_s)
+    late = float(np.percentile(harm.late_ms, 99)) if harm.late_ms else 0.0
+    told = ", ".join(f"{what}: {many}" for what, many in harm.told.items())
+    return (
+        f"{harm.case:<16}{harm.before.rss_mib:>5.0f}{harm.peak_mib:>6.0f}{harm.after.rss_mib:>6.0f}   {p50:>7.0f}"
+        f"{p95:>6.0f}{harm.unanswered:>12}{len(gaps):>11}{max(gaps, default=0):>7}{cpu:>6.0%}{late:>10.1f}   {told}"
+    )
+
+
+def missed(found: Sequence[Harm]) -> list[str]:
+    """What is not as it should be; the first is the case without harm."""
+    calm_ms = float(np.percentile(found[0].voice_to_voice_ms or [0], 95))
+    faults: list[str] = []
+    for harm in found:
+        assert harm.after
+        p95 = float(np.percentile(harm.voice_to_voice_ms or [0], 95))
+        rows = (
+            (bool(harm.unanswered), f"{harm.unanswered} turns unanswered"),
+            (max(harm.gaps_ms, default=0) > MOST_GAP_MS, f"a gap of {max(harm.gaps_ms, default=0)} ms"),
+            (p95 > calm_ms + MOST_LATER_MS, f"answers {p95 - calm_ms:.0f} ms later"),
+            (harm.peak_mib > harm.before.rss_mib + MOST_MIB, f"took {harm.peak_mib - harm.before.rss_mib:.0f} MiB"),
+            *((True, breach) for breach in sorted(set(harm.breaches))),
+        )
+        faults += [f"{harm.case}: {what}" for is_fault, what in rows if is_fault]
+    return faults
+
+
+def main(argv: list[str]) -> int:
+    """Run the bench; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m bot bench abuse", description=__doc__)
+    parser.add_argument("--case", action="append", choices=CASES, help="only this one; may be given more than once")
+    parser.add_argument("--seconds", type=float, help="of each case")
+    given = parser.parse_args(argv)
+    if os.cpu_count() == 1:
+        parser.error("one core is for the bot, and another for those who phone it")
+    os.sched_setaffinity(0, {BENCH_CORE})
+    print(f"at most {all_files()} open files for each process\n\n{HEAD}", flush=True)
+    found = asyncio.run(abuse([CALM, *(given.case or CASES)], given.seconds))
+    faults = missed(found)
+    print(*(f"MISSED {fault}" for fault in faults), sep="\n")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
