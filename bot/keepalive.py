@@ -50,12 +50,12 @@ class PromptProtocol(H11Protocol):
         super().handle_websocket_upgrade(event)
 
     def _look(self) -> None:
-        """Give the peer up if it has begun no request since the last look."""
-        idle = self.cycle is None or self.cycle.response_complete
+        """Give the peer up if it has begun no request since the last look, and had all of its answer by then."""
+        idle = (self.cycle is None or self.cycle.response_complete) and not self.transport.get_write_buffer_size()
         if idle and self.cycle is self._answered:
             self.transport.abort()
             return
-        self._answered = self.cycle
+        self._answered = self.cycle if idle else None
         self._head_timer = self.loop.call_later(HEAD_S, self._look)
 
 

@@ -76,7 +76,7 @@ class SharedPort:
         self._number = int.from_bytes(numbered)
         self._cord = cord
         self._come = asyncio.Event()
-        self._is_closed = False
+        self._is_leaving = self._is_closed = False
 
     def open(self, orphaned: Callable[[], None]) -> None:
         """Let connections come, and tell the parent; `orphaned` is called once when that is gone."""
@@ -94,9 +94,9 @@ class SharedPort:
     async def take(self, protocol: Callable[[], asyncio.Protocol], count: Callable[[], int]) -> None:
         """Take connections until `close`, each with a new protocol; `count` tells how many are open."""
         loop = asyncio.get_running_loop()
-        self._tally.note(self._number, count())
+        self._note(count())
         while await self._somebody_comes(loop):
-            self._tally.note(self._number, count())
+            self._note(count())
             if ahead := self._tally.ahead(self._number):
                 await asyncio.sleep(min(ahead * WAIT_S, LONGEST_WAIT_S))
             if self._is_closed:
@@ -111,13 +111,22 @@ class SharedPort:
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(protocol, connection)
-            self._tally.note(self._number, count())
+            self._note(count())
+
+    def leave(self) -> None:
+        """From now on every other process goes first, and waits for this one no more."""
+        self._is_leaving = True
+        self._tally.note(self._number, None)
+
+    def _note(self, count: int) -> None:
+        if not self._is_leaving:
+            self._tally.note(self._number, count)
 
     def close(self) -> None:
         """Take nobody any more; who waits at the port is the other processes'."""
         if not self._is_closed:
+            self.leave()
             self._is_closed = True
-            self._tally.note(self._number, None)
             asyncio.get_running_loop().remove_reader(self.listener)
             self.listener.close()
             self._come.set()

@@ -106,8 +106,11 @@ class Ending:
     A second SIGTERM does not, since Heroku may send several.
     """
 
-    def __init__(self, app: IlgiApp, tasks: asyncio.TaskGroup, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, app: IlgiApp, tasks: asyncio.TaskGroup, port: SharedPort | None, stop: Callable[[], None]
+    ) -> None:
         self._app = app
+        self._port = port
         self._tasks = tasks
         self._stop = stop
         self._drain: asyncio.Task[None] | None = None
@@ -124,6 +127,8 @@ class Ending:
         live = self._app.phone.running.live
         log.info("draining: %d calls are live", len(live))
         try:
+            if self._port:
+                self._port.leave()
             live.drain()
             self._app.web.leave()
             if not await live.streams_over(DRAIN_S):
@@ -153,7 +158,7 @@ async def _serve(settings: Settings, listener: socket.socket, port: SharedPort |
 
         async with asyncio.TaskGroup() as tasks:
             server = Server(_config(app), tasks, listening, port)
-            ending = Ending(app, tasks, stop)
+            ending = Ending(app, tasks, port, stop)
             await server.serve(sockets=[listener])
 
 

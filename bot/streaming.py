@@ -88,8 +88,6 @@ _RELEASED: dict[Why | None, tuple[wire.Outbound | None, int]] = {
 class StreamedJob:
     """One connection of one job; `run` returns when everything is kept."""
 
-    call_sid: str | None = None
-
     def __init__(
         self,
         socket: Socket,
@@ -101,6 +99,7 @@ class StreamedJob:
         work_came: Callable[[], None],
     ) -> None:
         """`work_came` is called when durable work was asked for."""
+        self.call_sid: str | None = claim.job_id  # among the live calls
         self._socket = socket
         self._claim = claim
         self._jobs = jobs

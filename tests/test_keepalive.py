@@ -22,6 +22,7 @@ PING_S = 0.2
 LATER_S = 1.5
 HEAD_S, UNREAD_S = 0.3, 1.0
 MIB = 1 << 20
+SHORT = 60_000
 
 
 class Slow:
@@ -49,6 +50,9 @@ class Slow:
         await asyncio.sleep(HEAD_S * 4)
         return "late"
 
+    async def short_page(self) -> bytes:
+        return bytes(SHORT)
+
     async def long_page(self) -> bytes:
         return bytes(64 * MIB)
 
@@ -65,6 +69,7 @@ async def served() -> AsyncIterator[tuple[Slow, str, QuietServer]]:
     app = Quart("door", static_folder=None)
     app.websocket("/stream")(slow.stream)
     app.get("/late")(slow.page)
+    app.get("/short")(slow.short_page)
     app.get("/long")(slow.long_page)
     app.asgi_app = media_sockets(app.asgi_app)  # type: ignore[method-assign, assignment, arg-type]
     listener = socket.create_server(("127.0.0.1", 0))
@@ -184,6 +189,26 @@ async def test_an_answer_may_take_longer_and_after_it_a_half_request_does_not_la
             assert (await reader.readuntil(b"late")).startswith(b"HTTP/1.1 200")
         writer.write(b"GET /late HTTP/1.1\r\n")
         assert await all_of(reader) == b""
+        writer.close()
+
+
+async def test_the_end_of_an_answer_waits_for_a_peer_that_reads_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keepalive, "HEAD_S", 0.05)
+    async with served() as (_, url, server):
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", int(url.rpartition(":")[2].partition("/")[0])))
+        reader, writer = await asyncio.open_connection(sock=raw)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await until(lambda: bool(server.server_state.connections))
+        [connection] = server.server_state.connections
+        connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        writer.write(b"GET /short HTTP/1.1\r\nHost: bot\r\n\r\n")
+        await until(lambda: connection.cycle is not None and connection.cycle.response_complete)
+        assert unread(server) > 0
+        await asyncio.sleep(0.2)
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await all_of(reader)).partition(b"\r\n\r\n")[2] == bytes(SHORT)
         writer.close()
 
 

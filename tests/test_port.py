@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -76,6 +76,16 @@ async def test_of_those_who_share_a_port_who_has_fewest_takes_the_next():
             writer.close()
 
 
+async def test_who_is_leaving_lets_the_others_go_first():
+    async with sharing(2) as (sharers, port):
+        before = [await called(port) for _ in range(4)]
+        sharers[0].port.leave()
+        after = [await called(port) for _ in range(MANY)]
+        assert {number for number, _ in after} == {1}
+        for _, writer in before + after:
+            writer.close()
+
+
 async def test_many_at_once_are_shared_too():
     async with sharing(2) as (_, port):
         async with asyncio.TaskGroup() as tasks:
@@ -141,7 +151,6 @@ async def test_who_cannot_open_a_file_tries_again(monkeypatch):
                 return getattr(real, name)
 
         sharer.port.listener = Refusing()
-        with suppress(ConnectionError):
-            number, writer = await called(port)
-            assert (number, refused) == (0, [])
-            writer.close()
+        number, writer = await called(port)
+        assert (number, refused) == (0, [])
+        writer.close()

@@ -52,9 +52,10 @@ async def _caller_id(database: Database, connection: AsyncConnection, keys: Keys
 
 
 async def record_instead(database: Database, call_sid: str) -> None:
-    """A call gets no stream: what is said in it is recorded."""
+    """A call gets no stream: what is said in it is recorded. Nothing changes for one that has had a stream."""
+    refused = update(calls).where(calls.c.call_sid == call_sid, calls.c.owner.is_(None))
     async with database.write() as connection:
-        await connection.execute(update(calls).where(calls.c.call_sid == call_sid).values(next_step=RECORD))
+        await connection.execute(refused.values(next_step=RECORD))
 
 
 async def media_token(database: Database, keys: Keys, call_sid: str, now: datetime) -> str:

@@ -3,9 +3,8 @@
 Quart queues messages without a bound and, when the peer closes, cancels the handler with messages still queued: the
 last words and `stop` would be lost. So messages go straight from the server to the call, in order, each within the same
 step of the event loop, and Quart only sees the handshake and the end. A server that knows `STRAIGHT` calls the receiver
-itself. A door that cannot keep up with what comes asks
-for one message at a time instead (`hold`, `pull`); what it has not asked for waits at the peer, since the server reads
-no further. It must not know what the messages mean.
+itself. A door that cannot keep up with what comes asks for one message at a time instead (`hold`, `pull`); what it has
+not asked for waits at the peer, since the server reads no further. It must not know what the messages mean.
 """
 
 import asyncio

@@ -118,7 +118,7 @@ async def _one(stage: Stage, good: Lines, case: str, seconds: float) -> Harm:
     async with asyncio.TaskGroup() as tasks:
         looking = tasks.create_task(_look(pid, harm))
         if case in CASES:
-            harm.told = await _abuser(case, stage.bot.url, seconds)
+            await do_harm(harm, stage.bot.url, seconds)
         else:
             await asyncio.sleep(seconds)
         harm.ended = Used.of(pid)
@@ -136,15 +136,17 @@ async def _look(pid: int, harm: Harm) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-async def _abuser(case: str, url: str, seconds: float) -> dict[str, int]:
+async def do_harm(harm: Harm, url: str, seconds: float) -> None:
+    """Do what the case is to the bot at `url`; an abuser that breaks down has done none, and that is a breach."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot.lab.abusers", case, url, str(seconds)),
+        *(sys.executable, "-m", "bot.lab.abusers", harm.case, url, str(seconds)),
         stdout=asyncio.subprocess.PIPE,
         preexec_fn=partial(os.nice, NICE),
     )
     out, _ = await process.communicate()
-    told: dict[str, int] = json.loads(out or b"{}")
-    return told
+    if process.returncode:
+        harm.breaches.append(f"the abuser ended with {process.returncode}")
+    harm.told = json.loads(out or b"{}")
 
 
 HEAD = (

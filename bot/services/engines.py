@@ -6,6 +6,7 @@ It must not know sentences of a talk, telephone frames, or which engine stands i
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack
+from time import monotonic
 from typing import Protocol
 
 from openai import AsyncOpenAI, omit
@@ -23,7 +24,7 @@ FIRST_BYTE_S = 1.5
 STALL_S = 2.0
 PIECE_MS = 200
 MOST_BYTES = 24_000 * 2 * PIECE_MS // 1000
-"""Pieces are joined up to so much, and never to more than half of what was given: that lasts until it is there."""
+"""Pieces are joined up to so much, and never to more than half of what was given and cannot have been played yet."""
 ESPEAK_VARIANT = "f3"
 NO_SOUND = ("text/", "image/", "video/", "multipart/", "application/json", "application/xml")
 OTHER_SOUND = ("mpeg", "mp3", "mp4", "wav", "wave", "ogg", "opus", "webm", "flac", "aac", "aacp")
@@ -103,12 +104,13 @@ class OpenAiVoice:
                     raise VoiceError("empty")
                 if piece.startswith(OTHER_BEGINNINGS):
                     raise VoiceError("not PCM, whatever it is called")
-                late, given_bytes = "stalled", 0
+                late, given_bytes, began_s = "stalled", 0, monotonic()
                 while piece:
                     yield piece
                     given_bytes += len(piece)
+                    ahead_bytes = given_bytes - round((monotonic() - began_s) * self.rate_hz * 2)
                     async with AtMost(self._stall_s):
-                        piece = await _together(pieces, min(MOST_BYTES, given_bytes // 2))
+                        piece = await _together(pieces, min(MOST_BYTES, ahead_bytes // 2))
         except TimeoutError as error:
             raise VoiceError(late) from error
         except FAILURES as error:
@@ -124,7 +126,7 @@ async def _together(pieces: AsyncIterator[bytes], enough_bytes: int) -> bytes:
     together = bytearray()
     async for piece in pieces:
         together += piece
-        if len(together) >= enough_bytes:
+        if together and len(together) >= enough_bytes:
             break
     return bytes(together)
 

@@ -168,6 +168,13 @@ async def test_who_is_asked_for_again_after_a_refusal_may_find_a_place(one: Stor
     assert not await arrive(one, "CA3")
 
 
+async def test_a_refusal_that_comes_late_changes_nothing_for_a_call_that_has_its_stream(one: Store) -> None:
+    await talking(one, "CA1")
+    await one.record_instead("CA1")
+    assert await one.next_step("CA1") is None
+    assert not await arrive(one, "CA2")
+
+
 async def test_a_call_that_never_arrived_finds_none(one: Store) -> None:
     with pytest.raises(LeaseLost):
         await one.take_place("CA9", is_full=False)

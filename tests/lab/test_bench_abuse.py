@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.lab.bench_abuse import Harm, missed, row
+from bot.lab.bench_abuse import Harm, do_harm, missed, row
 from bot.lab.bench_load import Used
 
 BEFORE = Used(100.0, 10.0, 180.0)
@@ -42,6 +42,12 @@ def test_a_case_like_the_one_without_harm_misses_nothing() -> None:
 )
 def test_each_limit_is_one(changed: dict[str, Any], fault: str) -> None:
     assert faults(**changed) == [fault]
+
+
+async def test_an_abuser_that_breaks_down_is_a_breach() -> None:
+    harm = replace(CALM, case="no such case", breaches=[])
+    await do_harm(harm, "http://127.0.0.1:1", 0.1)
+    assert missed([CALM, harm]) == ["no such case: the abuser ended with 1"]
 
 
 def test_a_row_tells_all_of_it() -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
+from itertools import count
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from bot.conversation.commands import Manner
 from bot.errors import VoiceError
 from bot.lab.openai import OpenAiLab, Profile, speech
 from bot.lab.openai_behaviour import Faults
-from bot.services import espeak, tts
+from bot.services import engines, espeak, tts
 from bot.services.engines import EspeakVoice, OpenAiVoice
 from bot.services.tts import OWN, Voice
 from bot.settings import OpenAiSettings
@@ -76,6 +77,19 @@ async def test_the_engine_s_speech_is_streamed() -> None:
         assert len(parts) > 10, "it does not wait for the whole"
         assert ms(b"".join(parts)) == pytest.approx(len(speech(SENTENCE)) / 48, abs=100)
         assert lab.report.breaches == []
+
+
+@pytest.mark.parametrize(("seconds_apart", "joined"), [(0.0, True), (10.0, False)], ids=["ahead", "behind"])
+async def test_pieces_are_joined_only_while_the_engine_is_ahead_of_the_ear(
+    monkeypatch: pytest.MonkeyPatch, seconds_apart: float, joined: bool
+) -> None:
+    ticks = count()
+    monkeypatch.setattr(engines, "monotonic", lambda: next(ticks) * seconds_apart)
+    async with OpenAiLab(profile=Profile(first_byte_ms=0, speech_speed=20)) as lab:
+        engine = engine_of(lab)
+        longest = max([len(piece) async for piece in engine.stream(SENTENCE)])
+        await engine.close()
+        assert (longest >= engines.MOST_BYTES) is joined
 
 
 @pytest.mark.parametrize(

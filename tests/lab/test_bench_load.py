@@ -1,0 +1,69 @@
+"""bot/lab/bench_load.py: what is counted, and what fails the bench."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bot.lab import bench_load
+from bot.lab.bench_load import Load, Refused, Used, dialled, load, row, scripts
+from bot.lab.caller import Caller
+from bot.lab.script import Tell
+from bot.lab.turn_scripts import VOICES
+
+TWIML = Path(__file__).parents[2] / "twiml"
+EMPTY = Used(at_s=0.0, cpu_s=1.0, rss_mib=100.0)
+
+
+@dataclass
+class Answer:
+    status: int
+    body: str
+
+
+class FullBot:
+    """A wire to a bot that answers everybody with a document of its own."""
+
+    def __init__(self, document: str) -> None:
+        self._answer = Answer(200, (TWIML / document).read_text())
+
+    async def request(self, *_: object) -> Answer:
+        return self._answer
+
+
+def found() -> Load:
+    return Load(2, EMPTY, replace(EMPTY, at_s=5.0), Used(15.0, 1.4, 102.0), 1.0, [1.0])
+
+
+@pytest.mark.parametrize("document", ["full.xml", "hangup.xml"], ids=["recorded", "hung-up"])
+async def test_a_call_that_is_not_connected_is_refused(document: str) -> None:
+    with pytest.raises(Refused):
+        async with dialled(FullBot(document), "+821000000000", Caller([], patience_ms=0)):  # type: ignore[arg-type]
+            pass
+
+
+def test_cpu_is_told_for_a_second_of_one_call() -> None:
+    assert found().cpu_ms == pytest.approx(20.0)
+
+
+def test_a_gap_of_up_to_two_frames_is_none() -> None:
+    smooth = replace(found(), gaps_ms=[20, 40], voice_to_voice_ms=[500])
+    assert row(smooth) == row(replace(smooth, gaps_ms=[]))
+    assert row(smooth) != row(replace(smooth, gaps_ms=[60]))
+
+
+def test_nobody_says_half_a_sentence() -> None:
+    whole = {f"{voice.voice}-{day}" for voice in VOICES for day in voice.days}
+    steps = [step for script in scripts(30.0) for step in script]
+    assert {part for step in steps if isinstance(step, Tell) for part in step.parts} == whole
+
+
+async def test_a_call_is_measured_from_outside_and_within(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_load, "BOT_CORE", None)
+    monkeypatch.setattr(bench_load, "GREETED_S", 5.0)
+    measured = await load(1, 30.0)
+    assert (measured.breaches, measured.lost, measured.unanswered) == ([], 0, 0)
+    assert measured.voice_to_voice_ms
+    assert 0 < measured.empty.rss_mib <= measured.ended.rss_mib
+    assert measured.cpu_ms > 0
+    assert measured.lag_ms > 0
