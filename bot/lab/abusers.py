@@ -248,21 +248,13 @@ async def _call(target: Target, wire: Wire, index: int, *, faster: int, deaf: bo
 
 async def slow_pages(target: Target) -> None:
     """Requests for a page, one behind the other, of whose answers nothing is read."""
-    loop = asyncio.get_running_loop()
-    ends_s = loop.time() + target.seconds
+    ends_s = asyncio.get_running_loop().time() + target.seconds
     asked = f"GET {PAGE_PATH} HTTP/1.1\r\nHost: bot\r\n\r\n".encode() * 50
 
     async def ask() -> None:
         peer = await Peer.to(target, narrow=True)
         peer.transport.pause_reading()
-        while loop.time() < ends_s and not peer.over.is_set():
-            peer.transport.write(asked)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await peer.writable.wait()
-            await asyncio.sleep(0.2)
-        target.seen["closed by the bot" if peer.over.is_set() else "open at the end"] += 1
-        peer.reset()
+        await _insist(target, peer, asked, ends_s, 0.2)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(SLOW_PAGES):
@@ -271,25 +263,31 @@ async def slow_pages(target: Target) -> None:
 
 async def pings(target: Target) -> None:
     """Media sockets with pings as fast as they are taken, of whose answers nothing is read."""
-    loop = asyncio.get_running_loop()
-    ends_s = loop.time() + target.seconds
+    ends_s = asyncio.get_running_loop().time() + target.seconds
     many = frame(9, bytes(125)) * 100
 
     async def ping() -> None:
         peer = await _shaken(target, deaf=True)
-        while loop.time() < ends_s and not peer.over.is_set():
-            peer.transport.write(many)
-            target.seen["pings"] += 100
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await peer.writable.wait()
-            await asyncio.sleep(0.02)
-        target.seen["closed by the bot" if peer.over.is_set() else "open at the end"] += 1
-        peer.reset()
+        target.seen["pings"] += 100 * await _insist(target, peer, many, ends_s, 0.02)
 
     async with asyncio.TaskGroup() as tasks:
         for _ in range(PINGERS):
             tasks.create_task(ping())
+
+
+async def _insist(target: Target, peer: Peer, what: bytes, ends_s: float, apart_s: float) -> int:
+    """Send the same again and again, as far as it is taken; returns how often."""
+    now_s, times = asyncio.get_running_loop().time, 0
+    while now_s() < ends_s and not peer.over.is_set():
+        peer.transport.write(what)
+        times += 1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await peer.writable.wait()
+        await asyncio.sleep(apart_s)
+    target.seen["closed by the bot" if peer.over.is_set() else "open at the end"] += 1
+    peer.reset()
+    return times
 
 
 CASES: dict[str, Callable[[Target], Awaitable[None]]] = {

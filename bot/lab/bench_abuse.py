@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 
 from bot.lab.abusers import CASES, all_files
-from bot.lab.bench_load import BENCH_CORE, BOT_CORE, GREETED_S, Ticker, Used, dialled, scripts
+from bot.lab.bench_load import BENCH_CORE, BOT_CORE, GREETED_S, Ticker, dialled, scripts
 from bot.lab.caller import Caller
 from bot.lab.load_line import LoadLine
+from bot.lab.procfs import Used
 from bot.lab.rtzr import RtzrLab
 from bot.lab.stage import AUTH_TOKEN, Stage, staged
 from bot.lab.wire import Wire

@@ -32,6 +32,7 @@ from bot.diary.store import Store
 from bot.lab.caller import Caller
 from bot.lab.chaos_callers import words
 from bot.lab.load_line import LoadLine
+from bot.lab.procfs import Used
 from bot.lab.rtzr import RtzrLab
 from bot.lab.scraped import KEY, scraped
 from bot.lab.script import Step, Tell
@@ -51,7 +52,6 @@ ANSWER_MS = 8_000
 QUIET_MS = (500, 700, 900, 1100)
 BOT_CORE, BENCH_CORE = 0, 1
 LATE_MS = 10.0
-TICK = os.sysconf("SC_CLK_TCK")
 
 
 class Ticker:
@@ -81,23 +81,6 @@ class Ticker:
                     line.tick()
                 self._slots[step % len(self._slots)] = [line for line in lines if not line.is_over]
             step += 1
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What a process has used: CPU in seconds, and the memory that it holds now."""
-
-    at_s: float
-    cpu_s: float
-    rss_mib: float
-
-    @classmethod
-    def of(cls, pid: int) -> "Used":
-        """Read it from /proc."""
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        cpu_s = (int(fields[11]) + int(fields[12])) / TICK
-        rss_mib = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-        return cls(time.monotonic(), cpu_s, rss_mib)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ It must not know what the process is.
 """
 
 import os
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,23 @@ from pathlib import Path
 
 ESTABLISHED = "01"
 PAGE_BYTES, TICK = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a process has used: CPU in seconds, and the memory that it holds now."""
+
+    at_s: float
+    cpu_s: float
+    rss_mib: float
+
+    @classmethod
+    def of(cls, pid: int) -> "Used":
+        """Look at a process."""
+        root = Path(f"/proc/{pid}")
+        fields = (root / "stat").read_text().rpartition(")")[2].split()
+        rss_mib = int((root / "statm").read_text().split()[1]) * PAGE_BYTES / 2**20
+        return cls(time.monotonic(), (int(fields[11]) + int(fields[12])) / TICK, rss_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +48,9 @@ class Held:
 
 def held(pid: int, ports: Mapping[int, str]) -> Held:
     """Look at a process. A TCP socket is named after the port in `ports` at either end, a file after its name."""
-    root = Path(f"/proc/{pid}")
-    fields = (root / "stat").read_text().rpartition(")")[2].split()
-    rss_mib = int((root / "statm").read_text().split()[1]) * PAGE_BYTES / 2**20
-    cpu_s = (int(fields[11]) + int(fields[12])) / TICK
-    return Held(rss_mib, cpu_s, int(fields[17]), _files(root, ports))
+    root, used = Path(f"/proc/{pid}"), Used.of(pid)
+    threads = sum(1 for _ in (root / "task").iterdir())
+    return Held(used.rss_mib, used.cpu_s, threads, _files(root, ports))
 
 
 def _files(root: Path, ports: Mapping[int, str]) -> Counter[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot.lab.bench_abuse import Harm, do_harm, missed, row
-from bot.lab.bench_load import Used
+from bot.lab.procfs import Used
 
 BEFORE = Used(100.0, 10.0, 180.0)
 CALM = Harm(

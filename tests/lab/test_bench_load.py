@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from bot.lab import bench_load
-from bot.lab.bench_load import Load, Refused, Used, dialled, load, row, scripts
+from bot.lab.bench_load import Load, Refused, dialled, load, row, scripts
 from bot.lab.caller import Caller
+from bot.lab.procfs import Used
 from bot.lab.script import Tell
 from bot.lab.turn_scripts import VOICES
 
