@@ -35,6 +35,9 @@ MOST_UNPLAYED_MS = 1_500
 
 LOOK_AGAIN_S = 0.05
 
+SHORTEST_WAIT_S = 0.001
+"""The clock of uvloop's timers counts whole milliseconds: a shorter wait would be over at once, and begin again."""
+
 
 class Stream(Protocol):
     """What builds the messages of a line; an empty one is not sent."""
@@ -273,7 +276,8 @@ class Playout:
         """Wait until something is put or stopped, for `seconds` at most."""
         self._wake.clear()
         # 25 times a second from each call that is spoken to: `asyncio.timeout` would throw an exception each time.
-        alarm = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        loop = asyncio.get_running_loop()
+        alarm = None if seconds is None else loop.call_later(max(seconds, SHORTEST_WAIT_S), self._wake.set)
         try:
             await self._wake.wait()
         finally:
