@@ -4,7 +4,8 @@ Gives transactions (`read`, `write`) on SQLAlchemy connections, and turns what d
 not know tables or keys.
 
 SQLite has one writer at a time. `write` takes the database's lock at its first statement (BEGIN IMMEDIATE), so that no
-transaction fails half way; writers of one process wait for each other in order, writers of two wait up to 10 s.
+transaction fails half way; writers of one process wait for each other in order, writers of two wait up to 10 s. Its
+statements run in the event loop, for they are short: what changes many rows says so, and has a thread, as `read` has.
 
 PostgreSQL is a server that may be away, or there and silent: every wait for it ends within 10 s in a StoreError, and
 the first use after its return works. `write` is READ COMMITTED (rows that a decision rests on are locked), `read` is
@@ -13,8 +14,17 @@ REPEATABLE READ and may not lock.
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -24,14 +34,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_async_engine
 
+from bot.diary.sqlite import BEGIN, LogOnDisk, ShortTransactions
 from bot.errors import SettingError, StoreError
 
 BUSY_TIMEOUT_MS = 10_000
 SCRUB_TIMEOUT_MS = 500
+CHECKPOINT_COMMITS = 250  # some 4 MiB of log
 CONNECT_S = 5.0  # to have a connection of PostgreSQL that answers, from the pool or new
 STATEMENT_S = 5.0
 FAREWELL_S = 1.0
 IDLE_S = 15.0  # then PostgreSQL frees what a process that is frozen in a transaction holds
+# isolation_level None keeps the driver from beginning transactions by its own rules.
+_OPENED: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
 _POSTGRESQL_QUERY = frozenset({"sslmode", "ssl"})
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 SCHEMA_LOCK, CHANNELS_LOCK = 0x696C6769, 0x696C676A  # any numbers, the same in every process
@@ -88,19 +102,25 @@ class Database:
         url = parse_url(database_url)
         self.file = sqlite_file(database_url)
         self._turn = asyncio.Lock()
+        self._connect_s: float | None
+        self._log: LogOnDisk | None = None
+        self._commits = 0
         self._idle: WeakSet[Any] = WeakSet()  # the driver's connections in PostgreSQL's pool
-        try:
-            self._engine = _sqlite_engine(url) if self.file else _postgresql_engine(url, statement_s, self._idle)
-        except ModuleNotFoundError as error:
-            raise StoreError(f"PostgreSQL needs the package {error.name}") from error
         if self.file:
             self._connect_s = None
-            self._reader = self._engine
-            self._writer = self._engine.execution_options(ilgi_begin="BEGIN IMMEDIATE")
+            self._log = LogOnDisk(self.file)
+            self._engine = self._reader = _sqlite_engine(url, "FULL", connect_args=_OPENED)
+            self._long_writer = self._engine.execution_options(ilgi_begin=BEGIN)
             self._bare = self._engine.execution_options(ilgi_begin="")
+            opened = partial(ShortTransactions, partial(sqlite3.connect, str(self.file), **_OPENED))
+            self._writer = _sqlite_engine(url, "NORMAL", async_creator=opened).execution_options(ilgi_begin=BEGIN)
         else:
+            try:
+                self._engine = _postgresql_engine(url, statement_s, self._idle)
+            except ModuleNotFoundError as error:
+                raise StoreError(f"PostgreSQL needs the package {error.name}") from error
             self._connect_s = CONNECT_S
-            self._writer = self._bare = self._engine
+            self._writer = self._long_writer = self._bare = self._engine
             self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     async def prepare(self) -> None:
@@ -127,24 +147,39 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One transaction that only reads, on one state of the database; StoreError when the database fails."""
         with _translated():
-            async with self._begun(self._reader) as connection:
-                yield connection
+            async with AsyncExitStack() as connected:
+                connection = await self._connected(self._reader, connected)
+                async with connection.begin():
+                    yield connection
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction that writes, committed at the end of the block, undone by an exception in it."""
+    async def write(self, *, is_long: bool = False) -> AsyncIterator[AsyncConnection]:
+        """One transaction that writes, committed at the end of the block, undone by an exception in it.
+
+        `is_long`: it may read or change more rows than can be had while a call waits.
+        """
         turn: AbstractAsyncContextManager[None] = self._turn if self.file else nullcontext()
+        engine = self._long_writer if is_long else self._writer
         with _translated():
-            async with turn, self._begun(self._writer) as connection:
-                yield connection
+            async with AsyncExitStack() as connected, turn:
+                connection = await self._connected(engine, connected)
+                async with connection.begin():
+                    yield connection
+            if self._log and not is_long:
+                await self._log.synced()
+                await self._checkpoint_now_and_then()
 
-    @asynccontextmanager
-    async def _begun(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout(self._connect_s):
-                connection = await stack.enter_async_context(engine.connect())
-            await stack.enter_async_context(connection.begin())
-            yield connection
+    async def _connected(self, engine: AsyncEngine, connected: AsyncExitStack) -> AsyncConnection:
+        async with asyncio.timeout(self._connect_s):
+            return await connected.enter_async_context(engine.connect())
+
+    async def _checkpoint_now_and_then(self) -> None:
+        """Take the write-ahead log into the database as far as it goes, which nobody waits for but who asks."""
+        self._commits += 1
+        if self._commits % CHECKPOINT_COMMITS == 0:
+            with suppress(SQLAlchemyError):  # what was committed is safe in the log; the next one does it
+                async with self._bare.connect() as connection:
+                    await connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)"))
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT of this database, which can say what becomes of a row that is there already."""
@@ -196,17 +231,17 @@ class Database:
         # The pool would wait for a silent server, for one connection after the other.
         await asyncio.gather(*(driver.close(timeout=FAREWELL_S) for driver in self._idle), return_exceptions=True)
         await self._engine.dispose()
+        await self._writer.dispose()
 
 
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    # isolation_level None keeps the driver from beginning transactions by its own rules.
-    connect_args = {"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000}
-    engine = create_async_engine(url, connect_args=connect_args, pool_size=4, max_overflow=4, hide_parameters=True)
+def _sqlite_engine(url: URL, synchronous: str, **how: Any) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=4, max_overflow=4, hide_parameters=True, **how)
 
     def set_pragmas(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute(f"PRAGMA synchronous = {synchronous}")
+        cursor.execute("PRAGMA wal_autocheckpoint = 0")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA secure_delete = ON")
         cursor.close()

@@ -41,7 +41,7 @@ async def upgrade(database_url: str) -> None:
 async def upgrade_in(database: Database) -> None:
     """As `upgrade`, on a database that is prepared; a database of a newer release is a StoreError."""
     with _config() as config:
-        async with database.write() as connection:
+        async with database.write(is_long=True) as connection:
             await database.lock_schema(connection)
             before = await connection.run_sync(_upgrade, config)
     if before != REVISION:

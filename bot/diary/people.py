@@ -207,7 +207,7 @@ class People:
             async with self._database.read() as connection:
                 found = (await connection.scalars(query)).all()
             while found:
-                async with self._database.write() as connection:
+                async with self._database.write(is_long=True) as connection:
                     found = (await connection.scalars(query.with_for_update(skip_locked=True))).all()
                     await connection.execute(delete(table).where(key.in_(found)))
                 removed += len(found)

@@ -29,7 +29,7 @@ async def forget_number(database: Database, keys: Keys, number: str) -> list[str
     """
     if (e164 := phone_number(number)) is None:
         return []
-    async with database.write() as connection:
+    async with database.write(is_long=True) as connection:
         number_hash = keys.number_hash(e164, await rotation.number_key(connection))
         caller_id = await connection.scalar(select(callers.c.id).where(callers.c.number_hash == number_hash))
         await connection.execute(delete(sign_in_codes).where(sign_in_codes.c.number_hash == number_hash))
@@ -71,7 +71,7 @@ async def remove_done_jobs(database: Database, now: datetime) -> int:
     old = old.order_by(jobs.c.id).limit(BATCH_ROWS).with_for_update(of=jobs, skip_locked=True)
     removed, batch = 0, -1
     while batch:
-        async with database.write() as connection:
+        async with database.write(is_long=True) as connection:
             ids = (await connection.scalars(old)).all()
             await connection.execute(delete(jobs).where(jobs.c.id.in_(ids)))
         batch = len(ids)
@@ -81,7 +81,7 @@ async def remove_done_jobs(database: Database, now: datetime) -> int:
 
 async def _remove_batch(database: Database, which: ColumnElement[bool]) -> Sequence[str]:
     query = select(calls.c.call_sid).where(which).order_by(calls.c.call_sid).limit(BATCH_ROWS).with_for_update()
-    async with database.write() as connection:
+    async with database.write(is_long=True) as connection:
         sids = (await connection.scalars(query)).all()
         await connection.execute(delete(calls).where(calls.c.call_sid.in_(sids)))
     await _remove_jobs(database, sids)
@@ -90,7 +90,7 @@ async def _remove_batch(database: Database, which: ColumnElement[bool]) -> Seque
 
 async def _remove_caller(database: Database, caller_id: int) -> Sequence[str]:
     """Remove a caller, with the calls that have come meanwhile; gives their sids."""
-    async with database.write() as connection:
+    async with database.write(is_long=True) as connection:
         # Held until the end: a call, a chat or a session that begins now waits, and then finds nobody.
         await connection.execute(select(callers.c.id).where(callers.c.id == caller_id).with_for_update())
         query = select(calls.c.call_sid).where(calls.c.caller_id == caller_id).order_by(calls.c.call_sid)
@@ -107,7 +107,7 @@ async def _remove_caller(database: Database, caller_id: int) -> Sequence[str]:
 async def _remove_jobs(database: Database, ids: Sequence[str]) -> None:
     """By itself: who finishes a job holds the job, and waits for the call, or the stream."""
     for start in range(0, len(ids), BATCH_ROWS):
-        async with database.write() as connection:
+        async with database.write(is_long=True) as connection:
             await connection.execute(delete(jobs).where(_names_one_of(ids[start : start + BATCH_ROWS])))
 
 
@@ -118,7 +118,7 @@ def _names_one_of(sids: Sequence[str]) -> ColumnElement[bool]:
 async def _remove_callers(database: Database, which: ColumnElement[bool]) -> int:
     """Remove callers who have no call; a call, or whatever `which` asks for, that comes meanwhile keeps its caller."""
     query = select(callers.c.id).where(which).order_by(callers.c.id).limit(BATCH_ROWS).with_for_update()
-    async with database.write() as connection:
+    async with database.write(is_long=True) as connection:
         ids = (await connection.scalars(query)).all()
         # Asked again: what was committed while the rows were waited for is only seen now.
         gone = delete(callers).where(callers.c.id.in_(ids), which, ~_HAS_CALLED)

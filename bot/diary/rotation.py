@@ -26,7 +26,7 @@ async def check_keys(database: Database, keys: Keys, clock: Callable[[], datetim
     if used and keys.newest_id in used:
         _must_have(keys, used)
         return
-    async with database.write() as connection:
+    async with database.write(is_long=True) as connection:
         used = set((await connection.scalars(select(diary_keys.c.key_id).with_for_update())).all())
         _must_have(keys, used)
         if not used:
@@ -62,7 +62,7 @@ async def rotate(database: Database, keys: Keys) -> int:
         for table, order, columns in SEALED:
             now_changed += await _reseal(database, keys, table, order, columns)
         changed += now_changed
-    async with database.write() as connection:
+    async with database.write(is_long=True) as connection:
         # The look-ups of `number_key` in other processes wait here, so no number is hashed with the old key afterwards.
         await connection.execute(select(diary_keys).with_for_update())
         for table, order in ((callers, callers.c.id), (sign_in_codes, sign_in_codes.c.browser_hash)):
@@ -83,7 +83,7 @@ async def _reseal(
     next_ones = select(order).order_by(order).limit(BATCH_ROWS)
     last: Any = None
     while True:
-        async with database.write() as connection:
+        async with database.write(is_long=True) as connection:
             batch = next_ones if last is None else next_ones.where(order > last)
             places = (await connection.scalars(batch)).all()
             await _lock_calls(connection, table, order.in_(places))

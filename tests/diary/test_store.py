@@ -89,14 +89,19 @@ async def test_sqlite_is_set_up_to_lose_nothing(store: Store) -> None:
     async def pragma(connection: AsyncConnection, name: str) -> object:
         return (await connection.exec_driver_sql(f"PRAGMA {name}")).scalar()
 
-    async with store.database.write() as connection:
-        found = {
-            name: await pragma(connection, name)
-            for name in ("journal_mode", "busy_timeout", "synchronous", "foreign_keys", "secure_delete")
-        }
-    assert found == {
-        "journal_mode": "wal", "busy_timeout": 10_000, "synchronous": 2, "foreign_keys": 1, "secure_delete": 1
-    }  # fmt: skip
+    for is_long, synchronous in (
+        (True, 2),
+        (False, 1),
+    ):  # 1: the wait for the disk is ours, see tests/diary/test_sqlite
+        async with store.database.write(is_long=is_long) as connection:
+            found = {
+                name: await pragma(connection, name)
+                for name in ("journal_mode", "busy_timeout", "synchronous", "foreign_keys", "secure_delete")
+            }
+        assert found == {
+            "journal_mode": "wal", "busy_timeout": 10_000, "synchronous": synchronous, "foreign_keys": 1,
+            "secure_delete": 1,
+        }  # fmt: skip
 
 
 # Keys by the settings
