@@ -23,6 +23,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from uuid import uuid4
 
+import httpx2
 import numpy as np
 
 from bot.audio.frames import FRAME_MS
@@ -99,6 +100,9 @@ class Load:
     breaches: list[str] = field(default_factory=list)
     lag_ms: float = 0.0
     lost: int = 0
+    chats: int = 0
+    chat_chars: int = 0
+    spoken_chars: int = 0
 
     @property
     def seconds(self) -> float:
@@ -165,6 +169,7 @@ async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None
     wire = Wire(bot.url, AUTH_TOKEN)
     lines: dict[str, LoadLine] = {}
     refused = 0
+    breaches: list[str] = []
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         stack.push_async_callback(wire.close)
         ticking = tasks.create_task(ticker.run())
@@ -177,12 +182,16 @@ async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None
             except Refused:
                 refused += 1
                 continue
+            except httpx2.HTTPError as error:
+                breaches.append(f"call {index + 1} was not answered: {error}")
+                break  # with each more it would only take longer
             lines[line.call_sid] = line
             ticker.add(line)
             await asyncio.sleep(DIAL_APART_S)
         await asyncio.sleep(GREETED_S)
         before = [(line, line.heard.counts) for line in lines.values()]
         ticker.late_ms.clear()
+        paid = _paid(stage)
         told = await scraped(bot.url)
         began, bench_s = Used.of(bot.process.pid), time.process_time()
         if profile:
@@ -190,6 +199,7 @@ async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None
         await asyncio.sleep(seconds)
         found = Load(calls, empty, began, Used.of(bot.process.pid), time.process_time() - bench_s, list(ticker.late_ms))
         found.lag_ms = ((await scraped(bot.url)).since(told).quantile(LAG, 0.99) or 0.0) * 1000
+        found.chats, found.chat_chars, found.spoken_chars = (n - m for n, m in zip(_paid(stage), paid, strict=True))
         for line, (answered, unanswered, gaps) in before:
             found.voice_to_voice_ms += line.heard.voice_to_voice_ms[answered:]
             found.unanswered += line.heard.unanswered - unanswered
@@ -198,9 +208,16 @@ async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None
             if line.is_over:
                 found.breaches.append(f"a call ended by itself with {line.heard.close_code}")
         ticking.cancel()
-    found.breaches += ["a call was not taken"] * refused
+    found.breaches += [*breaches, *["a call was not taken"] * refused]
     found.breaches += [*stage.rtzr.breaches, *(stage.openai.report.breaches if stage.openai else [])]
     return found, lines
+
+
+def _paid(stage: Stage) -> tuple[int, int, int]:
+    """What the model and the voice have been asked for so far: chats, characters to read, characters to speak."""
+    assert stage.openai
+    report = stage.openai.report
+    return len(report.chats), report.chat_chars, report.spoken_chars
 
 
 async def _lost(stage: Stage, lines: dict[str, LoadLine]) -> int:
@@ -243,6 +260,16 @@ def row(found: Load) -> str:
     )
 
 
+def asked(found: Load) -> str:
+    """What a minute of a call asks of those who are paid by what they are asked."""
+    minutes = found.calls * found.seconds / 60
+    turns = len(found.voice_to_voice_ms) / minutes
+    return (
+        f"      a minute of a call: {turns:.1f} turns, {found.chats / minutes:.1f} chats "
+        f"with {found.chat_chars / minutes:.0f} characters to read, {found.spoken_chars / minutes:.0f} to speak"
+    )
+
+
 def main(argv: list[str]) -> int:
     """Run the bench; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bot bench load", description=__doc__)
@@ -259,7 +286,7 @@ def main(argv: list[str]) -> int:
     fails = False
     for calls in given.calls or CALLS:
         found = asyncio.run(load(calls, given.seconds, given.profile))
-        print(row(found), flush=True)
+        print(row(found), asked(found), sep="\n", flush=True)
         for breach in sorted(set(found.breaches)):
             print(f"BREACH {breach} ({found.breaches.count(breach)} times)")
         fails = fails or bool(found.breaches or found.unanswered or found.lost)

@@ -110,6 +110,7 @@ class OpenAiLab(Loopback):
         text, is_entry = self._text(asked)
         chat = Chat(sum(len(message["content"].split()) for message in asked["messages"]), is_entry)
         self.report.chats.append(chat)
+        self.report.chat_chars += sum(len(message["content"]) for message in asked["messages"])
         if self.faults.never_first_token:
             await asyncio.Event().wait()
         await asyncio.sleep(self.profile.first_token_ms / 1000)
@@ -200,6 +201,7 @@ class OpenAiLab(Loopback):
             raise self._breach(400, f"speed must be {SLOWEST} to {FASTEST}")
         if not isinstance(asked.get("instructions", ""), str):
             raise self._breach(400, "instructions that are no text")
+        self.report.spoken_chars += len(text)
         sound = await asyncio.to_thread(speech, text, speed)
         if form == "wav":
             sound = wav_file(sound, SPEECH_HZ)

@@ -78,6 +78,9 @@ class Report:
     """Answers that the client did not wait for."""
     breaches: list[str] = field(default_factory=list)
     chats: list[Chat] = field(default_factory=list)
+    chat_chars: int = 0
+    """The characters of all that the model was given to read."""
+    spoken_chars: int = 0
 
     @property
     def replies(self) -> list[Chat]:

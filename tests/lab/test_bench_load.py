@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.lab import bench_load
-from bot.lab.bench_load import Load, Refused, dialled, load, row, scripts
+from bot.lab.bench_load import Load, Refused, asked, dialled, load, row, scripts
 from bot.lab.caller import Caller
 from bot.lab.procfs import Used
 from bot.lab.script import Tell
@@ -45,6 +45,11 @@ async def test_a_call_that_is_not_connected_is_refused(document: str) -> None:
 
 def test_cpu_is_told_for_a_second_of_one_call() -> None:
     assert found().cpu_ms == pytest.approx(20.0)
+
+
+def test_what_is_paid_is_told_for_a_minute_of_one_call() -> None:
+    paid = replace(found(), voice_to_voice_ms=[500], chats=2, chat_chars=300, spoken_chars=20)
+    assert asked(paid).split(": ")[1] == "3.0 turns, 6.0 chats with 900 characters to read, 60 to speak"
 
 
 def test_a_gap_of_up_to_two_frames_is_none() -> None:
