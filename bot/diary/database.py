@@ -232,6 +232,8 @@ class Database:
         await asyncio.gather(*(driver.close(timeout=FAREWELL_S) for driver in self._idle), return_exceptions=True)
         await self._engine.dispose()
         await self._writer.dispose()
+        if self._log:
+            self._log.close()
 
 
 def _sqlite_engine(url: URL, synchronous: str, **how: Any) -> AsyncEngine:

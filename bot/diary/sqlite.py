@@ -18,12 +18,15 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
 
 BEGIN = "BEGIN IMMEDIATE"
+
+to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # not every system has the first
 
 
 class ShortTransactions(aiosqlite.Connection):
@@ -69,39 +72,42 @@ class LogOnDisk:
     def __init__(self, file: Path) -> None:
         """Take the file of the database."""
         self._log = f"{file}-wal"
-        self._next: asyncio.Future[int] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
+        self._next: asyncio.Future[None] | None = None
         self._waiting: asyncio.Task[None] | None = None
 
-    async def synced(self) -> int:
-        """Return when all that was committed before is on the disk; gives the log's length in bytes. OSError."""
+    async def synced(self) -> None:
+        """Return when all that was committed before is on the disk. OSError."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
         if self._waiting is None:
             self._waiting = asyncio.create_task(self._sync())
-        return await asyncio.shield(self._next)
+        await asyncio.shield(self._next)
+
+    def close(self) -> None:
+        """End the thread; nobody may ask any more."""
+        self._thread.shutdown(wait=False)
 
     async def _sync(self) -> None:
         """One wait after the other, for as long as somebody asks: a wait that has begun may not hold what comes now."""
         while (asked := self._next) is not None:
             self._next = None
-            outcome = await asyncio.gather(asyncio.to_thread(_synced, self._log), return_exceptions=True)
-            if asked.cancelled():
-                continue
-            if isinstance(outcome[0], BaseException):
-                asked.set_exception(outcome[0])
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._thread, _sync, self._log)
+            except OSError as error:
+                asked.set_exception(error)
                 asked.exception()  # whoever asked may be gone
             else:
-                asked.set_result(outcome[0])
+                asked.set_result(None)
         self._waiting = None
 
 
-def _synced(log: str) -> int:
+def _sync(log: str) -> None:
     try:
         opened = os.open(log, os.O_RDWR)
     except FileNotFoundError:
-        return 0  # the last connection was closed, and took all of it into the database
+        return  # the last connection was closed, and took all of it into the database
     try:
-        os.fdatasync(opened)
-        return os.fstat(opened).st_size
+        to_disk(opened)
     finally:
         os.close(opened)
