@@ -52,8 +52,6 @@ SAVE_S = 3.0
 SILENCE_MS = 100
 """So much silence passes at once where no sound tells the time."""
 
-NORMAL = 1000
-
 
 class Call:
     """A media socket, from its handshake to the moment when everything said on it is kept."""

@@ -16,6 +16,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets import http11
 from websockets.frames import Frame
 
+from bot.close_codes import POLICY
 from bot.doors.asgi import STRAIGHT
 
 HEAD_S = 10.0
@@ -26,8 +27,6 @@ UNREAD_S = 60.0
 
 PIECE_BYTES, MOST_FRAMES = 4_096, 1_500
 """So many frames may come in one read, which has up to 256 KiB: each takes the process a while, however small it is."""
-
-POLICY = 1008
 
 
 class PromptProtocol(H11Protocol):

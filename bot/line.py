@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bot.audio import forms
 from bot.audio.forms import Form
+from bot.close_codes import BROKEN, GOING_AWAY, NORMAL, POLICY
 from bot.conversation import talk_lines
 from bot.conversation.commands import Command, HangUp, Prepare, Reply, Say, StopSpeaking
 from bot.conversation.events import Event, Final, Interim, SentenceMade
@@ -25,7 +26,6 @@ from bot.protocols.rtzr import KOREAN, Options, options_for
 from bot.protocols.twilio import MediaStream
 from bot.services.tts import Voice
 
-NORMAL, POLICY, BROKEN, GOING_AWAY = 1000, 1008, 1011, 1012
 OVERTAKEN = 4001
 """The talk goes on over another socket: a page that took it back by itself would take it from another window."""
 

@@ -17,6 +17,7 @@ from bot.audio import second_opinion
 from bot.audio.frames import FRAME_MS
 from bot.audio.segments import Segments
 from bot.audio.vad import Vad
+from bot.close_codes import BROKEN, GOING_AWAY, NORMAL, POLICY, TRY_LATER
 from bot.conversation.events import Event, Final, SttLost
 from bot.diary.stream_jobs import RENEW_S, StreamJobs
 from bot.diary.stream_records import Claim, JobRecord, JobState, Segment
@@ -44,7 +45,6 @@ EPD_S, BEHIND_S = 0.8, 0.2
 DRAIN_S = 30.0
 """So long a recogniser that is behind may take for its last finals."""
 REFUSED = "the recogniser refuses"
-NORMAL, POLICY, BROKEN, GOING_AWAY, TRY_LATER = 1000, 1008, 1011, 1012, 1013
 
 
 class Socket(Protocol):

@@ -9,11 +9,12 @@ import pytest
 from bot import line, watchdog
 from bot.audio import mulaw
 from bot.call import BAD_MESSAGES
+from bot.close_codes import BROKEN, GOING_AWAY, NORMAL, POLICY
 from bot.conversation.commands import Status
 from bot.conversation.events import SttLoss, SttLost
 from bot.conversation.lines import LINES
 from bot.conversation.talk_lines import BROWSER
-from bot.line import BROKEN, GOING_AWAY, NORMAL, OVERTAKEN, POLICY
+from bot.line import OVERTAKEN
 from tests.calls_in_memory import FIXTURES, Stage, work
 from tests.pages_in_memory import FRAME, LongHandVoice, Page
 

@@ -8,7 +8,7 @@ import pytest
 
 from bot import admission, watchdog
 from bot import call as call_module
-from bot.call import NORMAL
+from bot.close_codes import NORMAL, POLICY
 from bot.conversation.commands import Exchange, Status
 from bot.conversation.events import Before, CallStarted, Interim, SttLoss, SttLost, SttReady, TurnBefore
 from bot.conversation.habit import PauseHabit
@@ -19,7 +19,6 @@ from bot.errors import StoreError
 from bot.journal import decode_event, read
 from bot.lab.replay import Replayed, replay
 from bot.lab.scraped import Scraped
-from bot.line import POLICY
 from tests.calls_in_memory import CALL, FIXTURES, KEYS, Phone, Stage, ringing, work
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.call import NORMAL
+from bot.close_codes import NORMAL
 from bot.conversation.commands import Status
 from bot.conversation.lines import LINES
 from bot.conversation.snapshot import decode

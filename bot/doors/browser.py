@@ -14,13 +14,14 @@ from typing import Any, Protocol
 
 from quart import Blueprint, Response, websocket
 
+from bot.close_codes import BROKEN, GOING_AWAY, POLICY
 from bot.diary.people import Person
 from bot.diary.store import Store
 from bot.doors.asgi import CLOSE_S, MediaSocket
 from bot.doors.door import Door
 from bot.doors.identity import Identity, is_still
 from bot.doors.live import LiveCalls
-from bot.doors.opening import POLICY, Opening
+from bot.doors.opening import Opening
 from bot.doors.partings import Partings
 from bot.doors.places import Places
 from bot.errors import StoreError
@@ -34,8 +35,6 @@ MOST_SOCKETS = 4
 STILL_SIGNED_IN_S = 60.0
 """So often it is looked at during a talk."""
 RETRY_AFTER_S = {429: 60, 503: 5}
-
-BROKEN, GOING_AWAY = 1011, 1012
 
 
 class BrowserCall(Protocol):

@@ -14,6 +14,7 @@ from quart import Blueprint, Response, copy_current_request_context, request, we
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from bot.chatting import Chatting, Question, Send
+from bot.close_codes import GOING_AWAY, NORMAL, POLICY
 from bot.diary.people import Person
 from bot.doors.asgi import MediaSocket
 from bot.doors.door import Door
@@ -30,7 +31,6 @@ MOST_FAULTS = 20
 """After so many messages in a row that were refused a socket is closed."""
 SIGNED_IN_S = 5.0
 """So often, while an answer is given, it is looked whether the person is still signed in."""
-NORMAL, NO_MORE, GOING_AWAY = 1000, 1008, 1012
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 _STATUS = {Fault.NOT_READY: 503, Fault.LINE_FULL: 429, Fault.TOO_OFTEN: 429}
 _RETRY_AFTER_S = {Fault.NOT_READY: 5, Fault.LINE_FULL: 10, Fault.TOO_OFTEN: 60}
@@ -173,7 +173,7 @@ class _Talk:
         await self._tell(fault, message_id)
         self._faults += fault not in _OUR_OWN
         if fault is Fault.SIGNED_OUT or self._faults >= MOST_FAULTS:
-            self.end(NO_MORE)
+            self.end(POLICY)
 
     async def _begin(self, message: Message, answers: asyncio.TaskGroup) -> Fault | None:
         """Have a message answered; what speaks against it, if anything does."""
@@ -200,7 +200,7 @@ class _Talk:
         taken.set_result(None)
         try:
             if not await _answered(self._running.chats, question, self._running.identity.person, self._send):
-                self.end(NO_MORE)
+                self.end(POLICY)
         except ConnectionResetError:
             pass
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import msgspec
 from quart import Blueprint, Response, request, websocket
 
+from bot.close_codes import BROKEN, POLICY
 from bot.diary.stream_jobs import StreamJobs
 from bot.diary.stream_records import Claim, ClaimRefused, JobRecord, Segment
 from bot.doors.asgi import MediaSocket
@@ -35,7 +36,6 @@ LOOK_EVERY_S = 60.0
 """So often it is asked whether who streams is still signed in."""
 RETRY_S, RETRY_LATER_S = 5, 60
 """What `Retry-After` says."""
-BROKEN, POLICY = 1011, 1008
 _JOB_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _encode = msgspec.json.Encoder().encode
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
 
+from bot.close_codes import POLICY
 from bot.diary.browser_talks import new_session, sid_of
 from bot.diary.people import Person
 from bot.diary.store import Store
@@ -21,7 +22,6 @@ from bot.protocols.browser_messages import BadMessage, Config, Fault, failure
 
 log = logging.getLogger(__name__)
 
-POLICY = 1008
 
 INIT_S = 10.0
 """How long a socket may be open without `init`."""

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from quart import Blueprint, Response, request, websocket
 
+from bot.close_codes import BROKEN
 from bot.doors.asgi import BAD_FRAME, LARGEST_MESSAGE_BYTES, NOT_UTF8, TOO_BIG, MediaSocket
 from bot.doors.door import Door
 from bot.doors.live import LiveCalls, NewCall
@@ -32,7 +33,6 @@ MOST_STRANGERS = 500
 """So many sockets may wait for their `start`, which Twilio sends at once."""
 MOST_WAITS = 6
 """So often a caller is asked to wait for the diary: about half a minute."""
-BROKEN = 1011
 _FAULTS = {
     TOO_BIG: f"a message over {LARGEST_MESSAGE_BYTES} bytes",
     NOT_UTF8: "not UTF-8",
