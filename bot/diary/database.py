@@ -39,6 +39,7 @@ from bot.errors import SettingError, StoreError
 
 BUSY_TIMEOUT_MS = 10_000
 SCRUB_TIMEOUT_MS = 500
+CACHE_KIB = 512  # of each of ten connections; the system keeps the file in memory anyway
 CHECKPOINT_COMMITS = 250  # some 4 MiB of log
 CONNECT_S = 5.0  # to have a connection of PostgreSQL that answers, from the pool or new
 STATEMENT_S = 5.0
@@ -109,11 +110,13 @@ class Database:
         if self.file:
             self._connect_s = None
             self._log = LogOnDisk(self.file)
-            self._engine = self._reader = _sqlite_engine(url, "FULL", connect_args=_OPENED)
+            self._engine = self._reader = _sqlite_engine(url, "FULL", pool_size=4, max_overflow=4, connect_args=_OPENED)
             self._long_writer = self._engine.execution_options(ilgi_begin=BEGIN)
             self._bare = self._engine.execution_options(ilgi_begin="")
             opened = partial(ShortTransactions, partial(sqlite3.connect, str(self.file), **_OPENED))
-            self._writer = _sqlite_engine(url, "NORMAL", async_creator=opened).execution_options(ilgi_begin=BEGIN)
+            # One writes at a time, while the connection of the one before is given back.
+            short = _sqlite_engine(url, "NORMAL", pool_size=1, max_overflow=1, async_creator=opened)
+            self._writer = short.execution_options(ilgi_begin=BEGIN)
         else:
             try:
                 self._engine = _postgresql_engine(url, statement_s, self._idle)
@@ -237,13 +240,14 @@ class Database:
 
 
 def _sqlite_engine(url: URL, synchronous: str, **how: Any) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=4, max_overflow=4, hide_parameters=True, **how)
+    engine = create_async_engine(url, hide_parameters=True, **how)
 
     def set_pragmas(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
         cursor.execute(f"PRAGMA synchronous = {synchronous}")
         cursor.execute("PRAGMA wal_autocheckpoint = 0")
+        cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA secure_delete = ON")
         cursor.close()
