@@ -13,6 +13,7 @@ REPEATABLE READ and may not lock.
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -22,7 +23,6 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
     nullcontext,
-    suppress,
 )
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,8 @@ from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_a
 
 from bot.diary.sqlite import BEGIN, LogOnDisk, ShortTransactions
 from bot.errors import SettingError, StoreError
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_MS = 10_000
 SCRUB_TIMEOUT_MS = 500
@@ -105,17 +107,20 @@ class Database:
         self._turn = asyncio.Lock()
         self._connect_s: float | None
         self._log: LogOnDisk | None = None
+        self._log_begins_anew = False
         self._commits = 0
+        self._checkpointing: asyncio.Task[None] | None = None
         self._idle: WeakSet[Any] = WeakSet()  # the driver's connections in PostgreSQL's pool
         if self.file:
             self._connect_s = None
-            self._log = LogOnDisk(self.file)
+            file = Path(os.path.realpath(self.file))
+            self._log = LogOnDisk(file)
             self._engine = self._reader = _sqlite_engine(url, "FULL", pool_size=4, max_overflow=4, connect_args=_OPENED)
             self._long_writer = self._engine.execution_options(ilgi_begin=BEGIN)
             self._bare = self._engine.execution_options(ilgi_begin="")
-            opened = partial(ShortTransactions, partial(sqlite3.connect, str(self.file), **_OPENED))
+            opened = partial(ShortTransactions, partial(sqlite3.connect, str(file), **_OPENED))
             # One writes at a time, while the connection of the one before is given back.
-            short = _sqlite_engine(url, "NORMAL", pool_size=1, max_overflow=1, async_creator=opened)
+            short = _sqlite_engine(url, "NORMAL", pool_size=2, max_overflow=0, async_creator=opened)
             self._writer = short.execution_options(ilgi_begin=BEGIN)
         else:
             try:
@@ -159,30 +164,52 @@ class Database:
     async def write(self, *, is_long: bool = False) -> AsyncIterator[AsyncConnection]:
         """One transaction that writes, committed at the end of the block, undone by an exception in it.
 
-        `is_long`: it may read or change more rows than can be had while a call waits.
+        `is_long`: it may read or change more rows than can be had while a call waits. A StoreError at the end of the
+        block leaves open whether it was kept, as when a server goes away in a COMMIT.
         """
         turn: AbstractAsyncContextManager[None] = self._turn if self.file else nullcontext()
-        engine = self._long_writer if is_long else self._writer
         with _translated():
+            if self._log and self._log.error:
+                await self._heal(self._log)
             async with AsyncExitStack() as connected, turn:
-                connection = await self._connected(engine, connected)
+                is_long, self._log_begins_anew = is_long or self._log_begins_anew, False
+                connection = await self._connected(self._long_writer if is_long else self._writer, connected)
                 async with connection.begin():
                     yield connection
-            if self._log and not is_long:
-                await self._log.synced()
-                await self._checkpoint_now_and_then()
+            if self._log:
+                if not is_long:
+                    await self._log.synced()
+                self._checkpoint_now_and_then()
 
     async def _connected(self, engine: AsyncEngine, connected: AsyncExitStack) -> AsyncConnection:
         async with asyncio.timeout(self._connect_s):
             return await connected.enter_async_context(engine.connect())
 
-    async def _checkpoint_now_and_then(self) -> None:
-        """Take the write-ahead log into the database as far as it goes, which nobody waits for but who asks."""
+    def _checkpoint_now_and_then(self) -> None:
         self._commits += 1
-        if self._commits % CHECKPOINT_COMMITS == 0:
-            with suppress(SQLAlchemyError):  # what was committed is safe in the log; the next one does it
-                async with self._bare.connect() as connection:
+        if self._commits % CHECKPOINT_COMMITS == 0 and self._checkpointing is None:
+            self._checkpointing = asyncio.create_task(self._checkpoint())
+
+    async def _checkpoint(self) -> None:
+        """Take the write-ahead log into the database; nobody writes meanwhile, so that it can begin anew."""
+        try:
+            with _translated():
+                async with self._turn, self._bare.connect() as connection:
                     await connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)"))
+                    self._log_begins_anew = True
+        except StoreError as error:
+            log.warning("the diary's log goes on growing: %s", error)
+        finally:
+            self._checkpointing = None
+
+    async def _heal(self, log_on_disk: LogOnDisk) -> None:
+        """After a failure to write the log to the disk: all that it holds, into the database. StoreError."""
+        async with self._turn, self._bare.connect() as connection:
+            is_busy, *_ = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()
+            self._log_begins_anew = True
+        if is_busy:
+            raise StoreError(f"the diary's database failed: {log_on_disk.error}")
+        log_on_disk.healed()
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT of this database, which can say what becomes of a row that is there already."""
@@ -226,6 +253,7 @@ class Database:
                 await connection.execute(text(f"PRAGMA busy_timeout = {SCRUB_TIMEOUT_MS}"))
                 try:
                     await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                    self._log_begins_anew = True
                 finally:
                     await connection.execute(text(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"))
 
@@ -233,10 +261,12 @@ class Database:
         """Close every connection that nobody uses; the others are closed when they are given back."""
         # The pool would wait for a silent server, for one connection after the other.
         await asyncio.gather(*(driver.close(timeout=FAREWELL_S) for driver in self._idle), return_exceptions=True)
+        if self._checkpointing:
+            await asyncio.wait([self._checkpointing])
+        if self._log:
+            await self._log.close()
         await self._engine.dispose()
         await self._writer.dispose()
-        if self._log:
-            self._log.close()
 
 
 def _sqlite_engine(url: URL, synchronous: str, **how: Any) -> AsyncEngine:

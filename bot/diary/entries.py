@@ -25,8 +25,8 @@ __all__ = ["Entry", "Scribe", "plain_entry", "problems"]
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_S = 12.0
-"""For one answer of the model: the caller waits on the line."""
+TIMEOUT_S = 20.0
+"""For one answer of the model, the entry of half an hour included; whoever waits on the line waits for less."""
 
 
 class Completes(Protocol):

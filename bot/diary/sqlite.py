@@ -8,9 +8,10 @@ So here a transaction runs in the event loop, in some 0.5 ms, from BEGIN IMMEDIA
 goes to the thread only to wait for the writer of another process. Such a COMMIT does not wait for the disk (PRAGMA
 synchronous = NORMAL: what is in the file is whole, but the last commits may be missing after a power cut). Who made it
 waits for the write-ahead log to be on the disk before it says so, together with all who committed meanwhile
-(`LogOnDisk`): one wait serves many, and the event loop goes on.
+(`LogOnDisk`): one wait serves many, and the event loop goes on. Others see a commit a little before that.
 
-What reads much or changes many rows would hold up the loop, and is right with aiosqlite as it is.
+What reads much or changes many rows would hold up the loop, and is right with aiosqlite as it is. So is the first
+COMMIT after a checkpoint: it begins the log anew, and waits for the disk to have its head.
 Source: https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous
 """
 
@@ -67,10 +68,15 @@ def _is_locked(driver: sqlite3.Connection) -> bool:
 
 
 class LogOnDisk:
-    """Waits until what was committed to a database's write-ahead log is on the disk."""
+    """Waits until what was committed to a database's write-ahead log is on the disk.
+
+    When that fails once, nobody knows what of the log is there, and a later wait that succeeds would say nothing of it:
+    the system forgets the error. So every wait fails from then on, until `healed`.
+    """
 
     def __init__(self, file: Path) -> None:
-        """Take the file of the database."""
+        """Take the file of the database, itself and no link to it: the log lies beside it."""
+        self.error: OSError | None = None
         self._log = f"{file}-wal"
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
         self._next: asyncio.Future[None] | None = None
@@ -84,29 +90,47 @@ class LogOnDisk:
             self._waiting = asyncio.create_task(self._sync())
         await asyncio.shield(self._next)
 
-    def close(self) -> None:
-        """End the thread; nobody may ask any more."""
+    def healed(self) -> None:
+        """Begin anew: all that the log held is in the database, and on the disk."""
+        self.error = None
+
+    async def close(self) -> None:
+        """Wait for what is under way, and end the thread."""
+        if self._waiting:
+            await asyncio.wait([self._waiting])
         self._thread.shutdown(wait=False)
 
     async def _sync(self) -> None:
         """One wait after the other, for as long as somebody asks: a wait that has begun may not hold what comes now."""
-        while (asked := self._next) is not None:
-            self._next = None
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, _sync, self._log)
-            except OSError as error:
-                asked.set_exception(error)
-                asked.exception()  # whoever asked may be gone
-            else:
-                asked.set_result(None)
-        self._waiting = None
+        loop = asyncio.get_running_loop()
+        try:
+            while self._next is not None:
+                group, self._next = self._next, None
+                try:
+                    if self.error is None:
+                        await loop.run_in_executor(self._thread, _sync, self._log)
+                except BaseException as error:
+                    self.error = error if isinstance(error, OSError) else OSError(f"{type(error).__name__}: {error}")
+                    if not isinstance(error, Exception):
+                        self._tell(group)
+                        raise
+                self._tell(group)
+        finally:
+            self._waiting = None
+            if self._next is not None:
+                self._tell(self._next)
+                self._next = None
+
+    def _tell(self, group: asyncio.Future[None]) -> None:
+        if self.error is None:
+            group.set_result(None)
+        else:
+            group.set_exception(self.error)
+            group.exception()  # whoever asked may be gone
 
 
 def _sync(log: str) -> None:
-    try:
-        opened = os.open(log, os.O_RDWR)
-    except FileNotFoundError:
-        return  # the last connection was closed, and took all of it into the database
+    opened = os.open(log, os.O_RDWR)
     try:
         to_disk(opened)
     finally:

@@ -73,13 +73,15 @@ async def test_nobody_waits_for_another_in_a_circle(open_store, monkeypatch: pyt
         assert await rotated.is_ended(f"CA{n}")
 
 
-async def test_who_is_cancelled_in_the_middle_of_a_query_holds_nobody_up(store: Store) -> None:
+@pytest.mark.parametrize("is_long", [False, True])
+async def test_who_is_cancelled_in_the_middle_of_a_query_holds_nobody_up(store: Store, is_long: bool) -> None:
     call = await told(store, "CA1", "걸었어요")
 
     async def look_for_ever() -> None:
-        async with store.database.write() as connection:
+        async with store.database.write(is_long=is_long) as connection:
             while True:
                 await connection.execute(select(calls))
+                await asyncio.sleep(0)  # a short transaction of SQLite lets nobody in by itself
 
     for turn in range(1, 11):
         cut_off = asyncio.create_task(look_for_ever())

@@ -7,14 +7,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from bot.diary import database as database_module
 from bot.diary import sqlite as sqlite_module
+from bot.diary.crypto import Keys
 from bot.diary.store import Store
 from bot.errors import StoreError
 
@@ -65,10 +67,23 @@ async def said(store: Store) -> list[str]:
         return list((await connection.scalars(text("SELECT word FROM said ORDER BY word"))).all())
 
 
+async def soon(awaited: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(WAIT_S):
+        return await awaited
+
+
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not holds():
             await asyncio.sleep(0.005)
+
+
+def in_the_file_alone(store: Store, folder: Path) -> set[str]:
+    """What there is without the log."""
+    copy = folder / "alone.db"
+    copy.write_bytes(Path(str(store.database.file)).read_bytes())
+    with closing(sqlite3.connect(copy)) as opened:
+        return {word for (word,) in opened.execute("SELECT word FROM said")}
 
 
 def log_bytes(store: Store) -> int:
@@ -121,12 +136,52 @@ async def test_who_comes_while_the_disk_is_waited_for_shares_the_next_wait(ready
     assert disk.times == 2  # a wait that had begun before them may not hold what they kept
 
 
-async def test_a_disk_that_fails_is_told_to_all_who_waited_and_to_nobody_after(ready: Store, disk: Disk) -> None:
+async def test_a_disk_that_fails_is_told_to_all_who_waited_and_what_they_kept_is_made_safe(
+    ready: Store, disk: Disk, tmp_path: Path
+) -> None:
     disk.error = OSError(errno.EIO, "Input/output error")
     tries = await asyncio.gather(*(say(ready, word) for word in "ab"), return_exceptions=True)
     assert [type(outcome) for outcome in tries] == [StoreError, StoreError]
     disk.error = None
     await say(ready, "c")
+    assert in_the_file_alone(ready, tmp_path) >= {"a", "b"}  # whatever the disk has of the log
+
+
+async def test_a_wait_for_the_disk_that_ends_by_a_bug_is_told_and_is_not_the_last(ready: Store, disk: Disk) -> None:
+    disk.is_free.clear()
+    telling = [asyncio.create_task(say(ready, word)) for word in "ab"]
+    await until(lambda: disk.times == 1)
+    (waiting,) = (task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "LogOnDisk._sync")  # type: ignore[union-attr]
+    waiting.cancel()
+    outcomes = await soon(asyncio.gather(*telling, return_exceptions=True))
+    assert [type(outcome) for outcome in outcomes] == [StoreError, StoreError]
+    disk.is_free.set()
+    await soon(say(ready, "c"))
+
+
+async def test_a_diary_that_is_closed_tells_who_still_waits(ready: Store, disk: Disk) -> None:
+    disk.is_free.clear()
+    telling = [asyncio.create_task(say(ready, word)) for word in "ab"]
+    await until(lambda: disk.times == 1)
+    closing = asyncio.create_task(ready.close())
+    await asyncio.sleep(0.05)
+    disk.is_free.set()
+    await soon(asyncio.gather(closing, *telling))
+
+
+async def test_a_diary_behind_a_link_waits_for_the_log_that_there_is(
+    store: Store, disk: Disk, keys: Keys, tmp_path: Path
+) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(str(store.database.file))
+    linked = await Store.open(f"sqlite:///{link}", keys)
+    try:
+        before = disk.times
+        async with linked.database.write() as connection:
+            await connection.execute(text(TABLE))
+        assert disk.times == before + 1
+    finally:
+        await linked.close()
 
 
 async def test_a_wait_for_the_disk_that_is_left_holds_up_nobody(ready: Store, disk: Disk) -> None:
@@ -184,14 +239,30 @@ async def test_a_short_transaction_needs_no_thread(ready: Store, monkeypatch: py
     assert await said(ready) == ["connected", "here"]
 
 
-async def test_the_log_goes_into_the_database_now_and_then(ready: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_log_goes_into_the_database_now_and_then_however_many_write(
+    ready: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database_module, "CHECKPOINT_COMMITS", 20)
+    monkeypatch.setattr(sqlite_module, "to_disk", lambda opened: time.sleep(0.005))
     lengths = []
-    for n in range(100):
-        await say(ready, f"{n} " + "x" * 3_000)
-        lengths.append(log_bytes(ready))
-    assert lengths[-1] < 2 * lengths[20]
-    assert len(await said(ready)) == 100
+
+    async def talk(name: str) -> None:
+        for n in range(20):
+            await say(ready, f"{name} {n} " + "x" * 3_000)
+            lengths.append(log_bytes(ready))
+
+    await asyncio.gather(*(talk(f"{n:02}") for n in range(20)))
+    assert lengths[-1] < 2.5 * lengths[60]
+    assert len(await said(ready)) == 400
+
+
+async def test_the_log_is_begun_anew_in_a_thread(ready: Store) -> None:
+    async def synchronous() -> int:
+        async with ready.database.write() as connection:
+            return int((await connection.exec_driver_sql("PRAGMA synchronous")).scalar_one())
+
+    await ready.database.scrub()
+    assert [await synchronous(), await synchronous()] == [2, 1]
 
 
 async def test_many_rows_are_changed_in_a_thread(ready: Store) -> None:
