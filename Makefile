@@ -5,7 +5,7 @@
 #                         the pages last, in Chromium where there is one
 #   make run              serve, with the settings of the environment
 #   make chaos            break everything under live calls, 200 times (CHAOS="--quick": three minutes)
-#   make bench-NAME       measure: audio, vad, turns
+#   make bench-NAME       measure (`python -m bot bench` lists them)
 
 VENV ?= .venv
 NEWEST = for name in python3.16 python3.15 python3.14 python3.13 python3.12 python3.11 python3 python; do \

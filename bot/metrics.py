@@ -31,9 +31,8 @@ from bot.conversation.waterfall import Waterfall
 from bot.diary.outbox import Job, Later
 from bot.errors import LeaseLost
 from bot.services.stt_feed import PCM_BYTES_PER_MS
+from bot.settings import SHARED_FOLDER
 from bot.tracing import Spans, Tracing
-
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 DOORS = ("telephone", "browser")
 STAGES = ("stop", "final", "over", "token", "clause", "audio", "heard")

@@ -34,6 +34,8 @@ LONGEST_RETENTION_DAYS = 36_500
 SHORTEST_KEY_CHARS = 32
 MOST_PROXIES = 10
 MOST_WORKERS = 256
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the workers of one `serve` leave their figures; not ours to name, and read by prometheus_client itself."""
 MOST_CHANNELS = 100_000
 
 _ACCOUNT_SID = re.compile(r"AC[0-9a-fA-F]{32}")

@@ -24,7 +24,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from bot.console import configure_logging, status_of
 from bot.lean import keep_lean
 from bot.port import SharedPort, Tally, bound, lend
-from bot.settings import MOST_WORKERS, Settings, load
+from bot.settings import MOST_WORKERS, SHARED_FOLDER, Settings, load
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,6 @@ STOOD_S = 60.0
 """Who lived so long has not died as the one before."""
 END_S = 28.0
 """Then what has not ended is killed; platforms wait for 30 s."""
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:

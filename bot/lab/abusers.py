@@ -12,15 +12,14 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from urllib.parse import urlencode
-from uuid import uuid4
 
 from bot.audio.frames import FRAME_MS
 from bot.lab import messages
 from bot.lab.abuser_peer import Peer, Target, frame
 from bot.lab.load_line import _MEDIA
+from bot.lab.load_lines import WEBHOOK_PATH, answered
 from bot.lab.stage import AUTH_TOKEN
 from bot.lab.twilio import ACCOUNT_SID, BOT_NUMBER, new_call_sid
-from bot.lab.twiml import parse
 from bot.lab.utterances import FIXTURES
 from bot.lab.wire import Wire, signature, voice_parameters
 
@@ -31,7 +30,6 @@ FASTER = 10
 APART_S = 0.2
 """Between the beginnings of two calls: each costs the bot some 10 ms."""
 HUGE_BYTES = 1 << 20
-WEBHOOK_PATH = "/twilio/voice"
 PAGE_PATH = "/static/voice_client.js"
 GRACE_S = 5.0
 
@@ -219,31 +217,24 @@ async def _calls(target: Target, calls: int, *, faster: int, deaf: bool) -> None
 
 
 async def _call(target: Target, wire: Wire, index: int, *, faster: int, deaf: bool) -> None:
-    call_sid, stream_sid = new_call_sid(), "MZ" + uuid4().hex
-    params = voice_parameters(ACCOUNT_SID, call_sid, f"+8220{index:08d}", BOT_NUMBER, "ringing")
-    answer = await wire.request(WEBHOOK_PATH, params)
-    stream = next(verb for verb in parse(answer.body) if verb.name == "Connect").child("Stream")
-    assert stream is not None
-    parameters = {each.attributes["name"]: each.attributes["value"] for each in stream.children}
-    peer = await _shaken(target, deaf=deaf)
-    started = messages.start(
-        parameters=parameters, account_sid=ACCOUNT_SID, call_sid=call_sid, stream_sid=stream_sid
-    ) | {"sequenceNumber": "1"}
-    for message in (messages.connected(), started):
-        peer.transport.write(frame(1, json.dumps(message).encode()))
-    sound = (FIXTURES / "utterances" / "jia-morning.ulaw").read_bytes()
-    loop = asyncio.get_running_loop()
-    began_s, at = loop.time(), 0
-    while loop.time() < began_s + target.seconds and not peer.over.is_set():
-        await asyncio.sleep(max(0.0, began_s + at * FRAME_MS / 1000 / faster - loop.time()))
-        begin = at * 160 % (len(sound) - 160)
-        payload = b64encode(sound[begin : begin + 160])
-        peer.transport.write(frame(1, _MEDIA % (at + 2, at + 1, at * FRAME_MS, payload, stream_sid.encode())))
-        at += 1
-    target.seen["frames"] += at
-    target.seen["closed by the bot" if peer.over.is_set() else "open at the end"] += 1
-    peer.reset()
-    await wire.request("/twilio/status", params | {"CallStatus": "completed", "CallDuration": "60"})
+    async with answered(wire, f"+8220{index:08d}") as stream:
+        peer = await _shaken(target, deaf=deaf)
+        started = messages.start(parameters=stream.parameters, **stream.sids) | {"sequenceNumber": "1"}
+        for message in (messages.connected(), started):
+            peer.transport.write(frame(1, json.dumps(message).encode()))
+        sound = (FIXTURES / "utterances" / "jia-morning.ulaw").read_bytes()
+        stream_sid = stream.sids["stream_sid"].encode()
+        loop = asyncio.get_running_loop()
+        began_s, at = loop.time(), 0
+        while loop.time() < began_s + target.seconds and not peer.over.is_set():
+            await asyncio.sleep(max(0.0, began_s + at * FRAME_MS / 1000 / faster - loop.time()))
+            begin = at * 160 % (len(sound) - 160)
+            payload = b64encode(sound[begin : begin + 160])
+            peer.transport.write(frame(1, _MEDIA % (at + 2, at + 1, at * FRAME_MS, payload, stream_sid)))
+            at += 1
+        target.seen["frames"] += at
+        target.seen["closed by the bot" if peer.over.is_set() else "open at the end"] += 1
+        peer.reset()
 
 
 async def slow_pages(target: Target) -> None:

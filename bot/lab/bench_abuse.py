@@ -24,9 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from bot.lab.abusers import CASES, all_files
-from bot.lab.bench_load import BENCH_CORE, BOT_CORE, GREETED_S, Ticker, dialled, scripts
 from bot.lab.caller import Caller
-from bot.lab.load_line import LoadLine
+from bot.lab.load_lines import BENCH_CORE, BOT_CORE, GREETED_S, Lines, Talked, dialled, scripts
 from bot.lab.procfs import Used
 from bot.lab.rtzr import RtzrLab
 from bot.lab.stage import AUTH_TOKEN, Stage, staged
@@ -42,7 +41,7 @@ NICE = 10
 
 
 @dataclass(slots=True)
-class Harm:
+class Harm(Talked):
     """What one case came to."""
 
     case: str
@@ -50,36 +49,7 @@ class Harm:
     peak_mib: float = 0.0
     ended: Used | None = None
     after: Used | None = None
-    voice_to_voice_ms: list[int] = field(default_factory=list)
-    gaps_ms: list[int] = field(default_factory=list)
-    unanswered: int = 0
-    breaches: list[str] = field(default_factory=list)
-    late_ms: list[float] = field(default_factory=list)
     told: dict[str, int] = field(default_factory=dict)
-
-
-class Lines:
-    """The good calls, and what is new of them since it was asked before."""
-
-    def __init__(self, lines: Sequence[LoadLine], ticker: Ticker) -> None:
-        self._lines = lines
-        self._ticker = ticker
-        self._seen = [(0, 0, 0, 0) for _ in lines]
-
-    def take(self, harm: Harm) -> None:
-        """Put what is new into `harm`."""
-        for at, line in enumerate(self._lines):
-            heard = line.heard
-            answers, unanswered, gaps, breaches = self._seen[at]
-            harm.voice_to_voice_ms += heard.voice_to_voice_ms[answers:]
-            harm.unanswered += heard.unanswered - unanswered
-            harm.gaps_ms += heard.gaps_ms[gaps:]
-            harm.breaches += heard.breaches[breaches:]
-            if line.is_over:
-                harm.breaches.append(f"a good call ended with {heard.close_code}")
-            self._seen[at] = (len(heard.voice_to_voice_ms), heard.unanswered, len(heard.gaps_ms), len(heard.breaches))
-        harm.late_ms = list(self._ticker.late_ms)
-        self._ticker.late_ms.clear()
 
 
 async def abuse(cases: Sequence[str], each: float | None) -> list[Harm]:
@@ -91,24 +61,23 @@ async def abuse(cases: Sequence[str], each: float | None) -> list[Harm]:
 
 
 async def _abused(stage: Stage, cases: Sequence[str], each: float | None) -> list[Harm]:
-    ticker, wire = Ticker(), Wire(stage.bot.url, AUTH_TOKEN)
+    good, wire = Lines(), Wire(stage.bot.url, AUTH_TOKEN)
     said = scripts(60.0 * len(cases) + GREETED_S)
-    lines: list[LoadLine] = []
     found: list[Harm] = []
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         stack.push_async_callback(wire.close)
-        ticking = tasks.create_task(ticker.run())
+        ticking = tasks.create_task(good.ticker.run())
         for index in range(GOOD_CALLS):
             caller = Caller(said[index % len(said)], patience_ms=0)
-            lines.append(await stack.enter_async_context(dialled(wire, f"+8210{index:08d}", caller)))
-            ticker.add(lines[-1])
+            good.add(await stack.enter_async_context(dialled(wire, f"+8210{index:08d}", caller)))
             await asyncio.sleep(0.3)
         await asyncio.sleep(GREETED_S)
-        good = Lines(lines, ticker)
-        good.take(Harm("", Used.of(stage.bot.process.pid)))
+        dialling = Talked()
+        good.take(dialling)
         for case in cases:
             found.append(await _one(stage, good, case, CALM_S if case == CALM else each or MORE_S.get(case, CASE_S)))
             print(row(found[-1]), flush=True)
+        found[0].breaches += dialling.breaches
         ticking.cancel()
     return found
 
@@ -123,11 +92,11 @@ async def _one(stage: Stage, good: Lines, case: str, seconds: float) -> Harm:
         else:
             await asyncio.sleep(seconds)
         harm.ended = Used.of(pid)
-        good.take(harm)
         await asyncio.sleep(REST_S)
         looking.cancel()
     harm.after = Used.of(pid)
     good.take(harm)
+    harm.breaches += [f"a good call ended with {code}" for code in good.ended]
     return harm
 
 

@@ -16,12 +16,9 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from itertools import cycle, islice
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import httpx2
 import numpy as np
@@ -32,60 +29,23 @@ from bot.diary.records import said_in
 from bot.diary.store import Store
 from bot.lab.caller import Caller
 from bot.lab.chaos_callers import words
-from bot.lab.load_line import LoadLine
+from bot.lab.load_lines import BENCH_CORE, BOT_CORE, GREETED_S, Lines, Refused, Talked, dialled, scripts
 from bot.lab.procfs import Used
 from bot.lab.rtzr import RtzrLab
 from bot.lab.scraped import KEY, scraped
-from bot.lab.script import Step, Tell
 from bot.lab.stage import AUTH_TOKEN, Stage, staged
-from bot.lab.turn_scripts import VOICES
-from bot.lab.twilio import ACCOUNT_SID, BOT_NUMBER, new_call_sid
-from bot.lab.twiml import parse
-from bot.lab.wire import Wire, voice_parameters
+from bot.lab.wire import Wire
 from bot.metrics import LAG
 
 CALLS = (1, 20, 50, 100, 200)
 MEASURE_S = 60.0
 DIAL_APART_S = 0.05
 EMPTY_S = 2.0
-GREETED_S = 15.0
-ANSWER_MS = 8_000
-QUIET_MS = (500, 700, 900, 1100)
-BOT_CORE, BENCH_CORE = 0, 1
 LATE_MS = 10.0
 
 
-class Ticker:
-    """Drives every line 50 times a second, each at a time of its own within the 20 ms."""
-
-    def __init__(self, slots: int = FRAME_MS) -> None:
-        self.late_ms: list[float] = []
-        self._slots: list[list[LoadLine]] = [[] for _ in range(slots)]
-        self._count = 0
-
-    def add(self, line: LoadLine) -> None:
-        """Drive one more."""
-        self._slots[self._count % len(self._slots)].append(line)
-        self._count += 1
-
-    async def run(self) -> None:
-        """Drive them until it is cancelled; what is late is made up for, so that no line drifts."""
-        loop = asyncio.get_running_loop()
-        began_s, step = loop.time(), 0
-        while True:
-            due_s = began_s + step * FRAME_MS / 1000 / len(self._slots)
-            await asyncio.sleep(max(0.0, due_s - loop.time()))
-            lines = self._slots[step % len(self._slots)]
-            if lines:
-                self.late_ms.append((loop.time() - due_s) * 1000)
-                for line in lines:
-                    line.tick()
-                self._slots[step % len(self._slots)] = [line for line in lines if not line.is_over]
-            step += 1
-
-
 @dataclass(slots=True)
-class Load:
+class Load(Talked):
     """What so many calls at once came to."""
 
     calls: int
@@ -93,11 +53,6 @@ class Load:
     began: Used
     ended: Used
     bench_cpu_s: float
-    late_ms: list[float]
-    voice_to_voice_ms: list[int] = field(default_factory=list)
-    unanswered: int = 0
-    gaps_ms: list[int] = field(default_factory=list)
-    breaches: list[str] = field(default_factory=list)
     lag_ms: float = 0.0
     lost: int = 0
     chats: int = 0
@@ -115,45 +70,6 @@ class Load:
         return (self.ended.cpu_s - self.began.cpu_s) * 1000 / self.seconds / self.calls
 
 
-def scripts(seconds: float) -> list[list[Step]]:
-    """What the callers say, for so long at least: each of the recorded people's days again and again.
-
-    Only what is whole: after a sentence that has just begun the bot waits longer, whoever else is on the line.
-    """
-    found: list[list[Step]] = []
-    for material in VOICES:
-        says = material.days
-        for quiet_ms in QUIET_MS:
-            first = len(found) % len(says)
-            days = islice(cycle(says[first:] + says[:first]), int(seconds / 4) + 8)
-            found.append([Tell(material.named((day,)), 1, None, quiet_ms, ANSWER_MS) for day in days])
-    return found
-
-
-class Refused(Exception):
-    """The bot takes no more calls."""
-
-
-@asynccontextmanager
-async def dialled(wire: Wire, number: str, caller: Caller) -> AsyncIterator[LoadLine]:
-    """A call that is connected; hung up at the end, and told to be over. Refused."""
-    call_sid, stream_sid = new_call_sid(), "MZ" + uuid4().hex
-    params = voice_parameters(ACCOUNT_SID, call_sid, number, BOT_NUMBER, "ringing")
-    answer = await wire.request("/twilio/voice", params)
-    verbs = [verb.child("Stream") for verb in parse(answer.body)] if answer.status == 200 else []
-    if (stream := next(filter(None, verbs), None)) is None:
-        raise Refused
-    parameters = {each.attributes["name"]: each.attributes["value"] for each in stream.children}
-    ws = await wire.dial(wire.socket_url(stream.attributes["url"], wire.url("/twilio/voice")))
-    sids = {"account_sid": ACCOUNT_SID, "call_sid": call_sid, "stream_sid": stream_sid}
-    line = LoadLine(ws, caller, sids=sids, parameters=parameters)
-    try:
-        yield line
-    finally:
-        line.hang_up()
-        await wire.request("/twilio/status", params | {"CallStatus": "completed", "CallDuration": "60"})
-
-
 async def load(calls: int, seconds: float, profile: Path | None = None) -> Load:
     """Start a bot, phone it so many times at once, and measure; with a `profile` a flame graph is written there."""
     settings = {"METRICS_KEY": KEY, "DIARY_KEY": make_secret()}
@@ -164,51 +80,40 @@ async def load(calls: int, seconds: float, profile: Path | None = None) -> Load:
     return found
 
 
-async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None) -> tuple[Load, dict[str, LoadLine]]:
-    bot, ticker, said = stage.bot, Ticker(), scripts(seconds + calls * DIAL_APART_S + GREETED_S)
+async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None) -> tuple[Load, Lines]:
+    bot, lines, said = stage.bot, Lines(), scripts(seconds + calls * DIAL_APART_S + GREETED_S)
     wire = Wire(bot.url, AUTH_TOKEN)
-    lines: dict[str, LoadLine] = {}
-    refused = 0
-    breaches: list[str] = []
+    before = Talked()
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         stack.push_async_callback(wire.close)
-        ticking = tasks.create_task(ticker.run())
+        ticking = tasks.create_task(lines.ticker.run())
         await asyncio.sleep(EMPTY_S)
         empty = Used.of(bot.process.pid)
         for index in range(calls):
             caller = Caller(said[index % len(said)], patience_ms=0)
             try:
-                line = await stack.enter_async_context(dialled(wire, f"+8210{index:08d}", caller))
+                lines.add(await stack.enter_async_context(dialled(wire, f"+8210{index:08d}", caller)))
             except Refused:
-                refused += 1
+                before.breaches.append("a call was not taken")
                 continue
             except httpx2.HTTPError as error:
-                breaches.append(f"call {index + 1} was not answered: {error}")
+                before.breaches.append(f"call {index + 1} was not answered: {error}")
                 break  # with each more it would only take longer
-            lines[line.call_sid] = line
-            ticker.add(line)
             await asyncio.sleep(DIAL_APART_S)
         await asyncio.sleep(GREETED_S)
-        before = [(line, line.heard.counts) for line in lines.values()]
-        ticker.late_ms.clear()
+        lines.take(before)
         paid = _paid(stage)
         told = await scraped(bot.url)
         began, bench_s = Used.of(bot.process.pid), time.process_time()
         if profile:
             tasks.create_task(_profiled(bot.process.pid, seconds, profile))
         await asyncio.sleep(seconds)
-        found = Load(calls, empty, began, Used.of(bot.process.pid), time.process_time() - bench_s, list(ticker.late_ms))
+        found = Load(calls, empty, began, Used.of(bot.process.pid), time.process_time() - bench_s)
+        lines.take(found)
+        found.breaches += [*before.breaches, *(f"a call ended by itself with {code}" for code in lines.ended)]
         found.lag_ms = ((await scraped(bot.url)).since(told).quantile(LAG, 0.99) or 0.0) * 1000
         found.chats, found.chat_chars, found.spoken_chars = (n - m for n, m in zip(_paid(stage), paid, strict=True))
-        for line, (answered, unanswered, gaps) in before:
-            found.voice_to_voice_ms += line.heard.voice_to_voice_ms[answered:]
-            found.unanswered += line.heard.unanswered - unanswered
-            found.gaps_ms += line.heard.gaps_ms[gaps:]
-            found.breaches += line.heard.breaches
-            if line.is_over:
-                found.breaches.append(f"a call ended by itself with {line.heard.close_code}")
         ticking.cancel()
-    found.breaches += [*breaches, *["a call was not taken"] * refused]
     found.breaches += [*stage.rtzr.breaches, *(stage.openai.report.breaches if stage.openai else [])]
     return found, lines
 
@@ -220,15 +125,15 @@ def _paid(stage: Stage) -> tuple[int, int, int]:
     return len(report.chats), report.chat_chars, report.spoken_chars
 
 
-async def _lost(stage: Stage, lines: dict[str, LoadLine]) -> int:
+async def _lost(stage: Stage, lines: Lines) -> int:
     """How many words that were said to the end of a turn are not in the diary, once the bot has ended."""
     await stage.bot.stop()
     diary = await Store.open(stage.bot.environ["DATABASE_URL"], Keys.parse(stage.bot.environ["DIARY_KEY"]))
     try:
-        kept = {call_sid: words(said_in(await diary.turns(call_sid))) for call_sid in lines}
+        kept = {line: words(said_in(await diary.turns(line.call_sid))) for line in lines}
     finally:
         await diary.close()
-    return sum((words(line.heard.told) - kept[call_sid]).total() for call_sid, line in lines.items())
+    return sum((words(line.heard.told) - said).total() for line, said in kept.items())
 
 
 async def _profiled(pid: int, seconds: float, to: Path) -> None:

@@ -52,9 +52,9 @@ class Heard:
     """What the caller has said to its end."""
 
     @property
-    def counts(self) -> tuple[int, int, int]:
-        """How many turns were answered and not answered so far, and how many gaps there were."""
-        return len(self.voice_to_voice_ms), self.unanswered, len(self.gaps_ms)
+    def counts(self) -> tuple[int, int, int, int]:
+        """How many turns were answered and not answered so far, how many gaps there were, and how many breaches."""
+        return len(self.voice_to_voice_ms), self.unanswered, len(self.gaps_ms), len(self.breaches)
 
 
 class LoadSocket(asyncio.Protocol):

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from bot.lab import bench_load
-from bot.lab.bench_load import Load, Refused, asked, dialled, load, row, scripts
+from bot.lab.bench_load import Load, asked, load, row
 from bot.lab.caller import Caller
+from bot.lab.load_line import Heard
+from bot.lab.load_lines import Lines, Refused, Talked, dialled, scripts
 from bot.lab.procfs import Used
 from bot.lab.script import Tell
 from bot.lab.turn_scripts import VOICES
@@ -32,8 +34,16 @@ class FullBot:
         return self._answer
 
 
+class Line:
+    """A line that hears what it is told to."""
+
+    def __init__(self) -> None:
+        self.heard = Heard()
+        self.is_over = False
+
+
 def found() -> Load:
-    return Load(2, EMPTY, replace(EMPTY, at_s=5.0), Used(15.0, 1.4, 102.0), 1.0, [1.0])
+    return Load(2, EMPTY, replace(EMPTY, at_s=5.0), Used(15.0, 1.4, 102.0), 1.0, late_ms=[1.0])
 
 
 @pytest.mark.parametrize("document", ["full.xml", "hangup.xml"], ids=["recorded", "hung-up"])
@@ -41,6 +51,27 @@ async def test_a_call_that_is_not_connected_is_refused(document: str) -> None:
     with pytest.raises(Refused):
         async with dialled(FullBot(document), "+821000000000", Caller([], patience_ms=0)):  # type: ignore[arg-type]
             pass
+
+
+def test_what_was_taken_is_not_taken_again() -> None:
+    line, lines, first, second = Line(), Lines(), Talked(), Talked(breaches=["before"])
+    lines.add(line)  # type: ignore[arg-type]
+    line.heard.voice_to_voice_ms, line.heard.unanswered = [500], 1
+    line.heard.gaps_ms, line.heard.breaches, lines.ticker.late_ms = [20], ["a mark"], [1.0]
+    lines.take(first)
+    assert first == Talked(voice_to_voice_ms=[500], unanswered=1, gaps_ms=[20], breaches=["a mark"], late_ms=[1.0])
+    line.heard.voice_to_voice_ms.append(600)
+    line.heard.breaches.append("another")
+    lines.take(second)
+    assert second == Talked(voice_to_voice_ms=[600], breaches=["before", "another"])
+
+
+def test_a_line_that_is_over_is_told_with_its_close_code() -> None:
+    line, lines = Line(), Lines()
+    lines.add(line)  # type: ignore[arg-type]
+    assert lines.ended == []
+    line.is_over, line.heard.close_code = True, 1011
+    assert lines.ended == [1011]
 
 
 def test_cpu_is_told_for_a_second_of_one_call() -> None:
