@@ -8,6 +8,9 @@ the others, in real time. For each number of calls a new bot is started; it is m
 second is much, it is the bench that is at its end. A gap is silence in the middle of a piece of a reply. `lost` are the
 words that were said and are not in the diary when all have hung up. Exit status 1 when a protocol was breached, a call
 not taken, a turn not answered or a word lost.
+
+Below each row stands what the parts of the bot cost by themselves on the same core, right after (`raw_parts.py`), and
+how many times their sum the bot took. `--no-parts` leaves that out.
 """
 
 import argparse
@@ -31,6 +34,7 @@ from bot.lab.caller import Caller
 from bot.lab.chaos_callers import words
 from bot.lab.load_lines import BENCH_CORE, BOT_CORE, GREETED_S, Lines, Refused, Talked, dialled, scripts
 from bot.lab.procfs import Used
+from bot.lab.raw_parts import RawParts, measured
 from bot.lab.rtzr import RtzrLab
 from bot.lab.scraped import KEY, scraped
 from bot.lab.stage import AUTH_TOKEN, Stage, staged
@@ -58,6 +62,8 @@ class Load(Talked):
     chats: int = 0
     chat_chars: int = 0
     spoken_chars: int = 0
+    speeches: int = 0
+    parts: RawParts | None = None
 
     @property
     def seconds(self) -> float:
@@ -70,13 +76,18 @@ class Load(Talked):
         return (self.ended.cpu_s - self.began.cpu_s) * 1000 / self.seconds / self.calls
 
 
-async def load(calls: int, seconds: float, profile: Path | None = None) -> Load:
-    """Start a bot, phone it so many times at once, and measure; with a `profile` a flame graph is written there."""
+async def load(calls: int, seconds: float, profile: Path | None = None, *, parts: bool = False) -> Load:
+    """Start a bot, phone it so many times at once, and measure; with a `profile` a flame graph is written there.
+
+    `parts`: measure what it is made of, too.
+    """
     settings = {"METRICS_KEY": KEY, "DIARY_KEY": make_secret()}
     with tempfile.TemporaryDirectory() as folder:
         async with staged(Path(folder), rtzr=RtzrLab(by_heart=True), core=BOT_CORE, settings=settings) as stage:
             found, lines = await _phoned(stage, calls, seconds, profile)
             found.lost = await _lost(stage, lines)
+            if parts and stage.openai:
+                found.parts = await measured(calls, stage.openai.url, BOT_CORE)
     return found
 
 
@@ -112,17 +123,18 @@ async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None
         lines.take(found)
         found.breaches += [*before.breaches, *(f"a call ended by itself with {code}" for code in lines.ended)]
         found.lag_ms = ((await scraped(bot.url)).since(told).quantile(LAG, 0.99) or 0.0) * 1000
-        found.chats, found.chat_chars, found.spoken_chars = (n - m for n, m in zip(_paid(stage), paid, strict=True))
+        asked_for = (n - m for n, m in zip(_paid(stage), paid, strict=True))
+        found.chats, found.chat_chars, found.speeches, found.spoken_chars = asked_for
         ticking.cancel()
     found.breaches += [*stage.rtzr.breaches, *(stage.openai.report.breaches if stage.openai else [])]
     return found, lines
 
 
-def _paid(stage: Stage) -> tuple[int, int, int]:
-    """What the model and the voice have been asked for so far: chats, characters to read, characters to speak."""
+def _paid(stage: Stage) -> tuple[int, int, int, int]:
+    """What has been asked for so far: chats, characters to read; pieces of speech, characters to speak."""
     assert stage.openai
     report = stage.openai.report
-    return len(report.chats), report.chat_chars, report.spoken_chars
+    return len(report.chats), report.chat_chars, report.speeches, report.spoken_chars
 
 
 async def _lost(stage: Stage, lines: Lines) -> int:
@@ -175,12 +187,25 @@ def asked(found: Load) -> str:
     )
 
 
+def made_of(found: Load, parts: RawParts) -> str:
+    """What the parts of the bot cost by themselves, and how much more the bot took."""
+    call_seconds = found.calls * found.seconds
+    sum_ms = parts.call_ms(found.chats / call_seconds, found.speeches / call_seconds)
+    return (
+        f"      a frame: decode {parts.decode_us:.1f}, µ-law {parts.mulaw_us:.1f}, resample {parts.resample_us:.1f}, "
+        f"VAD {parts.vad_us:.1f}, message {parts.message_us:.1f} µs; chat {parts.chat_ms:.1f}, "
+        f"speech {parts.speech_ms:.1f} ms\n"
+        f"      together {sum_ms:.2f} ms/s: the bot takes {found.cpu_ms / sum_ms:.2f} times as much"
+    )
+
+
 def main(argv: list[str]) -> int:
     """Run the bench; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bot bench load", description=__doc__)
     parser.add_argument("--calls", type=int, action="append", help=f"how many at once; by default {CALLS}")
     parser.add_argument("--seconds", type=float, default=MEASURE_S)
     parser.add_argument("--profile", type=Path, help="write a flame graph there (SVG; `pip install py-spy`)")
+    parser.add_argument("--no-parts", action="store_true", help="do not measure what the bot is made of")
     given = parser.parse_args(argv)
     if not {BOT_CORE, BENCH_CORE} <= os.sched_getaffinity(0):
         parser.error(f"core {BOT_CORE} is for the bot, and core {BENCH_CORE} for those who phone it: both are needed")
@@ -190,8 +215,8 @@ def main(argv: list[str]) -> int:
     print(HEAD, flush=True)
     fails = False
     for calls in given.calls or CALLS:
-        found = asyncio.run(load(calls, given.seconds, given.profile))
-        print(row(found), asked(found), sep="\n", flush=True)
+        found = asyncio.run(load(calls, given.seconds, given.profile, parts=not given.no_parts))
+        print(row(found), asked(found), *([made_of(found, found.parts)] if found.parts else []), sep="\n", flush=True)
         for breach in sorted(set(found.breaches)):
             print(f"BREACH {breach} ({found.breaches.count(breach)} times)")
         fails = fails or bool(found.breaches or found.unanswered or found.lost)

@@ -201,6 +201,7 @@ class OpenAiLab(Loopback):
             raise self._breach(400, f"speed must be {SLOWEST} to {FASTEST}")
         if not isinstance(asked.get("instructions", ""), str):
             raise self._breach(400, "instructions that are no text")
+        self.report.speeches += 1
         self.report.spoken_chars += len(text)
         sound = await asyncio.to_thread(speech, text, speed)
         if form == "wav":

@@ -80,6 +80,8 @@ class Report:
     chats: list[Chat] = field(default_factory=list)
     chat_chars: int = 0
     """The characters of all that the model was given to read."""
+    speeches: int = 0
+    """How often it was asked to speak."""
     spoken_chars: int = 0
 
     @property
