@@ -1,137 +1,153 @@
-"""SQLite for short transactions that come from a busy event loop.
+"""SQLite for `Database`: one file, with one writer at a time.
 
-aiosqlite gives every statement to a thread, which costs it two turns of the event loop and a wait for the interpreter's
-lock. When a core is busy with a hundred calls that is 20 ms for each of the eight steps of a transaction: commits come
-faster than they are made, and a webhook behind them waits until Twilio has given up.
-
-So here a transaction runs in the event loop, in some 0.5 ms, from BEGIN IMMEDIATE to COMMIT (`ShortTransactions`), and
-goes to the thread only to wait for the writer of another process. Such a COMMIT does not wait for the disk (PRAGMA
-synchronous = NORMAL: what is in the file is whole, but the last commits may be missing after a power cut). Who made it
-waits for the write-ahead log to be on the disk before it says so, together with all who committed meanwhile
-(`LogOnDisk`): one wait serves many, and the event loop goes on. Others see a commit a little before that.
-
-What reads much or changes many rows would hold up the loop, and is right with aiosqlite as it is. So is the first
-COMMIT after a checkpoint: it begins the log anew, and waits for the disk to have its head.
-Source: https://sqlite.org/wal.html, https://sqlite.org/pragma.html#pragma_synchronous
+A transaction that writes takes the file's lock at its first statement (BEGIN IMMEDIATE), so that none fails half way;
+writers of one process wait for each other in order, writers of two up to 10 s. Its statements run in the event loop,
+for they are short: what changes many rows says so, and has a thread, as readers have. It must not know tables or keys.
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
+from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_async_engine
 
-BEGIN = "BEGIN IMMEDIATE"
+from bot.diary.short_transactions import BEGIN, LogOnDisk, ShortTransactions
+from bot.errors import StoreError
 
-to_disk: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)  # not every system has the first
+log = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_MS = 10_000
+SCRUB_TIMEOUT_MS = 500
+CACHE_KIB = 512  # of each of ten connections; the system keeps the file in memory anyway
+CHECKPOINT_COMMITS = 250  # some 4 MiB of log
+# isolation_level None keeps the driver from beginning transactions by its own rules.
+_OPENED: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False}
 
 
-class ShortTransactions(aiosqlite.Connection):
-    """A connection for `create_async_engine(async_creator=…)`, whose transactions begin with `BEGIN`."""
+class Sqlite:
+    """One file and its write-ahead log; what its public methods do is told in `Database`."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        """`connect` opens the file, for any thread. Its `busy_timeout` is how long BEGIN waits."""
-        super().__init__(connect, iter_chunk_size=64)
-        self._thread.daemon = True
-        self._is_thread_left_at_it = False
+    def __init__(self, url: URL, file: Path) -> None:
+        self._file = file
+        itself = Path(os.path.realpath(file))
+        self._engine = _engine(url, "FULL", pool_size=4, max_overflow=4, connect_args=_OPENED)
+        self._long_writer = self._engine.execution_options(ilgi_begin=BEGIN)
+        self._bare = self._engine.execution_options(ilgi_begin="")
+        opened = partial(ShortTransactions, partial(sqlite3.connect, str(itself), **_OPENED), BUSY_TIMEOUT_MS)
+        # One writes at a time, while the connection of the one before is given back.
+        short = _engine(url, "NORMAL", pool_size=2, max_overflow=0, async_creator=opened)
+        self._short_writer = short.execution_options(ilgi_begin=BEGIN)
+        self._turn = asyncio.Lock()
+        self._log = LogOnDisk(itself)
+        self._log_begins_anew = False
+        self._commits = 0
+        self._checkpointing: asyncio.Task[None] | None = None
 
-    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """What aiosqlite gives to its thread. The thread keeps what it has when who asked for it is cancelled."""
-        driver = self._conn
-        is_begin = args[:1] == (BEGIN,)
-        if not self._is_thread_left_at_it and fn != driver.close and not (is_begin and _is_locked(driver)):
-            return None if is_begin else fn(*args, **kwargs)
+    async def prepare(self) -> None:
         try:
-            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
-        except asyncio.CancelledError:
-            self._is_thread_left_at_it = True
-            raise
+            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StoreError(f"the diary {self._file} cannot be opened: {error.strerror}") from error
+        # The change to WAL does not wait for other processes by itself.
+        for last_try in (*[False] * (BUSY_TIMEOUT_MS // 100), True):
+            try:
+                async with self._bare.connect() as connection:
+                    await connection.execute(text("PRAGMA journal_mode = WAL"))
+                return
+            except OperationalError as error:
+                if last_try or "locked" not in str(error.orig):
+                    raise
+                await asyncio.sleep(0.1)
 
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        return self._engine.begin()
 
-def _is_locked(driver: sqlite3.Connection) -> bool:
-    """Begin without waiting; True when another process is writing."""
-    (patience_ms,) = driver.execute("PRAGMA busy_timeout").fetchone()
-    driver.execute("PRAGMA busy_timeout = 0")
-    try:
-        driver.execute(BEGIN)
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-            raise
-        return True
-    finally:
-        driver.execute(f"PRAGMA busy_timeout = {patience_ms}")
-    return False
+    @asynccontextmanager
+    async def writing(self, *, is_long: bool) -> AsyncIterator[AsyncConnection]:
+        if self._log.error:
+            await self._heal()
+        async with AsyncExitStack() as connected, self._turn:
+            is_long, self._log_begins_anew = is_long or self._log_begins_anew, False
+            writer = self._long_writer if is_long else self._short_writer
+            connection = await connected.enter_async_context(writer.connect())
+            async with connection.begin():
+                yield connection
+        if not is_long:
+            await self._log.synced()
+        self._commits += 1
+        if self._commits % CHECKPOINT_COMMITS == 0 and self._checkpointing is None:
+            self._checkpointing = asyncio.create_task(self._checkpoint())
 
+    async def _checkpoint(self) -> None:
+        """Take the write-ahead log into the database; nobody writes meanwhile, so that it can begin anew."""
+        try:
+            async with self._turn, self._bare.connect() as connection:
+                await connection.execute(text("PRAGMA wal_checkpoint(PASSIVE)"))
+                self._log_begins_anew = True
+        except SQLAlchemyError as error:
+            log.warning("the diary's log goes on growing: %s", getattr(error, "orig", error))
+        finally:
+            self._checkpointing = None
 
-class LogOnDisk:
-    """Waits until what was committed to a database's write-ahead log is on the disk.
+    async def _heal(self) -> None:
+        """After a failure to write the log to the disk: all that it holds, into the database. StoreError."""
+        async with self._turn, self._bare.connect() as connection:
+            is_busy, *_ = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()
+            self._log_begins_anew = True
+        if is_busy:
+            raise StoreError(f"the diary's database failed: {self._log.error}")
+        self._log.healed()
 
-    When that fails once, nobody knows what of the log is there, and a later wait that succeeds would say nothing of it:
-    the system forgets the error. So every wait fails from then on, until `healed`.
-    """
+    async def lock(self, connection: AsyncConnection, lock: int) -> None:
+        """Nothing to do: who writes is alone."""
 
-    def __init__(self, file: Path) -> None:
-        """Take the file of the database, itself and no link to it: the log lies beside it."""
-        self.error: OSError | None = None
-        self._log = f"{file}-wal"
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="log")
-        self._next: asyncio.Future[None] | None = None
-        self._waiting: asyncio.Task[None] | None = None
-
-    async def synced(self) -> None:
-        """Return when all that was committed before is on the disk. OSError."""
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        if self._waiting is None:
-            self._waiting = asyncio.create_task(self._sync())
-        await asyncio.shield(self._next)
-
-    def healed(self) -> None:
-        """Begin anew: all that the log held is in the database, and on the disk."""
-        self.error = None
+    async def scrub(self) -> None:
+        async with self._turn, self._bare.connect() as connection:
+            await connection.execute(text(f"PRAGMA busy_timeout = {SCRUB_TIMEOUT_MS}"))
+            try:
+                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+                self._log_begins_anew = True
+            finally:
+                await connection.execute(text(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"))
 
     async def close(self) -> None:
-        """Wait for what is under way, and end the thread."""
-        if self._waiting:
-            await asyncio.wait([self._waiting])
-        self._thread.shutdown(wait=False)
-
-    async def _sync(self) -> None:
-        """One wait after the other, for as long as somebody asks: a wait that has begun may not hold what comes now."""
-        loop = asyncio.get_running_loop()
-        try:
-            while self._next is not None:
-                group, self._next = self._next, None
-                try:
-                    if self.error is None:
-                        await loop.run_in_executor(self._thread, _sync, self._log)
-                except BaseException as error:
-                    self.error = error if isinstance(error, OSError) else OSError(f"{type(error).__name__}: {error}")
-                    if not isinstance(error, Exception):
-                        self._tell(group)
-                        raise
-                self._tell(group)
-        finally:
-            self._waiting = None
-            if self._next is not None:
-                self._tell(self._next)
-                self._next = None
-
-    def _tell(self, group: asyncio.Future[None]) -> None:
-        if self.error is None:
-            group.set_result(None)
-        else:
-            group.set_exception(self.error)
-            group.exception()  # whoever asked may be gone
+        if self._checkpointing:
+            await asyncio.wait([self._checkpointing])
+        await self._log.close()
+        await self._engine.dispose()
+        await self._short_writer.dispose()
 
 
-def _sync(log: str) -> None:
-    opened = os.open(log, os.O_RDWR)
-    try:
-        to_disk(opened)
-    finally:
-        os.close(opened)
+def _engine(url: URL, synchronous: str, **how: Any) -> AsyncEngine:
+    engine = create_async_engine(url, hide_parameters=True, **how)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def set_pragmas(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute(f"PRAGMA synchronous = {synchronous}")
+        cursor.execute("PRAGMA wal_autocheckpoint = 0")
+        cursor.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA secure_delete = ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        if statement := connection.get_execution_options().get("ilgi_begin", "BEGIN"):
+            connection.exec_driver_sql(statement)
+
+    @event.listens_for(engine.sync_engine, "invalidate")
+    def roll_back(connection: Any, _record: object, _error: object) -> None:
+        # Closed in the middle of a query it would keep its lock, for as long as anybody holds on to that query.
+        connection.rollback()
+
+    return engine

@@ -24,7 +24,8 @@ fixtures      fixtures.py makes them again → utterances.py, utterances.toml, n
 benches       bench_audio.py; bench_vad.py → vad_tally.py, vad_calls.py;
               bench_turns.py → turn_scripts.py, turn_figures.py; bench_chat.py → chat_stage.py;
               bench_jobs.py → timed.py (a bot that notes how late its loop is), stage.py;
-              bench_load.py → load_lines.py (all that phone at once) → load_line.py; scraped.py (what /metrics tells);
+              bench_load.py → load_lines.py (all that phone at once) → load_line.py; raw_parts.py (the least that it can
+              cost); scraped.py (what /metrics tells);
               bench_soak.py → soak_callers.py, soak_faults.py, soak_report.py, probed.py (a bot that tells what lives
               in it), procfs.py;
               bench_abuse.py → abusers.py → abuser_peer.py; load_lines.py

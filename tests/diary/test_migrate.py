@@ -17,8 +17,8 @@ from sqlalchemy.schema import CreateTable
 
 from bot.conversation.commands import Mood, Status
 from bot.conversation.habit import PauseHabit
-from bot.diary import database as database_module
 from bot.diary import migrate
+from bot.diary import postgresql as postgresql_module
 from bot.diary.crypto import Keys
 from bot.diary.database import Database, parse_url, sqlite_file
 from bot.diary.records import TurnRecord
@@ -196,6 +196,6 @@ def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_engine(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'asyncpg'", name="asyncpg")
 
-    monkeypatch.setattr(database_module, "_postgresql_engine", no_engine)
+    monkeypatch.setattr(postgresql_module, "_engine", no_engine)
     with pytest.raises(StoreError, match="asyncpg"):
         Database("postgres://host/diary")

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import select, text, update
 
-from bot.diary import database as database_module
-from bot.diary import migrate, server_clock
+from bot.diary import migrate, postgresql, server_clock
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.schema import calls
@@ -62,7 +61,7 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Change how long databases wait that are made from now on."""
 
     def change(seconds: float) -> None:
-        monkeypatch.setattr(database_module, "CONNECT_S", seconds)
+        monkeypatch.setattr(postgresql, "CONNECT_S", seconds)
         monkeypatch.setattr(Database.__init__, "__kwdefaults__", {"statement_s": seconds})
 
     return change
@@ -284,7 +283,7 @@ async def test_a_process_that_is_frozen_in_a_transaction_holds_nothing_for_long(
 ) -> None:
     async with opened(url) as store:
         await store.call_arrived("CA1", NUMBER)
-        monkeypatch.setattr(database_module, "IDLE_S", 0.5)
+        monkeypatch.setattr(postgresql, "IDLE_S", 0.5)
         token = ""
         async with database(url) as frozen:
             with pytest.raises(StoreError):

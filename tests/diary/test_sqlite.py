@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from bot.diary import database as database_module
+from bot.diary import short_transactions
 from bot.diary import sqlite as sqlite_module
 from bot.diary.crypto import Keys
 from bot.diary.store import Store
@@ -46,7 +46,7 @@ class Disk:
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     found = Disk()
-    monkeypatch.setattr(sqlite_module, "to_disk", found.wait)
+    monkeypatch.setattr(short_transactions, "to_disk", found.wait)
     return found
 
 
@@ -159,7 +159,9 @@ async def test_a_wait_for_the_disk_that_ends_by_a_bug_is_told_and_is_not_the_las
     await soon(say(ready, "c"))
 
 
-async def test_a_diary_that_is_closed_tells_who_still_waits(ready: Store, disk: Disk) -> None:
+async def test_a_diary_that_is_closed_tells_who_still_waits(
+    ready: Store, disk: Disk, diary_url: str, run_sql: Callable[[str, str], list[tuple[str, ...]]]
+) -> None:
     disk.is_free.clear()
     telling = [asyncio.create_task(say(ready, word)) for word in "ab"]
     await until(lambda: disk.times == 1)
@@ -167,6 +169,7 @@ async def test_a_diary_that_is_closed_tells_who_still_waits(ready: Store, disk: 
     await asyncio.sleep(0.05)
     disk.is_free.set()
     await soon(asyncio.gather(closing, *telling))
+    assert sorted(run_sql(diary_url, "SELECT word FROM said")) == [("a",), ("b",)]
 
 
 async def test_a_diary_behind_a_link_waits_for_the_log_that_there_is(
@@ -228,7 +231,7 @@ async def test_a_short_transaction_needs_no_thread(ready: Store, monkeypatch: py
     def never(*_: object) -> None:
         raise AssertionError("a thread was asked")
 
-    monkeypatch.setattr(sqlite_module.aiosqlite.Connection, "_execute", never)
+    monkeypatch.setattr(short_transactions.aiosqlite.Connection, "_execute", never)
     async with ready.database.write() as connection:
         await connection.execute(text("INSERT INTO said VALUES ('here')"))
     with pytest.raises(ZeroDivisionError):
@@ -242,8 +245,8 @@ async def test_a_short_transaction_needs_no_thread(ready: Store, monkeypatch: py
 async def test_the_log_goes_into_the_database_now_and_then_however_many_write(
     ready: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "CHECKPOINT_COMMITS", 20)
-    monkeypatch.setattr(sqlite_module, "to_disk", lambda opened: time.sleep(0.005))
+    monkeypatch.setattr(sqlite_module, "CHECKPOINT_COMMITS", 20)
+    monkeypatch.setattr(short_transactions, "to_disk", lambda opened: time.sleep(0.005))
     lengths = []
 
     async def talk(name: str) -> None:

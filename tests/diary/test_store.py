@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import DropTable
 
 from bot.conversation.commands import Mood, Status
-from bot.diary import database
+from bot.diary import sqlite
 from bot.diary.crypto import Keys
 from bot.diary.schema import calls, entries, turns
 from bot.diary.store import Store, keys_of
@@ -53,7 +53,7 @@ async def test_a_damaged_entry_is_named(store: Store) -> None:
 async def test_a_locked_database_is_a_store_error_and_then_works_again(
     open_store, diary_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     store = await open_store()
     call = await let_in(store, "CA1", NUMBER)
     other = sqlite3.connect(diary_url.removeprefix("sqlite:///"), isolation_level=None)
