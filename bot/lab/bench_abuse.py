@@ -15,7 +15,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,7 +25,7 @@ import numpy as np
 
 from bot.lab.abusers import CASES, all_files
 from bot.lab.caller import Caller
-from bot.lab.load_lines import BENCH_CORE, BOT_CORE, GREETED_S, Lines, Talked, dialled, scripts
+from bot.lab.load_lines import GREETED_S, Lines, Talked, cores, dialled, scripts
 from bot.lab.procfs import Used
 from bot.lab.rtzr import RtzrLab
 from bot.lab.stage import AUTH_TOKEN, Stage, staged
@@ -52,11 +52,11 @@ class Harm(Talked):
     told: dict[str, int] = field(default_factory=dict)
 
 
-async def abuse(cases: Sequence[str], each: float | None) -> list[Harm]:
+async def abuse(cases: Sequence[str], each: float | None, of_bot: Collection[int]) -> list[Harm]:
     """Start a bot, phone it, and do it harm."""
     with tempfile.TemporaryDirectory() as folder:
         settings = {"MAX_CALL_MINUTES": "60"}
-        async with staged(Path(folder), settings=settings, rtzr=RtzrLab(by_heart=True), core=BOT_CORE) as stage:
+        async with staged(Path(folder), settings=settings, rtzr=RtzrLab(by_heart=True), cores=of_bot) as stage:
             return await _abused(stage, cases, each)
 
 
@@ -163,11 +163,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--case", action="append", choices=CASES, help="only this one; may be given more than once")
     parser.add_argument("--seconds", type=float, help="of each case")
     given = parser.parse_args(argv)
-    if os.cpu_count() == 1:
-        parser.error("one core is for the bot, and another for those who phone it")
-    os.sched_setaffinity(0, {BENCH_CORE})
+    try:
+        of_bot, of_bench = cores()
+    except ValueError as error:
+        parser.error(str(error))
+    os.sched_setaffinity(0, {of_bench})
     print(f"at most {all_files()} open files for each process\n\n{HEAD}", flush=True)
-    found = asyncio.run(abuse([CALM, *(given.case or CASES)], given.seconds))
+    found = asyncio.run(abuse([CALM, *(given.case or CASES)], given.seconds, of_bot))
     faults = missed(found)
     print(*(f"MISSED {fault}" for fault in faults), sep="\n")
     return 1 if faults else 0

@@ -19,6 +19,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ from bot.diary.records import said_in
 from bot.diary.store import Store
 from bot.lab.caller import Caller
 from bot.lab.chaos_callers import words
-from bot.lab.load_lines import BENCH_CORE, BOT_CORE, GREETED_S, Lines, Refused, Talked, dialled, scripts
+from bot.lab.load_lines import GREETED_S, Lines, Refused, Talked, cores, dialled, scripts
 from bot.lab.procfs import Used
 from bot.lab.raw_parts import RawParts, measured
 from bot.lab.rtzr import RtzrLab
@@ -76,18 +77,36 @@ class Load(Talked):
         return (self.ended.cpu_s - self.began.cpu_s) * 1000 / self.seconds / self.calls
 
 
-async def load(calls: int, seconds: float, profile: Path | None = None, *, parts: bool = False) -> Load:
-    """Start a bot, phone it so many times at once, and measure; with a `profile` a flame graph is written there.
+async def load(
+    calls: int,
+    seconds: float,
+    profile: Path | None = None,
+    *,
+    workers: int = 1,
+    of_bot: Collection[int] = (),
+    parts: bool = False,
+) -> Load:
+    """Start a bot of so many processes on cores `of_bot`, phone it so many times at once, and measure.
 
-    `parts`: measure what it is made of, too.
+    With a `profile` a flame graph is written there. `parts`: measure what it is made of, too.
     """
-    settings = {"METRICS_KEY": KEY, "DIARY_KEY": make_secret()}
+    settings = {"METRICS_KEY": KEY, "DIARY_KEY": make_secret(), "WEB_CONCURRENCY": str(workers)}
+    more = asyncio.Semaphore(0)
+
+    def logged(line: str) -> None:
+        if "listening on" in line:
+            more.release()
+
     with tempfile.TemporaryDirectory() as folder:
-        async with staged(Path(folder), rtzr=RtzrLab(by_heart=True), core=BOT_CORE, settings=settings) as stage:
+        async with staged(
+            Path(folder), rtzr=RtzrLab(by_heart=True), cores=of_bot, settings=settings, on_line=logged
+        ) as stage:
+            for _ in range(workers - 1):
+                await more.acquire()
             found, lines = await _phoned(stage, calls, seconds, profile)
             found.lost = await _lost(stage, lines)
-            if parts and stage.openai:
-                found.parts = await measured(calls, stage.openai.url, BOT_CORE)
+            if parts and of_bot and stage.openai:
+                found.parts = await measured(calls, stage.openai.url, min(of_bot))
     return found
 
 
@@ -99,7 +118,7 @@ async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None
         stack.push_async_callback(wire.close)
         ticking = tasks.create_task(lines.ticker.run())
         await asyncio.sleep(EMPTY_S)
-        empty = Used.of(bot.process.pid)
+        empty = Used.of_all(bot.process.pid)
         for index in range(calls):
             caller = Caller(said[index % len(said)], patience_ms=0)
             try:
@@ -115,11 +134,12 @@ async def _phoned(stage: Stage, calls: int, seconds: float, profile: Path | None
         lines.take(before)
         paid = _paid(stage)
         told = await scraped(bot.url)
-        began, bench_s = Used.of(bot.process.pid), time.process_time()
+        began, bench_s = Used.of_all(bot.process.pid), time.process_time()
         if profile:
             tasks.create_task(_profiled(bot.process.pid, seconds, profile))
         await asyncio.sleep(seconds)
-        found = Load(calls, empty, began, Used.of(bot.process.pid), time.process_time() - bench_s)
+        ended, bench_s = Used.of_all(bot.process.pid), time.process_time() - bench_s
+        found = Load(len(lines) or 1, empty, began, ended, bench_s)
         lines.take(found)
         found.breaches += [*before.breaches, *(f"a call ended by itself with {code}" for code in lines.ended)]
         found.lag_ms = ((await scraped(bot.url)).since(told).quantile(LAG, 0.99) or 0.0) * 1000
@@ -203,19 +223,24 @@ def main(argv: list[str]) -> int:
     """Run the bench; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bot bench load", description=__doc__)
     parser.add_argument("--calls", type=int, action="append", help=f"how many at once; by default {CALLS}")
+    parser.add_argument("--workers", type=int, default=1, help="processes, each on a core as far as there are")
     parser.add_argument("--seconds", type=float, default=MEASURE_S)
     parser.add_argument("--profile", type=Path, help="write a flame graph there (SVG; `pip install py-spy`)")
     parser.add_argument("--no-parts", action="store_true", help="do not measure what the bot is made of")
     given = parser.parse_args(argv)
-    if not {BOT_CORE, BENCH_CORE} <= os.sched_getaffinity(0):
-        parser.error(f"core {BOT_CORE} is for the bot, and core {BENCH_CORE} for those who phone it: both are needed")
+    try:
+        of_bot, of_bench = cores(given.workers)
+    except ValueError as error:
+        parser.error(str(error))
     if given.profile and not shutil.which("py-spy"):
         parser.error("py-spy is not there: pip install py-spy")
-    os.sched_setaffinity(0, {BENCH_CORE})
+    os.sched_setaffinity(0, {of_bench})
     print(HEAD, flush=True)
-    fails = False
+    fails, parts = False, not given.no_parts
     for calls in given.calls or CALLS:
-        found = asyncio.run(load(calls, given.seconds, given.profile, parts=not given.no_parts))
+        found = asyncio.run(
+            load(calls, given.seconds, given.profile, workers=given.workers, of_bot=of_bot, parts=parts)
+        )
         print(row(found), asked(found), *([made_of(found, found.parts)] if found.parts else []), sep="\n", flush=True)
         for breach in sorted(set(found.breaches)):
             print(f"BREACH {breach} ({found.breaches.count(breach)} times)")

@@ -4,6 +4,7 @@ It must not know what is measured with them, or what else is done to the bot.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,11 +21,18 @@ from bot.lab.twilio import ACCOUNT_SID, BOT_NUMBER, new_call_sid
 from bot.lab.twiml import parse
 from bot.lab.wire import Wire, voice_parameters
 
-BOT_CORE, BENCH_CORE = 0, 1
 GREETED_S = 15.0
 ANSWER_MS = 8_000
 QUIET_MS = (500, 700, 900, 1100)
 WEBHOOK_PATH = "/twilio/voice"
+
+
+def cores(workers: int = 1) -> tuple[set[int], int]:
+    """The cores of the bot, one for each of its processes as far as there are, and the one of all else. ValueError."""
+    *others, last = sorted(os.sched_getaffinity(0))
+    if not others:
+        raise ValueError("one core is for the bot, and another for those who phone it")
+    return set(others[:workers]), last
 
 
 def scripts(seconds: float) -> list[list[Step]]:
@@ -144,6 +152,9 @@ class Lines:
 
     def __iter__(self) -> Iterator[LoadLine]:
         return iter(self._taken)
+
+    def __len__(self) -> int:
+        return len(self._taken)
 
     def add(self, line: LoadLine) -> None:
         """One more, to be driven from now on."""

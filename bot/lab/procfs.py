@@ -30,6 +30,12 @@ class Used:
         rss_mib = int((root / "statm").read_text().split()[1]) * PAGE_BYTES / 2**20
         return cls(time.monotonic(), (int(fields[11]) + int(fields[12])) / TICK, rss_mib)
 
+    @classmethod
+    def of_all(cls, pid: int) -> "Used":
+        """Look at a process and all that it has started."""
+        each = [cls.of(pid), *(cls.of_all(child) for child in _children(pid))]
+        return cls(time.monotonic(), sum(used.cpu_s for used in each), sum(used.rss_mib for used in each))
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -44,6 +50,11 @@ class Held:
     def open_files(self) -> int:
         """All of them."""
         return self.files.total()
+
+
+def _children(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for children in lists for child in children.read_text().split()]
 
 
 def held(pid: int, ports: Mapping[int, str]) -> Held:

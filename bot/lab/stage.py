@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,13 +134,13 @@ async def staged(
     rtzr: RtzrLab | None = None,
     openai: OpenAiLab | None = None,
     on_line: Callable[[str], None] | None = None,
-    core: int | None = None,
+    cores: Collection[int] = (),
     module: str = "bot",
     **habits: Any,
 ) -> AsyncIterator[Stage]:
     """Set everything up, the diary in `folder`; the bot is ended by SIGTERM and the stand-ins are closed at the end.
 
-    With a `core` the bot has that one alone; `module` is what is started as the bot.
+    With `cores` the bot has those alone; `module` is what is started as the bot.
     """
     async with AsyncExitStack() as stack:
         recogniser = await stack.enter_async_context(rtzr or RtzrLab())
@@ -148,7 +148,7 @@ async def staged(
         rest = await stack.enter_async_context(TwilioRest(ACCOUNT_SID, AUTH_TOKEN))
         outside = environ_of(recogniser.url, models.url if models else None, rest.url)
         environ = outside | {"DATABASE_URL": f"sqlite:///{folder / 'ilgi.db'}"} | dict(settings or {})
-        bot = await start_bot(environ, module, core=core)
+        bot = await start_bot(environ, module, cores=cores)
         following = asyncio.create_task(bot.follow(on_line))
         try:
             async with TwilioLab(bot.url, auth_token=AUTH_TOKEN, recordings=rest.recordings, **habits) as twilio:
@@ -177,8 +177,8 @@ def environ_of(rtzr_url: str, openai_url: str | None, twilio_url: str) -> dict[s
     return environ
 
 
-async def start_bot(environ: dict[str, str], module: str = "bot", *, core: int | None = None) -> Bot:
-    """Start `python -m MODULE serve`, on one `core` or on any, and wait until it listens; BotDied when it does not."""
+async def start_bot(environ: dict[str, str], module: str = "bot", *, cores: Collection[int] = ()) -> Bot:
+    """Start `python -m MODULE serve`, on `cores` or on any, and wait until it listens; BotDied when it does not."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -188,7 +188,7 @@ async def start_bot(environ: dict[str, str], module: str = "bot", *, core: int |
         stdin=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=1 << 20,
-        preexec_fn=None if core is None else partial(os.sched_setaffinity, 0, {core}),
+        preexec_fn=partial(os.sched_setaffinity, 0, cores) if cores else None,
     )
     bot = Bot(process, environ)
     try:

@@ -95,10 +95,10 @@ def test_nobody_says_half_a_sentence() -> None:
     assert {part for step in steps if isinstance(step, Tell) for part in step.parts} == whole
 
 
-async def test_a_call_is_measured_from_outside_and_within(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_load, "BOT_CORE", None)
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_call_is_measured_from_outside_and_within(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_load, "GREETED_S", 5.0)
-    measured = await load(1, 30.0)
+    measured = await load(1, 30.0, workers=workers)
     assert (measured.breaches, measured.lost, measured.unanswered) == ([], 0, 0)
     assert measured.voice_to_voice_ms
     assert 0 < measured.empty.rss_mib <= measured.ended.rss_mib

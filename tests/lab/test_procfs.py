@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
-from bot.lab.procfs import held
+from bot.lab.procfs import Used, held
 
 
 async def test_sockets_are_named_after_the_port_at_either_end_and_files_after_themselves(tmp_path: Path) -> None:
@@ -45,3 +47,12 @@ def test_memory_that_is_used_is_seen() -> None:
     taken = bytearray(os.urandom(1 << 20) * 32)
     assert held(os.getpid(), {}).rss_mib - before > 24
     assert taken
+
+
+def test_what_a_process_has_started_is_counted_with_it() -> None:
+    pid = os.getpid()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        one, other = Used.of(pid), Used.of(child.pid)
+        assert Used.of_all(pid).rss_mib > one.rss_mib + other.rss_mib / 2
+        assert child.stdin
+        child.stdin.close()
