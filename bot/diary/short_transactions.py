@@ -86,7 +86,7 @@ class LogOnDisk:
         """Return when all that was committed before is on the disk. OSError."""
         if self._next is None:
             self._next = asyncio.get_running_loop().create_future()
-        if self._waiting is None:
+        if self._waiting is None or self._waiting.done():
             self._waiting = asyncio.create_task(self._sync())
         await asyncio.shield(self._next)
 
@@ -110,7 +110,7 @@ class LogOnDisk:
                     if self.error is None:
                         await loop.run_in_executor(self._thread, _flush, self._log)
                 except (OSError, RuntimeError) as error:  # RuntimeError: the thread was shut down
-                    self.error = OSError(*error.args)
+                    self.error = error if isinstance(error, OSError) else OSError(str(error))
                 self._tell(group)
         finally:
             self._waiting = None

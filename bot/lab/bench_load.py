@@ -1,16 +1,17 @@
 """`python -m bot bench load`: how many people one core of the bot can talk with.
 
-The bot runs on one core, and on another the people who phone it with all that they need: Twilio, the recogniser, the
-model, the voice, each with its standard delays. Everybody talks, waits for the answer and talks again, out of step with
-the others, in real time. For each number of calls a new bot is started; it is measured once all have been greeted.
+The bot runs on one core (with `--workers N` on up to N), and on another the people who phone it with all that they
+need: Twilio, the recogniser, the model, the voice, each with its standard delays. Everybody talks, waits for the answer
+and talks again, out of step with the others, in real time. For each number of calls a new bot is started; it is
+measured once all have been greeted.
 
 `lag` is how late the bot's event loop woke, `late` how late the bench was with a line's 20 ms, both p99: where the
 second is much, it is the bench that is at its end. A gap is silence in the middle of a piece of a reply. `lost` are the
 words that were said and are not in the diary when all have hung up. Exit status 1 when a protocol was breached, a call
 not taken, a turn not answered or a word lost.
 
-Below each row stands what the parts of the bot cost by themselves on the same core, right after (`raw_parts.py`), and
-how many times their sum the bot took. `--no-parts` leaves that out.
+Below each row stands what the dearest parts of the bot cost by themselves on the same core, right after
+(`raw_parts.py`), and how many times their sum the bot took. `--no-parts` leaves that out.
 """
 
 import argparse
@@ -35,12 +36,13 @@ from bot.lab.caller import Caller
 from bot.lab.chaos_callers import words
 from bot.lab.load_lines import GREETED_S, Lines, Refused, Talked, cores, dialled, scripts
 from bot.lab.procfs import Used
-from bot.lab.raw_parts import RawParts, measured
+from bot.lab.raw_parts import NotMeasured, RawParts, Talk, measured
 from bot.lab.rtzr import RtzrLab
 from bot.lab.scraped import KEY, scraped
 from bot.lab.stage import AUTH_TOKEN, Stage, staged
 from bot.lab.wire import Wire
 from bot.metrics import LAG
+from bot.settings import MOST_WORKERS
 
 CALLS = (1, 20, 50, 100, 200)
 MEASURE_S = 60.0
@@ -91,22 +93,16 @@ async def load(
     With a `profile` a flame graph is written there. `parts`: measure what it is made of, too.
     """
     settings = {"METRICS_KEY": KEY, "DIARY_KEY": make_secret(), "WEB_CONCURRENCY": str(workers)}
-    more = asyncio.Semaphore(0)
-
-    def logged(line: str) -> None:
-        if "listening on" in line:
-            more.release()
-
     with tempfile.TemporaryDirectory() as folder:
-        async with staged(
-            Path(folder), rtzr=RtzrLab(by_heart=True), cores=of_bot, settings=settings, on_line=logged
-        ) as stage:
-            for _ in range(workers - 1):
-                await more.acquire()
+        async with staged(Path(folder), rtzr=RtzrLab(by_heart=True), cores=of_bot, settings=settings) as stage:
             found, lines = await _phoned(stage, calls, seconds, profile)
             found.lost = await _lost(stage, lines)
-            if parts and of_bot and stage.openai:
-                found.parts = await measured(calls, stage.openai.url, min(of_bot))
+            if parts and of_bot and stage.openai and found.speeches:
+                talk = Talk([told for line in lines for told in line.heard.told], found.spoken_chars // found.speeches)
+                try:
+                    found.parts = await measured(max(1, len(lines) // workers), stage.openai.url, min(of_bot), talk)
+                except NotMeasured as error:
+                    found.breaches.append(str(error))
     return found
 
 
@@ -170,7 +166,16 @@ async def _lost(stage: Stage, lines: Lines) -> int:
 
 async def _profiled(pid: int, seconds: float, to: Path) -> None:
     """Have py-spy look at the bot from the bench's core."""
-    options = ("--nonblocking", "--rate", "200", "--duration", str(round(seconds)), "--output", str(to))
+    options = (
+        "--nonblocking",
+        "--subprocesses",
+        "--rate",
+        "200",
+        "--duration",
+        str(round(seconds)),
+        "--output",
+        str(to),
+    )
     spying = await asyncio.create_subprocess_exec("py-spy", "record", "--pid", str(pid), *options)
     if await spying.wait():
         raise RuntimeError("py-spy failed")
@@ -223,11 +228,13 @@ def main(argv: list[str]) -> int:
     """Run the bench; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bot bench load", description=__doc__)
     parser.add_argument("--calls", type=int, action="append", help=f"how many at once; by default {CALLS}")
-    parser.add_argument("--workers", type=int, default=1, help="processes, each on a core as far as there are")
+    parser.add_argument("--workers", type=int, default=1, help="processes, on as many cores as far as there are")
     parser.add_argument("--seconds", type=float, default=MEASURE_S)
     parser.add_argument("--profile", type=Path, help="write a flame graph there (SVG; `pip install py-spy`)")
     parser.add_argument("--no-parts", action="store_true", help="do not measure what the bot is made of")
     given = parser.parse_args(argv)
+    if not 1 <= given.workers <= MOST_WORKERS:
+        parser.error(f"--workers is 1 to {MOST_WORKERS}")
     try:
         of_bot, of_bench = cores(given.workers)
     except ValueError as error:

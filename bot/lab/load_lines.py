@@ -28,7 +28,7 @@ WEBHOOK_PATH = "/twilio/voice"
 
 
 def cores(workers: int = 1) -> tuple[set[int], int]:
-    """The cores of the bot, one for each of its processes as far as there are, and the one of all else. ValueError."""
+    """The cores of the bot, as many as it has processes if there are, and the one of all else. ValueError."""
     *others, last = sorted(os.sched_getaffinity(0))
     if not others:
         raise ValueError("one core is for the bot, and another for those who phone it")

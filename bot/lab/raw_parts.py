@@ -1,9 +1,12 @@
-"""What the parts of a call cost by themselves: what no bot that is made of them can go below.
+"""What the parts of a call cost by themselves, as a yardstick for what the bot takes on the same machine.
 
-A process on the bot's core does with each library what a call does with it, and nothing else: reads a frame of Media
-Streams and makes 16 kHz of it, listens for a voice, takes messages on as many sockets as there are calls, 50 a second
-on each, and asks the model's and the voice's client for an answer. What a frame costs is measured hot, one after the
+A process on the bot's core does what anybody would do with these parts, and nothing else: reads a frame of Media
+Streams and makes 16 kHz of it, listens for a voice, takes messages of Quart's sockets, 50 a second on as many as there
+are calls, and asks the model's and the voice's client for answers. What a frame costs is measured hot, one after the
 other; messages and answers come as they come in a call.
+
+It is no lower bound: the bot takes its messages past Quart (`bot/doors/asgi.py`). And it is not all: the recogniser's
+socket, what is sent to the caller and the diary are not in the sum.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import islice
+from itertools import cycle, islice
 
 import msgspec
 import uvicorn
@@ -39,7 +42,7 @@ from bot.port import bound
 FRAMES, ROUNDS = 500, 5
 WARM_S, MESSAGES_S = 2.0, 10.0
 ANSWERS, AT_ONCE = 60, 20
-ASKED, TO_SPEAK = "오늘은 아침에 일어나서 " * 80, "그랬군요, 오늘은 참 긴 하루였겠어요. 저녁은 어떻게 보내셨어요?"
+RULES, TO_SPEAK = "따뜻하게, 한두 문장으로 대답한다. " * 50, "그랬군요, 오늘은 참 긴 하루였겠어요. " * 20
 
 
 class _Media(msgspec.Struct):
@@ -70,19 +73,33 @@ class RawParts:
         return frame_us / FRAME_MS + chats * self.chat_ms + speeches * self.speech_ms
 
 
-async def measured(sockets: int, openai_url: str, core: int, seconds: float = MESSAGES_S) -> RawParts:
-    """Measure them on `core`, from this one; messages for so many `seconds`."""
+class NotMeasured(Exception):
+    """The process that measures has ended without a result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What is talked: what the model is told, and how many characters the voice is given at once."""
+
+    told: list[str]
+    piece_chars: int
+
+
+async def measured(sockets: int, openai_url: str, core: int, talk: Talk, seconds: float = MESSAGES_S) -> RawParts:
+    """Measure them on `core`, from this one; messages for so many `seconds`. NotMeasured."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot.lab.raw_parts", openai_url, str(seconds)),
+        *(sys.executable, "-m", "bot.lab.raw_parts", openai_url, str(seconds), json.dumps(asdict(talk))),
         stdout=asyncio.subprocess.PIPE,
         preexec_fn=partial(os.sched_setaffinity, 0, {core}),
     )
     assert process.stdout
     try:
-        async with _talking(f"ws://127.0.0.1:{int(await process.stdout.readline())}/", sockets):
-            told = json.loads(await process.stdout.read())
-        await process.wait()
-        return RawParts(**told)
+        if port := await process.stdout.readline():
+            async with _talking(f"ws://127.0.0.1:{int(port)}/", sockets):
+                told = await process.stdout.read()
+            if await process.wait() == 0:
+                return RawParts(**json.loads(told))
+        raise NotMeasured(f"the parts were not measured: exit status {await process.wait()}")
     finally:
         if process.returncode is None:
             process.kill()
@@ -186,15 +203,18 @@ async def _answers_ms(ask: Callable[[], Awaitable[None]]) -> float:
         async with places:
             await ask()
 
-    await ask()  # the first imports what they need
+    async def all_of(many: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(many):
+                tasks.create_task(one())
+
+    await all_of(AT_ONCE)  # the first import what they need, and open the connections
     began_s = time.process_time()
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(ANSWERS):
-            tasks.create_task(one())
+    await all_of(ANSWERS)
     return (time.process_time() - began_s) / ANSWERS * 1000
 
 
-async def _measure(openai_url: str, seconds: float) -> RawParts:
+async def _measure(openai_url: str, seconds: float, talk: Talk) -> RawParts:
     listener, port = _Listener(), bound("127.0.0.1", 0)
     port.listen()
     config = uvicorn.Config(listener.app, ws="websockets-sansio", log_config=None, access_log=False)
@@ -204,16 +224,20 @@ async def _measure(openai_url: str, seconds: float) -> RawParts:
     message_us = await listener.message_us(seconds)
     server.force_exit = server.should_exit = True
     await serving
+    told, piece = cycle(talk.told), TO_SPEAK[: talk.piece_chars]
     async with AsyncOpenAI(api_key=KEY, base_url=openai_url, max_retries=0) as client:
 
         async def chat() -> None:
-            said: list[ChatCompletionMessageParam] = [{"role": "user", "content": ASKED}]
-            async for _ in await client.chat.completions.create(model="lab", messages=said, stream=True):
+            messages: list[ChatCompletionMessageParam] = [
+                {"role": "system", "content": RULES},
+                {"role": "user", "content": next(told)},
+            ]
+            async for _ in await client.chat.completions.create(model="lab", messages=messages, stream=True):
                 pass
 
         async def speak() -> None:
             speaking = client.audio.speech.with_streaming_response
-            async with speaking.create(model="lab", voice="lab", input=TO_SPEAK, response_format="pcm") as response:
+            async with speaking.create(model="lab", voice="lab", input=piece, response_format="pcm") as response:
                 async for _ in response.iter_bytes():
                     pass
 
@@ -224,4 +248,5 @@ async def _measure(openai_url: str, seconds: float) -> RawParts:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        print(json.dumps(asdict(runner.run(_measure(sys.argv[1], float(sys.argv[2]))))))
+        url, how_long, what = sys.argv[1:]
+        print(json.dumps(asdict(runner.run(_measure(url, float(how_long), Talk(**json.loads(what)))))))

@@ -49,14 +49,16 @@ class Bot:
     port: int = 0
     log: list[str] = field(default_factory=list)
 
-    async def listens(self) -> None:
-        """Wait until it does; BotDied when it ends first."""
+    async def listens(self, processes: int = 1) -> None:
+        """Wait until so many do; BotDied when it ends first."""
         assert self.process.stderr
         async for line in self.process.stderr:
             self.log.append(line.decode().rstrip())
             if found := _LISTENING.search(self.log[-1]):
                 self.port, self.url = int(found[1]), found[2]
-                return
+                processes -= 1
+                if not processes:
+                    return
         raise BotDied("\n".join(self.log))
 
     async def follow(self, on_line: Callable[[str], None] | None) -> None:
@@ -193,7 +195,7 @@ async def start_bot(environ: dict[str, str], module: str = "bot", *, cores: Coll
     bot = Bot(process, environ)
     try:
         async with asyncio.timeout(START_S):
-            await bot.listens()
+            await bot.listens(int(environ.get("WEB_CONCURRENCY", 1)))
     except TimeoutError:
         raise BotDied("\n".join(["it did not begin to listen", *bot.log])) from None
     finally:
