@@ -114,7 +114,7 @@ class Resampler:
         """Return the outputs whose newest sample is in `pcm`, for any two rates."""
         joined = self._joined(pcm)
         self._past = self._past.copy()  # a view would hold the whole of a long chunk
-        windows = np.lib.stride_tricks.sliding_window_view(joined, self._bank.shape[1])
+        windows = _windows(joined, self._bank.shape[1])
         end = len(windows) * self._up
         made: list[bytes] = []
         for first in range(self._at, end, self._down * BLOCK):
@@ -127,6 +127,12 @@ class Resampler:
             made.append(_to_pcm(values))
         self._at = (self._at - end) % self._down
         return b"".join(made)
+
+
+def _windows(values: Floats, taps: int) -> Floats:
+    """Return each run of so many values as a row, in the same memory; numpy's own way checks what is known here."""
+    step = values.strides[0]
+    return np.ndarray((len(values) - taps + 1, taps), values.dtype, values, strides=(step, step))
 
 
 def _to_pcm(values: Floats) -> bytes:

@@ -19,6 +19,7 @@ A pure filter: frames of 16 kHz PCM in, events out, 4 KB of state. It knows no c
 frame), and nothing of turns or words.
 """
 
+import math
 from collections import deque
 from enum import Enum
 from typing import Protocol
@@ -28,6 +29,7 @@ import webrtcvad
 
 from bot.audio.features import WINDOW, Floats, level, pitch, spectrum, steadiness, suddenness, tone
 from bot.audio.frames import FRAME_MS, PCM_FRAME_BYTES, PCM_HZ
+from bot.audio.lowest import Lowest
 from bot.audio.onset import LIKELY, DoubtedOnset, Look, Onset, Opinion
 from bot.conversation.events import SpeechPaused, SpeechResumed, SpeechStarted, SpeechStopped
 from bot.errors import LocalProtocolError
@@ -91,7 +93,8 @@ class Vad:
         self._stage = _Stage.IDLE
         self._held: deque[bytes] = deque([bytes(PCM_FRAME_BYTES)] * HELD_FRAMES, HELD_FRAMES)
         self._levels_db: deque[float] = deque(maxlen=MOVING_FRAMES)
-        self._smoothed_db: deque[float] = deque(maxlen=FLOOR_FRAMES)
+        self._smoothed_db = math.nan  # of the frame before
+        self._lowest = Lowest(FLOOR_FRAMES)
         self._floor_db = QUIETEST_DB
         self._peak_db = QUIETEST_DB
         self._quiet_frames = 0
@@ -117,11 +120,11 @@ class Vad:
 
     def _follow(self, level_db: float) -> float:
         """Take the level into floor and peak, and return the floor: the quietest of the last 1.5 s, smoothed."""
-        before = self._smoothed_db[-1] if self._smoothed_db else level_db
+        before = level_db if math.isnan(self._smoothed_db) else self._smoothed_db
         self._levels_db.append(level_db)
-        self._smoothed_db.append(before + FLOOR_PACE * (level_db - before))
+        self._smoothed_db = before + FLOOR_PACE * (level_db - before)
         self._peak_db = max(level_db, self._peak_db - PEAK_FALL_DB)
-        floor_db = max(min(self._smoothed_db), QUIETEST_DB)
+        floor_db = max(self._lowest.push(self._smoothed_db), QUIETEST_DB)
         if self._stage is not _Stage.IDLE:
             floor_db = min(floor_db, self._floor_db + FLOOR_RISE_DB)
         self._floor_db = floor_db
@@ -140,7 +143,7 @@ class Vad:
             voiced = pitch(sound[-WINDOW:]) >= VOICED_PITCH and suddenness(sound[-WINDOW:]) <= SUDDENEST
         keeps = lenient and over_floor_db >= KEPT_OVER_FLOOR_DB
         far = level_db < self._peak_db - FAR_DB
-        return Look(strict, hint, candidate, voiced, keeps, far, self._smoothed_db[-1])
+        return Look(strict, hint, candidate, voiced, keeps, far, self._smoothed_db)
 
     def _begin(self, frames: int, at_ms: int) -> list[SpeechEvent]:
         self._onset.clear()

@@ -7,10 +7,11 @@ not know tables or keys.
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Table, make_url
+from sqlalchemy import URL, Insert, Table, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
@@ -102,7 +103,7 @@ class Database:
 
     def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
         """An INSERT of this database, which can say what becomes of a row that is there already."""
-        return sqlite.insert(table) if self.file else postgresql.insert(table)
+        return _insert(table, in_file=self.file is not None)
 
     async def upsert(
         self,
@@ -114,12 +115,8 @@ class Database:
         only_new: Sequence[str] = (),
     ) -> None:
         """Insert a row, or change the one with that key; columns in `only_new` keep what a row there already has."""
-        changes = {name: value for name, value in values.items() if name not in only_new}
-        row = self.insert(table).values({**key, **values})
-        if changes:
-            await connection.execute(row.on_conflict_do_update(index_elements=list(key), set_=changes))
-        else:
-            await connection.execute(row.on_conflict_do_nothing(index_elements=list(key)))
+        changes = tuple(name for name in values if name not in only_new)
+        await connection.execute(_upsert(table, tuple(key), changes, in_file=self.file is not None), {**key, **values})
 
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """Keep other processes from migrating until this `write` ends."""
@@ -137,6 +134,19 @@ class Database:
     async def close(self) -> None:
         """Close every connection that nobody uses; the others are closed when they are given back."""
         await self._backend.close()
+
+
+def _insert(table: Table, *, in_file: bool) -> sqlite.Insert | postgresql.Insert:
+    return sqlite.insert(table) if in_file else postgresql.insert(table)
+
+
+@lru_cache(maxsize=64)
+def _upsert(table: Table, key: tuple[str, ...], changes: tuple[str, ...], *, in_file: bool) -> Insert:
+    """To make such a statement takes longer than SQLite takes to carry it out, and each turn of a call has several."""
+    row = _insert(table, in_file=in_file)
+    if not changes:
+        return row.on_conflict_do_nothing(index_elements=list(key))
+    return row.on_conflict_do_update(index_elements=list(key), set_={name: row.excluded[name] for name in changes})
 
 
 @contextmanager

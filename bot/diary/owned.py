@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, bindparam, func, select, update
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.conversation.commands import Mood, Status
@@ -23,6 +23,8 @@ from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.schema import callers, calls, entries, turns
 from bot.errors import LeaseLost
+
+_CHANGE = update(calls).where(calls.c.call_sid == bindparam("of_call"))  # of the columns that are given with it
 
 
 class OwnedCall:
@@ -187,7 +189,7 @@ class OwnedCall:
         return call
 
     async def _change(self, connection: AsyncConnection, **values: object) -> None:
-        await connection.execute(update(calls).where(calls.c.call_sid == self.call_sid).values(**values))
+        await connection.execute(_CHANGE, {"of_call": self.call_sid, **values})
 
     async def _add(self, turn: int, values: Mapping[str, Any]) -> None:
         async with self._database.write() as connection:

@@ -6,17 +6,25 @@ They know tables alone: no keys, no clock, and nothing of what the columns hold.
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Exists, Row, Select, and_, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, Exists, Row, Select, and_, bindparam, exists, func, literal, or_, select
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.diary.schema import callers, calls, entries, jobs, turns
 from bot.errors import LeaseLost
 
+# Made once: each turn of a call asks them several times, and to make one takes longer than to ask it.
+_CALL = select(calls).where(calls.c.call_sid == bindparam("of_call")).with_for_update()
+_FORGOTTEN = (
+    select(turns.c.id)
+    .where(turns.c.call_sid == bindparam("of_call"), turns.c.turn == bindparam("of_turn"))
+    .where(turns.c.forgotten_at.is_not(None))
+    .limit(1)
+)
+
 
 async def call(connection: AsyncConnection, call_sid: str) -> Row[Any] | None:
     """The row of a call, which stays as it is until the transaction ends; None for a call that never arrived."""
-    query = select(calls).where(calls.c.call_sid == call_sid).with_for_update()
-    return (await connection.execute(query)).one_or_none()
+    return (await connection.execute(_CALL, {"of_call": call_sid})).one_or_none()
 
 
 async def known_call(connection: AsyncConnection, call_sid: str) -> Row[Any]:
@@ -31,10 +39,8 @@ async def is_forgotten(connection: AsyncConnection, row: Row[Any], stream: int, 
     """Tell whether nothing is kept any more of call `row`, of its stream, or of the turn on whichever stream."""
     if row.forgotten_at is not None or stream < (row.forgotten_before or 0):
         return True
-    query = select(turns.c.id).where(
-        turns.c.call_sid == row.call_sid, turns.c.turn == turn, turns.c.forgotten_at.is_not(None)
-    )
-    return (await connection.scalars(query.limit(1))).first() is not None
+    forgotten = await connection.scalars(_FORGOTTEN, {"of_call": row.call_sid, "of_turn": turn})
+    return forgotten.first() is not None
 
 
 def calls_of_the_same_day(call_sid: str) -> Select[str]:

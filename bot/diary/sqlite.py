@@ -3,6 +3,11 @@
 A transaction that writes takes the file's lock at its first statement (BEGIN IMMEDIATE), so that none fails half way;
 writers of one process wait for each other in order, writers of two up to 10 s. Its statements run in the event loop,
 for they are short: what changes many rows says so, and has a thread, as readers have. It must not know tables or keys.
+
+Nobody but us makes a checkpoint (wal_autocheckpoint is 0), and nobody of this process writes meanwhile: a commit at
+that moment could, very rarely, be lost by SQLite before 3.51.3. Another process's still could; PostgreSQL is there for
+many.
+Source: https://sqlite.org/wal.html#walresetbug
 """
 
 import asyncio
