@@ -46,7 +46,7 @@ from bot.settings import MOST_WORKERS
 
 CALLS = (1, 20, 50, 100, 200)
 MEASURE_S = 60.0
-DIAL_APART_S = 0.05
+DIAL_APART_S = 0.1
 EMPTY_S = 2.0
 LATE_MS = 10.0
 
