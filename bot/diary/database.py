@@ -5,14 +5,15 @@ not know tables or keys.
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Insert, Table, make_url
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
@@ -24,6 +25,8 @@ STATEMENT_S = 5.0
 _POSTGRESQL_QUERY = frozenset({"sslmode", "ssl"})
 _SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 SCHEMA_LOCK, CHANNELS_LOCK = 0x696C6769, 0x696C676A  # any numbers, the same in every process
+
+AnyInsert = SqliteInsert | PostgresqlInsert
 
 
 def parse_url(database_url: str) -> URL:
@@ -101,9 +104,9 @@ class Database:
             async with self._backend.writing(is_long=is_long) as connection:
                 yield connection
 
-    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+    def insert(self, table: Table) -> AnyInsert:
         """An INSERT of this database, which can say what becomes of a row that is there already."""
-        return _insert(table, in_file=self.file is not None)
+        return self._backend.insert(table)
 
     async def upsert(
         self,
@@ -116,7 +119,7 @@ class Database:
     ) -> None:
         """Insert a row, or change the one with that key; columns in `only_new` keep what a row there already has."""
         changes = tuple(name for name in values if name not in only_new)
-        await connection.execute(_upsert(table, tuple(key), changes, in_file=self.file is not None), {**key, **values})
+        await connection.execute(_upsert(self._backend.insert, table, tuple(key), changes), {**key, **values})
 
     async def lock_schema(self, connection: AsyncConnection) -> None:
         """Keep other processes from migrating until this `write` ends."""
@@ -136,14 +139,12 @@ class Database:
         await self._backend.close()
 
 
-def _insert(table: Table, *, in_file: bool) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if in_file else postgresql.insert(table)
-
-
 @lru_cache(maxsize=64)
-def _upsert(table: Table, key: tuple[str, ...], changes: tuple[str, ...], *, in_file: bool) -> Insert:
+def _upsert(
+    insert: Callable[[Table], AnyInsert], table: Table, key: tuple[str, ...], changes: tuple[str, ...]
+) -> Insert:
     """To make such a statement takes longer than SQLite takes to carry it out, and each turn of a call has several."""
-    row = _insert(table, in_file=in_file)
+    row = insert(table)
     if not changes:
         return row.on_conflict_do_nothing(index_elements=list(key))
     return row.on_conflict_do_update(index_elements=list(key), set_={name: row.excluded[name] for name in changes})

@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 from sqlalchemy import URL, ExceptionContext, event, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_async_engine
 
 from bot.errors import StoreError
@@ -22,6 +23,8 @@ IDLE_S = 15.0  # then the server frees what a process that is frozen in a transa
 
 class Postgresql:
     """One database of a server; what its public methods do is told in `Database`."""
+
+    insert = staticmethod(insert)
 
     def __init__(self, url: URL, statement_s: float) -> None:
         """`statement_s` is how long one statement may take. StoreError when the driver is not installed."""

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, event, text
+from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio.engine import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -39,6 +40,8 @@ _OPENED: dict[str, Any] = {"isolation_level": None, "timeout": BUSY_TIMEOUT_MS /
 
 class Sqlite:
     """One file and its write-ahead log; what its public methods do is told in `Database`."""
+
+    insert = staticmethod(insert)
 
     def __init__(self, url: URL, file: Path) -> None:
         self._file = file

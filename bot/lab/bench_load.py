@@ -98,7 +98,8 @@ async def load(
             found, lines = await _phoned(stage, calls, seconds, profile)
             found.lost = await _lost(stage, lines)
             if parts and of_bot and stage.openai and found.speeches:
-                talk = Talk([told for line in lines for told in line.heard.told], found.spoken_chars // found.speeches)
+                told = {text for line in lines for text in line.heard.told}
+                talk = Talk(sorted(told), found.spoken_chars // found.speeches)
                 try:
                     found.parts = await measured(max(1, len(lines) // workers), stage.openai.url, min(of_bot), talk)
                 except NotMeasured as error:
@@ -166,17 +167,8 @@ async def _lost(stage: Stage, lines: Lines) -> int:
 
 async def _profiled(pid: int, seconds: float, to: Path) -> None:
     """Have py-spy look at the bot from the bench's core."""
-    options = (
-        "--nonblocking",
-        "--subprocesses",
-        "--rate",
-        "200",
-        "--duration",
-        str(round(seconds)),
-        "--output",
-        str(to),
-    )
-    spying = await asyncio.create_subprocess_exec("py-spy", "record", "--pid", str(pid), *options)
+    options = f"--nonblocking --subprocesses --rate 200 --duration {round(seconds)} --output".split()
+    spying = await asyncio.create_subprocess_exec("py-spy", "record", "--pid", str(pid), *options, str(to))
     if await spying.wait():
         raise RuntimeError("py-spy failed")
 
@@ -228,7 +220,7 @@ def main(argv: list[str]) -> int:
     """Run the bench; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m bot bench load", description=__doc__)
     parser.add_argument("--calls", type=int, action="append", help=f"how many at once; by default {CALLS}")
-    parser.add_argument("--workers", type=int, default=1, help="processes, on as many cores as far as there are")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the bot, on as many cores if there are")
     parser.add_argument("--seconds", type=float, default=MEASURE_S)
     parser.add_argument("--profile", type=Path, help="write a flame graph there (SVG; `pip install py-spy`)")
     parser.add_argument("--no-parts", action="store_true", help="do not measure what the bot is made of")
