@@ -96,6 +96,8 @@ class EarByHeart:
         self._seq = 0
         self._begins: int | None = None
         self._last_loud = 0
+        self._last_whole = 0
+        """The frame with which a word was complete."""
         self._interims = 0
         self._heard: dict[tuple[str, int], list[int]] = {}
 
@@ -115,8 +117,11 @@ class EarByHeart:
         """Close the utterance; its final, if there is one."""
         if self._begins is None:
             return []
-        final = self._so_far(self._begins, final=True)
-        self._begins, self._heard = None, self._cut_words()
+        cut = self._cut_words()
+        # A final goes no further than its words: who has to send what is behind it again sends all of the next word.
+        last = max(self._last_whole, self._begins) if cut else self._last_loud
+        final = self._so_far(self._begins, length_ms=(last + 1 - self._begins) * FRAME_MS)
+        self._begins, self._heard = None, cut
         self._seq += 1
         return [final]
 
@@ -137,7 +142,10 @@ class EarByHeart:
                 self._begins, self._interims = frame, 0
             self._last_loud = frame
             # The begin of the sound tells two times that the same was said apart.
-            self._heard.setdefault((place.name, frame - place.frame), self._empty(place.name))[place.word] += 1
+            counts = self._heard.setdefault((place.name, frame - place.frame), self._empty(place.name))
+            counts[place.word] += 1
+            if counts[place.word] == self._memory.loud[place.name][place.word]:
+                self._last_whole = frame
         if self._begins is None:
             return []
         if frame - self._last_loud >= self._epd or frame - self._begins >= self._longest:
@@ -145,20 +153,20 @@ class EarByHeart:
         if frame - self._begins < INTERIM_FRAMES * (self._interims + 1):
             return []
         self._interims += 1
-        so_far = self._so_far(self._begins, final=False)
+        so_far = self._so_far(self._begins)
         return [so_far] if so_far.words else []
 
     def _empty(self, name: str) -> list[int]:
         return [0] * len(self._memory.words[name])
 
-    def _so_far(self, begins: int, *, final: bool) -> Heard:
-        length_ms = (self._last_loud + 1 - begins) * FRAME_MS
+    def _so_far(self, begins: int, *, length_ms: int = 0) -> Heard:
+        """An interim; with a length the final."""
         texts = [
             text
             for (name, _), counts in self._heard.items()
             for text, count, all_of_it in zip(self._memory.words[name], counts, self._memory.loud[name], strict=True)
             if count and count == all_of_it
         ]
-        each_ms = length_ms // max(len(texts), 1)
+        each_ms = (length_ms or (self._last_loud + 1 - begins) * FRAME_MS) // max(len(texts), 1)
         words = tuple(HeardWord(text, index * each_ms, each_ms) for index, text in enumerate(texts))
-        return Heard(self._seq, begins * FRAME_MS, length_ms if final else 0, final, words)
+        return Heard(self._seq, begins * FRAME_MS, length_ms, length_ms > 0, words)

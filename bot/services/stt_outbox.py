@@ -23,6 +23,9 @@ QUIET_MS = 10_000
 LEAD_MS = 1_000
 """So much is sent again before a voice: it is noticed late."""
 
+ONSET_MS = 160
+"""A word that begins so shortly before the end of an utterance was not noticed yet when that was told."""
+
 
 class Outbox:
     """The line of one call."""
@@ -133,19 +136,20 @@ class Outbox:
         """Forget what has its final: up to `end_ms` of this connection's audio.
 
         When a `FINALIZE` stands so soon behind it that only it can have ended the utterance, there is nothing between
-        the two. None: the final tells no length. Then it goes as far as the first mark behind its start that was sent.
+        the two but what may be the onset of another word. None: the final tells no length. Then it goes as far as the
+        first mark behind its start that was sent.
         """
         start = self._connected + start_ms * self._bytes_per_ms
         sent_marks = islice(self._marks, self._marks_sent)
         if end_ms is None:
-            position = next((mark for mark in sent_marks if mark > start), self._sent)
+            end = until = next((mark for mark in sent_marks if mark > start), self._sent)
         else:
-            position = self._connected + end_ms * self._bytes_per_ms
-            mark = next((mark for mark in sent_marks if mark >= position), None)
-            answers = mark is not None and mark - position < TRAILING_MS * self._bytes_per_ms
+            end = until = self._connected + end_ms * self._bytes_per_ms
+            mark = next((mark for mark in sent_marks if mark >= end), None)
+            answers = mark is not None and mark - end < TRAILING_MS * self._bytes_per_ms
             if mark is not None and answers and end_ms - start_ms < LONGEST_MS:
-                position = mark
-        self._forget(min(position, self._sent))
+                end, until = max(end, mark - ONSET_MS * self._bytes_per_ms), mark
+        self._forget(min(end, self._sent), min(until, self._sent))
 
     def excuse(self) -> None:
         """What was sent as a voice until now will get no final: it is none."""
@@ -158,22 +162,23 @@ class Outbox:
         """Nothing will be sent again: keep no audio, however long somebody holds on to this."""
         self._forget(self._end)
 
-    def _forget(self, position: int) -> None:
+    def _forget(self, position: int, settled: int = 0) -> None:
+        """Keep no audio from before `position`, and no mark or voice from before `settled`, which may be later."""
         count = min(position - self._begins, len(self._audio))
-        if count <= 0:
-            return
-        del self._audio[:count]
-        self._begins += count
+        if count > 0:
+            del self._audio[:count]
+            self._begins += count
         if self._begins > self._sent:
             # The connection's clock counts only what it was sent.
             self.dropped_bytes += self._begins - self._sent
             self._connected += self._begins - self._sent
             self._sent = self._begins
+        settled = max(settled, self._begins)
         # A mark that was sent is of use only behind audio that may have to be sent again.
-        while self._marks_sent and self._marks[0] <= self._begins:
+        while self._marks_sent and self._marks[0] <= settled:
             self._marks.popleft()
             self._marks_sent -= 1
-        while self._voice and self._voice[0][1] <= self._begins:
+        while self._voice and self._voice[0][1] <= settled:
             self._voice.popleft()
-        if self._voice and self._voice[0][0] < self._begins:
-            self._voice[0] = (self._begins, self._voice[0][1])
+        if self._voice and self._voice[0][0] < settled:
+            self._voice[0] = (settled, self._voice[0][1])

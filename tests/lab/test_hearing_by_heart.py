@@ -85,6 +85,28 @@ def test_a_word_in_which_an_utterance_is_closed_is_in_the_next() -> None:
     assert [final.text.split() for final in of.finalize()] == [words[1:]]
 
 
+def test_a_final_ends_with_its_last_word_when_another_had_begun() -> None:
+    frames, words = sent("jia-lunch"), KNOWN["jia-lunch"].words
+    ends = [word.end_ms // 20 for word in words]
+    middle = (ends[0] + ends[1]) // 2
+    of = ear(epd_time_s=5.0)
+    finals(of, frames[:middle])
+    (final,) = of.finalize()
+    end_ms = final.start_ms + final.duration_ms
+    assert end_ms < words[0].end_ms + 20
+    another = ear(epd_time_s=5.0)
+    finals(another, frames[end_ms // 20 :])
+    assert [final.text.split() for final in another.finalize()] == [[word.text for word in words[1:]]]
+
+
+def test_a_final_of_no_whole_word_goes_nowhere() -> None:
+    frames = sent("jia-lunch")
+    of = ear(epd_time_s=5.0)
+    finals(of, frames[:4])
+    (final,) = of.finalize()
+    assert (final.text, final.duration_ms) == ("", 20)
+
+
 def test_audio_of_another_form_is_refused() -> None:
     with pytest.raises(ValueError, match="MULAW"):
         EarByHeart(Memory.of(FIXTURES), encoding="MULAW")

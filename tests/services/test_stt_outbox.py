@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.services.stt_outbox import FINALIZE, LEAD_MS, QUIET_MS, Outbox
+from bot.services.stt_outbox import FINALIZE, LEAD_MS, ONSET_MS, QUIET_MS, Outbox
 
 
 def line(most_bytes: int = 1000) -> Outbox:
@@ -165,15 +165,19 @@ def test_dropping_what_was_sent_loses_nothing() -> None:
     assert outbox.dropped_bytes == 0
 
 
-def test_what_stands_between_a_final_and_the_mark_that_asked_for_it_holds_no_word() -> None:
-    outbox = line(100_000)
-    outbox.push(bytes(2 * 1000))
+def test_between_a_final_and_the_mark_that_asked_for_it_may_be_the_onset_of_a_word_and_no_more() -> None:
+    outbox, onset = line(100_000), b"on" * ONSET_MS
+    outbox.push(bytes(2 * 1000) + onset, voiced=True)
     outbox.mark()
     outbox.push(b"cc")
     everything(outbox)
     outbox.settled(100, end_ms=700)
+    assert (outbox.open_bytes, outbox.voice_bytes) == (0, 0)
     outbox.rewind()
-    assert everything(outbox) == [b"cc"]
+    assert everything(outbox, 1_000) == [onset + b"cc"]  # and the utterance does not end once more within the word
+    outbox.settled(0, end_ms=ONSET_MS + 1)
+    outbox.rewind()
+    assert outbox.empty
 
 
 def test_behind_a_final_that_the_recogniser_gave_by_itself_everything_is_kept() -> None:
@@ -242,13 +246,10 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(steps: list[tuple[str, int]]) -> None:
-    """Each sample has its own value; a connection must hold all samples behind the last final, in order.
-
-    A final goes as far as the `FINALIZE` that can have ended it.
-    """
+    """Each sample has its own value; a connection must hold all samples behind the last final, in order."""
     outbox = line(10_000)
     pushed = settled = sent_from = 0
-    sent, marks = b"", list[int]()
+    sent = b""
     for what, amount in steps:
         if what == "push":
             outbox.push(b"".join((pushed + index).to_bytes(2, "little") for index in range(amount)))
@@ -258,16 +259,12 @@ def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(st
         elif what == "take":
             item = outbox.take(2 * amount + 2)
             sent += item if isinstance(item, bytes) else b""
-            if item is FINALIZE:
-                marks.append(sent_from + len(sent) // 2)
         elif what == "final":
             outbox.settled(0, end_ms=amount)
-            position = next((mark for mark in marks if mark >= sent_from + amount), sent_from + amount)
-            if (end := min(position, sent_from + len(sent) // 2)) > settled:
-                settled, marks = end, [mark for mark in marks if mark > end]
+            settled = max(settled, sent_from + min(amount, len(sent) // 2))
         else:
             outbox.rewind()
-            sent, sent_from, marks = b"", settled, []
+            sent, sent_from = b"", settled
     sent += joined(everything(outbox))
     assert sent == b"".join(index.to_bytes(2, "little") for index in range(sent_from, pushed))
     assert outbox.dropped_bytes == 0
