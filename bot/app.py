@@ -25,6 +25,7 @@ from bot.doors.phone import PhoneDoor, Running
 from bot.doors.signature import LARGEST_BODY_BYTES
 from bot.doors.twiml import Documents
 from bot.errors import where
+from bot.garbage import Leavings
 from bot.jobs import handlers
 from bot.process import Services
 from bot.settings import Settings
@@ -80,8 +81,9 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
                 async def to_the_end(call: LiveCall) -> None:
                     await guarded("a call", call.run())
                     worker.wake()
+                    leavings.ended(len(live))
 
-                ceiling = Ceiling()
+                leavings, ceiling = Leavings(), Ceiling()
 
                 def woke(late_ms: float) -> None:
                     ceiling.woke(late_ms)

@@ -7,7 +7,6 @@ here is sent on to the next process, and only then the server stops. It must not
 
 import asyncio
 import contextlib
-import gc
 import logging
 import resource
 import signal
@@ -17,6 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 import uvicorn
 from uvicorn.loops.auto import auto_loop_factory
 
+from bot import garbage
 from bot.app import DRAIN_S, IlgiApp, create_app
 from bot.console import configure_logging, status_of
 from bot.doors.asgi import LARGEST_MESSAGE_BYTES
@@ -147,10 +147,7 @@ async def _serve(settings: Settings, listener: socket.socket, port: SharedPort |
                 asyncio.get_running_loop().add_signal_handler(number, ending.signalled, number)
             if port:
                 port.open(lambda: ending.signalled(signal.SIGTERM))
-            # What there is by now stays: no collection looks at it again, and so what calls leave is collected sooner.
-            gc.collect()
-            gc.freeze()
-            gc.collect()  # tells the collector how little is left to grow from
+            garbage.keep_what_there_is()
             log.info("listening on %s port %d as %s", settings.host, settings.port, settings.public_url)
 
         def stop() -> None:
