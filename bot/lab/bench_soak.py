@@ -40,7 +40,9 @@ ROW_S = 60.0
 APART_S = 2.0
 """Between the first calls; later one begins when another has ended."""
 LONGEST_CALL_S = 300.0
-WRITTEN_S, REST_S = 60.0, 20.0
+WRITTEN_S = 300.0
+"""An entry is tried again and again while the model fails, at last two minutes after."""
+REST_S = 20.0
 PROBE_S = 20.0
 LOG = Path("var") / "soak.log"
 NUMBERS = 50
