@@ -1,7 +1,7 @@
 """When Python looks for objects that only hold each other, which is how a call and its sockets end.
 
-By itself it looks at the old ones when a quarter as many new ones have come. With ten callers that is every ten
-minutes, and what hundreds of calls have left lies about until then. It must not know what a call is.
+By itself it looks at the old ones when a quarter as many new ones have grown old. With ten callers that is every ten
+minutes, and until then what a hundred calls have left lies about. It must not know what a call is.
 """
 
 import gc
@@ -18,13 +18,13 @@ def keep_what_there_is() -> None:
 
 
 class Leavings:
-    """What calls leave is collected once as many have ended as are live: each is looked at about once for each end."""
+    """Collects what calls leave once as many have ended as are live, so that an end costs a look at one live call."""
 
     def __init__(self) -> None:
         self._ended = 0
 
     def ended(self, live: int) -> None:
-        """Note that a call has ended, and how many there are still."""
+        """Note that a call has ended, and how many are live."""
         self._ended += 1
         if self._ended >= max(FEWEST, live):
             self._ended = 0

@@ -1,8 +1,10 @@
 """bot/app.py: the application with all that it needs, on any ASGI server."""
 
 import asyncio
+import gc
 import json
 import logging
+import weakref
 from dataclasses import replace
 from functools import partial
 
@@ -13,6 +15,7 @@ from bot.doors import patience
 from bot.doors.live import LiveCalls
 from bot.doors.patience import Patience
 from bot.errors import StoreError
+from bot.garbage import FEWEST
 from bot.lab.scraped import Scraped
 from bot.metrics import LAG
 from bot.settings import load
@@ -119,6 +122,35 @@ async def test_a_cancelled_call_is_not_swallowed():
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_calls_left_behind_is_collected(settings):
+    class Short:
+        """A call that is over at once, and holds itself."""
+
+        call_sid = "CA1"
+
+        def __init__(self):
+            self.me = self
+
+        async def run(self):
+            pass
+
+    app = create_app(settings)
+    async with app.test_app():
+        live = app.phone.running.live
+        gc.disable()
+        try:
+            first = weakref.ref(await over(live, Short()))
+            await asyncio.gather(*(over(live, Short()) for _ in range(FEWEST * 2)))
+            assert first() is None
+        finally:
+            gc.enable()
+
+
+async def over(live, call):
+    await live.start(call)
+    return call
 
 
 async def test_at_the_end_a_call_that_does_not_end_is_cut_off(monkeypatch, caplog):

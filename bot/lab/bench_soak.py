@@ -41,7 +41,7 @@ APART_S = 2.0
 """Between the first calls; later one begins when another has ended."""
 LONGEST_CALL_S = 300.0
 WRITTEN_S = 300.0
-"""An entry is tried again and again while the model fails, at last two minutes after."""
+"""An entry that met a failing model is tried again, later each time: the seventh wait is up to three minutes."""
 REST_S = 20.0
 PROBE_S = 20.0
 LOG = Path("var") / "soak.log"

@@ -118,7 +118,7 @@ class EarByHeart:
         if self._begins is None:
             return []
         cut = self._cut_words()
-        # A final goes no further than its words: who has to send what is behind it again sends all of the next word.
+        # It goes no further than its words when another word has begun: that is in the next final.
         last = max(self._last_whole, self._begins) if cut else self._last_loud
         final = self._so_far(self._begins, length_ms=(last + 1 - self._begins) * FRAME_MS)
         self._begins, self._heard = None, cut
@@ -160,7 +160,7 @@ class EarByHeart:
         return [0] * len(self._memory.words[name])
 
     def _so_far(self, begins: int, *, length_ms: int = 0) -> Heard:
-        """An interim; with a length the final."""
+        """Give an interim, or with a length the final."""
         texts = [
             text
             for (name, _), counts in self._heard.items()

@@ -301,7 +301,7 @@ class SttStream:
     def _settle(self, final: rtzr.Final) -> None:
         assert self._link
         end_ms = final.end_ms if final.duration_ms else None
-        self._feed.outbox.settled(final.start_ms, end_ms)
+        self._feed.outbox.settled(final.start_ms, end_ms, worded=bool(final.text))
         if end_ms is None:
             return
         now_ms = asyncio.get_running_loop().time() * 1000

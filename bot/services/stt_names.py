@@ -8,7 +8,7 @@ What tells is where in the call's audio it begins. Knows no sockets, and logs no
 from dataclasses import dataclass
 
 SAME_MS = 700.0
-"""Two utterances do not begin so close to each other; one that is heard again begins where it did, but for rounding."""
+"""Two utterances do not begin so close to each other; one heard again begins where it did, but for its onset."""
 
 Name = tuple[int, int]
 """The number of the connection on which an utterance was begun, and `seq` on it."""

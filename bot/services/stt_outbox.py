@@ -24,7 +24,7 @@ LEAD_MS = 1_000
 """So much is sent again before a voice: it is noticed late."""
 
 ONSET_MS = 160
-"""A word that begins so shortly before the end of an utterance was not noticed yet when that was told."""
+"""A voice that begins so shortly before an utterance is told to end may not have been noticed yet."""
 
 
 class Outbox:
@@ -132,12 +132,12 @@ class Outbox:
         self._marks_sent = 0
         self.voice_sent_ms = 0.0
 
-    def settled(self, start_ms: int, end_ms: int | None) -> None:
-        """Forget what has its final: up to `end_ms` of this connection's audio.
+    def settled(self, start_ms: int, end_ms: int | None, *, worded: bool = True) -> None:
+        """Forget what has its final, with or without words: up to `end_ms` of this connection's audio.
 
-        When a `FINALIZE` stands so soon behind it that only it can have ended the utterance, there is nothing between
-        the two but what may be the onset of another word. None: the final tells no length. Then it goes as far as the
-        first mark behind its start that was sent.
+        A `FINALIZE` that stands so soon behind it that only it can have ended the utterance is settled with it, and so
+        is what lies between the two. But its last `ONSET_MS` are kept, behind the words that were heard: another word
+        may begin in them. None: the final tells no length. Then it goes to the first mark behind its start.
         """
         start = self._connected + start_ms * self._bytes_per_ms
         sent_marks = islice(self._marks, self._marks_sent)
@@ -148,7 +148,7 @@ class Outbox:
             mark = next((mark for mark in sent_marks if mark >= end), None)
             answers = mark is not None and mark - end < TRAILING_MS * self._bytes_per_ms
             if mark is not None and answers and end_ms - start_ms < LONGEST_MS:
-                end, until = max(end, mark - ONSET_MS * self._bytes_per_ms), mark
+                end, until = max(end if worded else start, mark - ONSET_MS * self._bytes_per_ms), mark
         self._forget(min(end, self._sent), min(until, self._sent))
 
     def excuse(self) -> None:

@@ -99,12 +99,11 @@ def test_a_final_ends_with_its_last_word_when_another_had_begun() -> None:
     assert [final.text.split() for final in another.finalize()] == [[word.text for word in words[1:]]]
 
 
-def test_a_final_of_no_whole_word_goes_nowhere() -> None:
-    frames = sent("jia-lunch")
+def test_a_final_of_no_whole_word_goes_as_far_as_its_first_frame() -> None:
     of = ear(epd_time_s=5.0)
-    finals(of, frames[:4])
+    finals(of, [*[SILENCE] * 10, *sent("jia-lunch")[:4]])
     (final,) = of.finalize()
-    assert (final.text, final.duration_ms) == ("", 20)
+    assert (final.text, final.final, final.start_ms >= 200, final.duration_ms) == ("", True, True, 20)
 
 
 def test_audio_of_another_form_is_refused() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.services.stt_outbox import FINALIZE, LEAD_MS, ONSET_MS, QUIET_MS, Outbox
+from bot.services.stt_outbox import FINALIZE, LEAD_MS, ONSET_MS, QUIET_MS, TRAILING_MS, Outbox
 
 
 def line(most_bytes: int = 1000) -> Outbox:
@@ -169,15 +169,36 @@ def test_between_a_final_and_the_mark_that_asked_for_it_may_be_the_onset_of_a_wo
     outbox, onset = line(100_000), b"on" * ONSET_MS
     outbox.push(bytes(2 * 1000) + onset, voiced=True)
     outbox.mark()
-    outbox.push(b"cc")
+    outbox.push(b"cc", voiced=True)
     everything(outbox)
     outbox.settled(100, end_ms=700)
-    assert (outbox.open_bytes, outbox.voice_bytes) == (0, 0)
+    assert (outbox.open_bytes, outbox.voice_bytes) == (2, 2)
     outbox.rewind()
     assert everything(outbox, 1_000) == [onset + b"cc"]  # and the utterance does not end once more within the word
     outbox.settled(0, end_ms=ONSET_MS + 1)
     outbox.rewind()
     assert outbox.empty
+
+
+def test_a_final_settles_its_words_up_to_the_mark_and_without_words_no_onset() -> None:
+    for worded in (True, False):
+        outbox = line(100_000)
+        outbox.push(b"".join(ms.to_bytes(2, "little") for ms in range(1000)))
+        outbox.mark()
+        everything(outbox)
+        outbox.settled(900, end_ms=950, worded=worded)
+        outbox.rewind()
+        assert joined(everything(outbox))[:2] == (950 if worded else 900).to_bytes(2, "little")
+
+
+def test_of_what_was_not_sent_nothing_is_settled() -> None:
+    outbox = line(100_000)
+    outbox.push(bytes(2 * 100))
+    everything(outbox)
+    outbox.push(b"cc", voiced=True)
+    outbox.settled(0, end_ms=500)
+    assert outbox.voice_bytes == 2
+    assert everything(outbox) == [b"cc"]
 
 
 def test_behind_a_final_that_the_recogniser_gave_by_itself_everything_is_kept() -> None:
@@ -235,10 +256,10 @@ def test_a_voice_that_has_its_final_is_a_voice_no_longer() -> None:
 
 STEPS = st.lists(
     st.one_of(
-        st.integers(1, 6).map(lambda samples: ("push", samples)),
+        st.integers(1, 300).map(lambda samples: ("push", samples)),
         st.sampled_from([("mark", 0), ("break", 0)]),
-        st.integers(0, 8).map(lambda ms: ("take", ms)),
-        st.integers(0, 12).map(lambda ms: ("final", ms)),
+        st.integers(0, 400).map(lambda ms: ("take", ms)),
+        st.integers(0, 600).map(lambda ms: ("final", ms)),
     ),
     max_size=60,
 )
@@ -246,10 +267,13 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(steps: list[tuple[str, int]]) -> None:
-    """Each sample has its own value; a connection must hold all samples behind the last final, in order."""
-    outbox = line(10_000)
+    """Each sample has its own value; a connection must hold all samples behind the last final, in order.
+
+    A final goes as far as the `FINALIZE` that can have ended it, but for an onset.
+    """
+    outbox = line(1_000_000)
     pushed = settled = sent_from = 0
-    sent = b""
+    sent, marks = b"", list[int]()
     for what, amount in steps:
         if what == "push":
             outbox.push(b"".join((pushed + index).to_bytes(2, "little") for index in range(amount)))
@@ -259,12 +283,18 @@ def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(st
         elif what == "take":
             item = outbox.take(2 * amount + 2)
             sent += item if isinstance(item, bytes) else b""
+            if item is FINALIZE:
+                marks.append(sent_from + len(sent) // 2)
         elif what == "final":
             outbox.settled(0, end_ms=amount)
-            settled = max(settled, sent_from + min(amount, len(sent) // 2))
+            end = until = sent_from + amount
+            if (mark := next((mark for mark in marks if mark >= end), None)) is not None and mark - end < TRAILING_MS:
+                end, until = max(end, mark - ONSET_MS), mark
+            settled = max(settled, min(end, sent_from + len(sent) // 2))
+            marks = [mark for mark in marks if mark > max(until, settled)]
         else:
             outbox.rewind()
-            sent, sent_from = b"", settled
+            sent, sent_from, marks = b"", settled, []
     sent += joined(everything(outbox))
     assert sent == b"".join(index.to_bytes(2, "little") for index in range(sent_from, pushed))
     assert outbox.dropped_bytes == 0
