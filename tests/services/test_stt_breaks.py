@@ -10,6 +10,7 @@ from itertools import cycle
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,7 +24,7 @@ from bot.lab.rtzr_behaviour import Close, Faults, Freeze, FreezeAt, Profile
 from bot.services import stt, stt_account, stt_link, stt_watch
 from bot.services.stt import Recogniser
 from bot.services.stt_token import Tokens
-from tests.services.listening import LONG, PATIENCE_S, SHORT, TEXTS, Listener, call, live, settings_of, spoken
+from tests.services.listening import FRAME, LONG, PATIENCE_S, SHORT, TEXTS, Listener, call, live, settings_of, spoken
 
 SECOND = bytes(32_000)
 NOISE = b"\x10\x00\xf0\xff" * 8000
@@ -37,8 +38,10 @@ def hurry() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def recognising(faults: Faults | None = None) -> AsyncIterator[tuple[RtzrLab, Recogniser]]:
-    async with RtzrLab(profile=Profile(open_ms=5, final_ms=15), faults=faults) as lab:
+async def recognising(
+    faults: Faults | None = None, *, by_heart: bool = False
+) -> AsyncIterator[tuple[RtzrLab, Recogniser]]:
+    async with RtzrLab(profile=Profile(open_ms=5, final_ms=15), faults=faults, by_heart=by_heart) as lab:
         recogniser = Recogniser(settings_of(lab))
         yield lab, recogniser
         await recogniser.close()
@@ -82,6 +85,29 @@ async def test_close_after_every_150_ms_of_an_utterance() -> None:
 
     closes = [Close(after_ms, next(codes)) for after_ms in range(0, len(spoken(name)) // 32, 150)]
     assert [await one(close) for close in closes] == [(close, [TEXTS[name], TEXTS["jia-right"]]) for close in closes]
+
+
+@pytest.mark.parametrize("before", [["jia-right"], []], ids=["behind-words", "behind-quiet"])
+@pytest.mark.parametrize("onset_ms", [20, 80, 140])
+async def test_a_word_that_begins_just_before_the_end_of_an_utterance_is_whole_on_the_next_socket(
+    before: list[str], onset_ms: int
+) -> None:
+    """The caller goes on in the moment in which the pause is noticed, and behind the final the socket closes."""
+    name = "jia-lunch"
+    loudest = np.abs(np.frombuffer(spoken(name), "<i2").reshape(-1, FRAME // 2).astype(int)).max(axis=1)
+    onset = (int(np.argmax(loudest > 300)) + onset_ms // 20) * FRAME
+    async with recognising(Faults(closes=[Close(0, 1011, after_finals=1)]), by_heart=True) as (lab, recogniser):
+        listener = Listener(recogniser)
+        async with live(listener):
+            for said in before:
+                listener.stream.push(spoken(said))
+            listener.stream.push(spoken(name)[:onset])
+            listener.stream.finalize()
+            await listener.until(lambda: lab.report.sockets == 2)
+            listener.stream.push(spoken(name)[onset:])
+            listener.stream.finalize()
+            await listener.until(lambda: TEXTS[name] in listener.finals)
+        assert [text for text in listener.finals if text] == [TEXTS[said] for said in [*before, name]]
 
 
 @pytest.mark.parametrize("close", [Close(500, 1011), Close(0, None, after_finalizes=1), Close(0, 1000, after_finals=1)])
