@@ -117,11 +117,9 @@ class EarByHeart:
         """Close the utterance; its final, if there is one."""
         if self._begins is None:
             return []
-        cut = self._cut_words()
-        # It goes no further than its words when another word has begun: that is in the next final.
-        last = max(self._last_whole, self._begins) if cut else self._last_loud
-        final = self._so_far(self._begins, length_ms=(last + 1 - self._begins) * FRAME_MS)
-        self._begins, self._heard = None, cut
+        # It goes no further than its words: another that has begun is in the next final.
+        final = self._so_far(self._begins, max(self._last_whole, self._begins), final=True)
+        self._begins, self._heard = None, self._cut_words()
         self._seq += 1
         return [final]
 
@@ -153,20 +151,20 @@ class EarByHeart:
         if frame - self._begins < INTERIM_FRAMES * (self._interims + 1):
             return []
         self._interims += 1
-        so_far = self._so_far(self._begins)
+        so_far = self._so_far(self._begins, self._last_loud, final=False)
         return [so_far] if so_far.words else []
 
     def _empty(self, name: str) -> list[int]:
         return [0] * len(self._memory.words[name])
 
-    def _so_far(self, begins: int, *, length_ms: int = 0) -> Heard:
-        """Give an interim, or with a length the final."""
+    def _so_far(self, begins: int, last: int, *, final: bool) -> Heard:
+        length_ms = (last + 1 - begins) * FRAME_MS
         texts = [
             text
             for (name, _), counts in self._heard.items()
             for text, count, all_of_it in zip(self._memory.words[name], counts, self._memory.loud[name], strict=True)
             if count and count == all_of_it
         ]
-        each_ms = (length_ms or (self._last_loud + 1 - begins) * FRAME_MS) // max(len(texts), 1)
+        each_ms = length_ms // max(len(texts), 1)
         words = tuple(HeardWord(text, index * each_ms, each_ms) for index, text in enumerate(texts))
-        return Heard(self._seq, begins * FRAME_MS, length_ms, length_ms > 0, words)
+        return Heard(self._seq, begins * FRAME_MS, length_ms if final else 0, final, words)
