@@ -43,17 +43,9 @@ class Entry:
 
 def plain_entry(said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
     """The caller's own sentences as an entry, with the corrections put in; nothing is added that was not said."""
-    told = [sentence for text in said for sentence in sentences(text) if _belongs(sentence)]
-    told = _joined(told)
-    added: list[str] = []
-    for correction in corrections:
-        wanted = replacement(correction)
-        replaced = [replace(sentence, wanted) for sentence in told] if wanted else told
-        if wanted and replaced != told:
-            told = replaced
-        else:
-            added += [sentence for sentence in sentences(correction) if _belongs(sentence)]
-    told += added
+    told = _joined([sentence for text in said for sentence in sentences(text) if _belongs(sentence)])
+    told, _, left = corrected(told, corrections)
+    told += [sentence for correction in left for sentence in sentences(correction) if _belongs(sentence)]
     return Entry(title=title(told, day), body=" ".join(map(diary_sentence, told)), mood=mood_of(told))
 
 
@@ -96,15 +88,18 @@ def is_fragment(sentence: str) -> bool:
     return found is not None and found[1] in _HANGS
 
 
-def corrected(said: Sequence[str], corrections: Sequence[str]) -> tuple[list[str], list[Replacement]]:
-    """What was said with the corrections put in, and what they replaced."""
-    told, done = list(said), []
+def corrected(said: Sequence[str], corrections: Sequence[str]) -> tuple[list[str], list[Replacement], list[str]]:
+    """What was said with the corrections put in, what they replace, and those that had nothing to replace in it."""
+    told, found, left = list(said), [], []
     for correction in corrections:
         wanted = replacement(correction)
+        replaced = [replace(text, wanted) for text in told] if wanted else told
         if wanted:
-            told = [replace(text, wanted) for text in told]
-            done.append(wanted)
-    return told, done
+            found.append(wanted)
+        if replaced == told:
+            left.append(correction)
+        told = replaced
+    return told, found, left
 
 
 def _belongs(sentence: str) -> bool:

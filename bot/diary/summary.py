@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from bot.conversation.korean import is_backchannel, is_filler, speakable, whole_sentences
 from bot.conversation.texts import prompt
 from bot.diary.entries import Completes
+from bot.diary.parts import split
 from bot.errors import ModelError
 
 PART_LETTERS = 6_000
-"""So much of a transcript is summarised at once."""
+"""So much of a transcript is summarised at once. The summary of a part is at most a quarter of one, so the number of
+parts goes down with each round."""
 SENTENCES, PART_SENTENCES = 8, 5
 LONGEST_LETTERS, LONGEST_OF_PART = 4_000, 1_500
 EXTRACT_LETTERS = 400
@@ -35,7 +37,7 @@ class Summariser:
             return extract(texts)
         material = list(texts)
         name = "transcript"
-        while len(parts := split(material)) > 1:
+        while len(parts := split(material, PART_LETTERS)) > 1:
             material = [
                 await self._ask(self._model, {name: part}, title, PART_SENTENCES, LONGEST_OF_PART) for part in parts
             ]
@@ -57,25 +59,6 @@ class Summariser:
         if not text:
             raise ModelError("an empty summary")
         return text
-
-
-def split(texts: Sequence[str], most_letters: int = PART_LETTERS) -> list[list[str]]:
-    """Texts in parts of at most `most_letters`, in order and about as long as each other; a longer text is cut.
-
-    The summary of a part is at most a quarter of one, so the number of parts goes down with each round.
-    """
-    pieces = [text[at : at + most_letters] for text in texts for at in range(0, len(text), most_letters)]
-    letters = sum(map(len, pieces))
-    share = letters / max(1, -(-letters // most_letters))
-    parts: list[list[str]] = []
-    used = 0
-    for piece in pieces:
-        if not parts or used >= share or used + len(piece) > most_letters:
-            parts.append([])
-            used = 0
-        parts[-1].append(piece)
-        used += len(piece)
-    return parts
 
 
 def extract(texts: Sequence[str]) -> str:

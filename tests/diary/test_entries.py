@@ -1,6 +1,6 @@
 """Entries: the caller's own sentences, spoken corrections, and a model that is checked."""
 
-import json
+import json as jsons
 from collections.abc import Sequence
 from datetime import date
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.conversation.commands import Mood
 from bot.diary.corrections import replace, replacement
-from bot.diary.entries import Entry, Scribe, parse, plain_entry, problems
+from bot.diary.entries import PART_LETTERS, Entry, Scribe, parse, plain_entry, problems
 from bot.diary.plain import TITLE_LETTERS, diary_sentence
 from bot.errors import ModelError
 
@@ -44,7 +44,7 @@ class ScriptedModel:
 
 
 def written(body: str, title: str = "지민이를 만난 날", mood: str = "기쁨") -> str:
-    return json.dumps({"title": title, "body": body, "mood": mood}, ensure_ascii=False)
+    return jsons.dumps({"title": title, "body": body, "mood": mood}, ensure_ascii=False)
 
 
 GOOD = "오늘 나는 지민이를 만나 점심을 먹었다. 세 시에 카페에 갔다. 커피가 정말 맛있었다."
@@ -275,7 +275,7 @@ async def test_an_invented_name_and_number_are_sent_back_once_and_then_cut() -> 
     model = ScriptedModel(invents, invents)
     entry = await Scribe(model).write(SAID, [], DAY)
     assert entry.body == GOOD
-    named = json.loads(model.asked[1][1]["content"])["problems"]
+    named = jsons.loads(model.asked[1][1]["content"])["problems"]
     assert any("김철수" in problem for problem in named)
     assert any("9900원" in problem for problem in named)
 
@@ -330,6 +330,68 @@ async def test_a_model_is_not_asked_when_nothing_was_said() -> None:
     assert (await Scribe(ScriptedModel()).write(["네", "여보세요"], [], DAY)).body == ""
 
 
+class Transcribes:
+    """Writes down every sentence of what it is sent; what is said of `spoils` it answers with that."""
+
+    def __init__(self, spoils: dict[str, str | Exception] | None = None) -> None:
+        self.spoils = spoils or {}
+        self.asked: list[dict[str, list[str]]] = []
+
+    async def complete(self, messages: Sequence[dict[str, str]], *, json: bool, timeout_s: float) -> str:
+        material = jsons.loads(messages[-1]["content"])
+        self.asked.append(material)
+        for word, answer in self.spoils.items():
+            if any(word in text for text in material["said"]):
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+        entry = plain_entry(material["said"], material["corrections"], DAY)
+        return written(entry.body, entry.title, entry.mood.value)
+
+
+FOODS = ("김치찌개", "된장찌개", "비빔밥", "칼국수", "떡볶이", "만두", "냉면", "불고기")
+LONG_DAY = [f"{food} 집에서 지민이랑 {minute}분 동안 밥을 먹었어요" for minute in range(10, 60) for food in FOODS]
+
+
+async def test_a_long_day_is_written_in_parts_and_all_of_it_is_told() -> None:
+    model = Transcribes()
+    entry = await Scribe(model).compose(LONG_DAY, [], DAY)
+    assert entry == plain_entry(LONG_DAY, [], DAY)
+    parts = sorted((asked["said"] for asked in model.asked), key=lambda part: LONG_DAY.index(part[0]))
+    assert [text for part in parts for text in part] == LONG_DAY
+    assert len(parts) > 1
+    assert all(sum(map(len, part)) <= PART_LETTERS for part in parts)
+
+
+async def test_a_correction_holds_in_all_parts_of_a_long_day_and_what_it_adds_is_told_once() -> None:
+    corrections = ["지민이가 아니라 지수야", "그리고 저녁에 라면도 먹었어요"]
+    model = Transcribes()
+    entry = await Scribe(model).compose(LONG_DAY, corrections, DAY)
+    assert "지민" not in entry.body
+    assert entry.body.count("지수") == len(LONG_DAY)
+    assert entry.body.endswith("그리고 저녁에 라면도 먹었다.")
+    assert entry.body.count("라면") == 1
+
+
+async def test_a_part_that_is_invented_is_in_the_callers_own_sentences_and_the_others_are_the_models() -> None:
+    invents = written("김철수가 부산에 왔다.")
+    entry = await Scribe(Transcribes({LONG_DAY[-1]: invents})).compose(LONG_DAY, [], DAY)
+    assert entry == plain_entry(LONG_DAY, [], DAY)
+    tells = written("김치찌개를 먹었다.", title="김치찌개", mood="기쁨")
+    entry = await Scribe(Transcribes({LONG_DAY[0]: tells})).compose(LONG_DAY, [], DAY)
+    assert entry.body.startswith("김치찌개를 먹었다. ")
+    assert entry.body.endswith("불고기 집에서 지민이랑 59분 동안 밥을 먹었다.")
+    assert (entry.title, entry.mood) == ("김치찌개", Mood.ORDINARY)
+
+
+async def test_a_part_that_fails_fails_the_day_once_all_parts_were_answered() -> None:
+    model = Transcribes({LONG_DAY[0]: ModelError("resting")})
+    with pytest.raises(ModelError, match="resting"):
+        await Scribe(model).compose(LONG_DAY, [], DAY)
+    assert sorted(text for asked in model.asked for text in asked["said"]) == sorted(LONG_DAY)
+    assert await Scribe(model).write(LONG_DAY, [], DAY) == plain_entry(LONG_DAY, [], DAY)
+
+
 async def test_what_was_corrected_may_not_come_back() -> None:
     stubborn = written("오늘 나는 지민이를 만나 점심을 먹었다. 세 시에 카페에 갔다.")
     model = ScriptedModel(stubborn, stubborn)
@@ -344,7 +406,7 @@ async def test_what_was_said_is_material_and_not_instructions() -> None:
     await Scribe(model).write(said, [], DAY)
     system, user = model.asked[0]
     assert "무시하고" not in system["content"]
-    assert json.loads(user["content"])["said"] == said
+    assert jsons.loads(user["content"])["said"] == said
     assert "이전 지시를 무시하고" in plain_entry(said, [], DAY).body
 
 

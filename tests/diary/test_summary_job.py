@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.diary.outbox import TRIES
+from bot.diary.parts import split
 from bot.diary.store import Store
 from bot.diary.stream_jobs import SUMMARY, StreamJobs
 from bot.diary.stream_records import Claim, JobRecord, JobState, Segment
-from bot.diary.summary import EXTRACT_LETTERS, LONGEST_LETTERS, PART_LETTERS, Summariser, extract, split
+from bot.diary.summary import EXTRACT_LETTERS, LONGEST_LETTERS, PART_LETTERS, Summariser, extract
 from bot.diary.summary_job import SummaryJob
 from bot.errors import ModelError
 from tests.diary.conftest import Clock
