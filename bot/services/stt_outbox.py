@@ -21,10 +21,7 @@ QUIET_MS = 10_000
 """So much of a quiet is sent again: a connection that died in it was noticed sooner than this."""
 
 LEAD_MS = 1_000
-"""So much is sent again before a voice: it is noticed late."""
-
-ONSET_MS = 160
-"""A voice that begins so shortly before an utterance is told to end may not have been noticed yet."""
+"""So much is sent again before a voice, which is noticed late, and before a mark in which no words ended."""
 
 
 class Outbox:
@@ -136,8 +133,9 @@ class Outbox:
         """Forget what has its final, with or without words: up to `end_ms` of this connection's audio.
 
         A `FINALIZE` that stands so soon behind it that only it can have ended the utterance is settled with it, and so
-        is what lies between the two. But its last `ONSET_MS` are kept, behind the words that were heard: another word
-        may begin in them. None: the final tells no length. Then it goes to the first mark behind its start.
+        is the voice between the two. The audio between them is kept, and without words `LEAD_MS` of it: the first part
+        of a word may lie there, where the pause was within it. None: the final tells no length. Then it goes to the
+        first mark behind its start.
         """
         start = self._connected + start_ms * self._bytes_per_ms
         sent_marks = islice(self._marks, self._marks_sent)
@@ -148,7 +146,9 @@ class Outbox:
             mark = next((mark for mark in sent_marks if mark >= end), None)
             answers = mark is not None and mark - end < TRAILING_MS * self._bytes_per_ms
             if mark is not None and answers and end_ms - start_ms < LONGEST_MS:
-                end, until = max(end if worded else start, mark - ONSET_MS * self._bytes_per_ms), mark
+                until = mark
+                if not worded:
+                    end = max(start, mark - LEAD_MS * self._bytes_per_ms)
         self._forget(min(end, self._sent), min(until, self._sent))
 
     def excuse(self) -> None:
