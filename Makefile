@@ -44,7 +44,7 @@ $(VENV)/.installed: requirements.txt
 		echo "Ilgi needs Python 3.11 or newer, with venv, and none was found. On Debian: apt install python3 python3-venv" >&2; \
 		exit 1; \
 	fi; \
-	echo "Setting up $(VENV) with $$("$$PYTHON" --version)"; \
+	echo "Setting up $(VENV) with $$("$$PYTHON" --version): about a minute"; \
 	"$$PYTHON" -m venv --clear $(VENV)
 	$(PIP) -r requirements.txt
 	@touch $@

@@ -32,6 +32,7 @@ from bot.lab.stage import AUTH_TOKEN, Stage, staged
 from bot.lab.wire import Wire
 
 GOOD_CALLS = 5
+SENTENCES = 2
 CASE_S, REST_S, LOOK_S = 20.0, 6.0, 0.25
 CALM, CALM_S = "none", 40.0
 MORE_S = {"idle-tcp": 30.0, "half-open": 30.0, "no-start": 30.0, "handshakes": 10.0, "webhooks": 10.0}
@@ -62,7 +63,8 @@ async def abuse(cases: Sequence[str], each: float | None, of_bot: Collection[int
 
 async def _abused(stage: Stage, cases: Sequence[str], each: float | None) -> list[Harm]:
     good, wire = Lines(), Wire(stage.bot.url, AUTH_TOKEN)
-    said = scripts(60.0 * len(cases) + GREETED_S)
+    # The same in every case, for some sentences are answered sooner than others.
+    said = scripts(60.0 * len(cases) + GREETED_S, each=SENTENCES)
     found: list[Harm] = []
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         stack.push_async_callback(wire.close)

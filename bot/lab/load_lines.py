@@ -35,8 +35,8 @@ def cores(workers: int = 1) -> tuple[set[int], int]:
     return set(others[:workers]), last
 
 
-def scripts(seconds: float) -> list[list[Step]]:
-    """What the callers say, for so long at least: each of the recorded people's days again and again.
+def scripts(seconds: float, *, each: int | None = None) -> list[list[Step]]:
+    """What the callers say, for so long at least: the recorded people's days, or `each` of them, again and again.
 
     Only what is whole: after a sentence that has just begun the bot waits longer, whoever else is on the line.
     """
@@ -45,7 +45,7 @@ def scripts(seconds: float) -> list[list[Step]]:
         says = material.days
         for quiet_ms in QUIET_MS:
             first = len(found) % len(says)
-            days = islice(cycle(says[first:] + says[:first]), int(seconds / 4) + 8)
+            days = islice(cycle((says[first:] + says[:first])[:each]), int(seconds / 4) + 8)
             found.append([Tell(material.named((day,)), 1, None, quiet_ms, ANSWER_MS) for day in days])
     return found
 

@@ -133,9 +133,9 @@ class Outbox:
         """Forget what has its final, with or without words: up to `end_ms` of this connection's audio.
 
         A `FINALIZE` that stands so soon behind it that only it can have ended the utterance is settled with it, and so
-        is the voice between the two. The audio between them is kept, and without words `LEAD_MS` of it: the first part
-        of a word may lie there, where the pause was within it. None: the final tells no length. Then it goes to the
-        first mark behind its start.
+        is the voice between the two. The audio between them is kept, and without words what is left of the `LEAD_MS`
+        before the mark: where a pause was within a word, its first part may lie there. None: the final tells no length.
+        Then it goes to the first mark behind its start.
         """
         start = self._connected + start_ms * self._bytes_per_ms
         sent_marks = islice(self._marks, self._marks_sent)
@@ -148,7 +148,7 @@ class Outbox:
             if mark is not None and answers and end_ms - start_ms < LONGEST_MS:
                 until = mark
                 if not worded:
-                    end = max(start, mark - LEAD_MS * self._bytes_per_ms)
+                    end = mark - LEAD_MS * self._bytes_per_ms
         self._forget(min(end, self._sent), min(until, self._sent))
 
     def excuse(self) -> None:

@@ -180,15 +180,18 @@ def test_between_a_final_and_the_mark_that_asked_for_it_may_be_the_first_part_of
     assert outbox.empty
 
 
-def test_of_a_final_without_words_the_last_second_is_kept_and_nothing_from_before_it() -> None:
-    for start_ms in (900, 2900):
+def test_before_a_mark_without_words_a_second_is_kept_but_for_what_a_final_has_told() -> None:
+    for told_ms in (500, 2500):
         outbox = line(100_000)
-        outbox.push(b"".join(ms.to_bytes(2, "little") for ms in range(3000)))
+        outbox.push(b"".join(ms.to_bytes(2, "little") for ms in range(2900)))
+        outbox.mark()
+        outbox.push(b"".join(ms.to_bytes(2, "little") for ms in range(2900, 3000)))
         outbox.mark()
         everything(outbox)
-        outbox.settled(start_ms, end_ms=2950, worded=False)
+        outbox.settled(100, end_ms=told_ms)
+        outbox.settled(2900, end_ms=2950, worded=False)
         outbox.rewind()
-        assert joined(everything(outbox))[:2] == max(start_ms, 3000 - LEAD_MS).to_bytes(2, "little")
+        assert joined(everything(outbox))[:2] == max(told_ms, 3000 - LEAD_MS).to_bytes(2, "little")
 
 
 def test_of_what_was_not_sent_nothing_is_settled() -> None:
