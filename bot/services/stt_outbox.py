@@ -21,7 +21,10 @@ QUIET_MS = 10_000
 """So much of a quiet is sent again: a connection that died in it was noticed sooner than this."""
 
 LEAD_MS = 1_000
-"""So much is sent again before a voice, which is noticed late, and before a mark in which no words ended."""
+"""So much is sent again before a voice, which is noticed late, and before an utterance's end if it had no words."""
+
+ONSET_MS = 160
+"""A voice that begins so shortly before an utterance is told to end may not have been noticed yet."""
 
 
 class Outbox:
@@ -133,9 +136,10 @@ class Outbox:
         """Forget what has its final, with or without words: up to `end_ms` of this connection's audio.
 
         A `FINALIZE` that stands so soon behind it that only it can have ended the utterance is settled with it, and so
-        is the voice between the two. The audio between them is kept, and without words what is left of the `LEAD_MS`
-        before the mark: where a pause was within a word, its first part may lie there. None: the final tells no length.
-        Then it goes to the first mark behind its start.
+        is the voice between the two. But the last `ONSET_MS` before it are kept, behind the words that were heard, and
+        without words `LEAD_MS`, as far as they are still there: a word may have begun in them. More behind words would
+        be heard twice if the recogniser tells its end early. None: the final tells no length. Then it goes to the first
+        mark behind its start.
         """
         start = self._connected + start_ms * self._bytes_per_ms
         sent_marks = islice(self._marks, self._marks_sent)
@@ -146,9 +150,8 @@ class Outbox:
             mark = next((mark for mark in sent_marks if mark >= end), None)
             answers = mark is not None and mark - end < TRAILING_MS * self._bytes_per_ms
             if mark is not None and answers and end_ms - start_ms < LONGEST_MS:
-                until = mark
-                if not worded:
-                    end = mark - LEAD_MS * self._bytes_per_ms
+                onset = mark - ONSET_MS * self._bytes_per_ms
+                end, until = max(end, onset) if worded else mark - LEAD_MS * self._bytes_per_ms, mark
         self._forget(min(end, self._sent), min(until, self._sent))
 
     def excuse(self) -> None:

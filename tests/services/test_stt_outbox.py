@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.services.stt_outbox import FINALIZE, LEAD_MS, QUIET_MS, TRAILING_MS, Outbox
+from bot.services.stt_outbox import FINALIZE, LEAD_MS, ONSET_MS, QUIET_MS, TRAILING_MS, Outbox
 
 
 def line(most_bytes: int = 1000) -> Outbox:
@@ -165,23 +165,23 @@ def test_dropping_what_was_sent_loses_nothing() -> None:
     assert outbox.dropped_bytes == 0
 
 
-def test_between_a_final_and_the_mark_that_asked_for_it_may_be_the_first_part_of_a_word() -> None:
-    outbox, begun = line(100_000), b"be" * 400
-    outbox.push(bytes(2 * 700) + begun, voiced=True)
+def test_between_a_final_and_the_mark_that_asked_for_it_may_be_the_onset_of_a_word_and_no_more() -> None:
+    outbox, onset = line(100_000), b"on" * ONSET_MS
+    outbox.push(bytes(2 * 1000) + onset, voiced=True)
     outbox.mark()
     outbox.push(b"cc", voiced=True)
     everything(outbox)
     outbox.settled(100, end_ms=700)
     assert (outbox.open_bytes, outbox.voice_bytes) == (2, 2)
     outbox.rewind()
-    assert everything(outbox, 1_000) == [begun + b"cc"]  # and the utterance does not end once more within the word
-    outbox.settled(0, end_ms=401)
+    assert everything(outbox, 1_000) == [onset + b"cc"]  # and the utterance does not end once more within the word
+    outbox.settled(0, end_ms=ONSET_MS + 1)
     outbox.rewind()
     assert outbox.empty
 
 
 def test_before_a_mark_without_words_a_second_is_kept_but_for_what_a_final_has_told() -> None:
-    for told_ms in (500, 2500):
+    for told_ms in (500, 2850):
         outbox = line(100_000)
         outbox.push(b"".join(ms.to_bytes(2, "little") for ms in range(2900)))
         outbox.mark()
@@ -272,7 +272,7 @@ STEPS = st.lists(
 def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(steps: list[tuple[str, int]]) -> None:
     """Each sample has its own value; a connection must hold all samples behind the last final, in order.
 
-    A final settles the `FINALIZE` that can have ended it, and no audio behind its own end.
+    A final goes as far as the `FINALIZE` that can have ended it, but for an onset.
     """
     outbox = line(1_000_000)
     pushed = settled = sent_from = 0
@@ -292,7 +292,7 @@ def test_whatever_breaks_every_sample_is_settled_or_on_the_present_connection(st
             outbox.settled(0, end_ms=amount)
             end = until = sent_from + amount
             if (mark := next((mark for mark in marks if mark >= end), None)) is not None and mark - end < TRAILING_MS:
-                until = mark
+                end, until = max(end, mark - ONSET_MS), mark
             settled = max(settled, min(end, sent_from + len(sent) // 2))
             marks = [mark for mark in marks if mark > max(until, settled)]
         else:
