@@ -133,7 +133,7 @@ class Keeper:
             async with asyncio.timeout(DRAFT_S):
                 entry = await self._scribe.write(command.said, command.corrections, self._day)
         except TimeoutError:
-            entry = plain_entry(command.said, command.corrections, self._day)
+            entry = await asyncio.to_thread(plain_entry, command.said, command.corrections, self._day)
         if command.draft != self._draft:
             return None
         self._entry = entry

@@ -1,31 +1,33 @@
 """The day as an entry: by a model that is checked, or by the caller's own sentences.
 
-A model may leave out and smooth; it may not invent. What it writes is checked against what was said, sent back
-once with its problems named, and cut where it still holds them. For an hour's words that takes a tenth of a second, so
-it is done in threads, and no call waits. Knows no store and no socket; the model is whoever completes.
+A model may leave out and smooth; it may not invent. What it writes is checked against what was said, sent back once
+with its problems named, and cut where it still holds them. For an hour's words that takes tenths of a second, so it is
+done beside the event loop, and never for two days at once: several threads would hold the calls up. Knows no store and
+no socket; the model is whoever completes.
 """
 
 import asyncio
 import json as jsons
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
 from datetime import date
-from statistics import mode
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from bot.conversation.commands import Mood
 from bot.conversation.korean import normalise, speakable, whole_sentences
 from bot.conversation.moods import mood_of
 from bot.conversation.texts import prompt, table
-from bot.diary.facts import is_polite, problems, sentence_problems, spoken_by
+from bot.diary.facts import Spoken, is_polite, problems, sentence_problems, spoken_by
 from bot.diary.parts import split
-from bot.diary.plain import TITLE_LETTERS, Entry, corrected, plain_entry
+from bot.diary.plain import TITLE_LETTERS, Entry, corrected, entry_of, plain_entry, told_sentences
 from bot.errors import ModelError
 
 __all__ = ["Entry", "Scribe", "plain_entry", "problems"]
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +35,12 @@ TIMEOUT_S = 20.0
 """For one answer of the model; whoever waits on the line waits for less."""
 
 PART_LETTERS = 2_400
-"""So much of what was said, some ten minutes of telling, goes into one answer; a longer day is written in parts, all
-asked for at once, so that it takes no longer and no part of it goes untold."""
+"""So much of what was told, some ten minutes, goes into one answer. A longer day is written in parts, so that it takes
+no longer and no part of it goes untold. Each part has the corrections put in; the model sees no others for it, and what
+they add is told at the end."""
+
+AT_ONCE = 4
+"""So many parts of a day are asked for at once."""
 
 
 class Completes(Protocol):
@@ -50,6 +56,7 @@ class Scribe:
     def __init__(self, model: Completes | None, *, timeout_s: float = TIMEOUT_S) -> None:
         self._model = model
         self._timeout_s = timeout_s
+        self._thinking = asyncio.Lock()
 
     async def write(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
         """The day as an entry; never fails. An entry with an empty body means that nothing was said for a diary."""
@@ -57,72 +64,87 @@ class Scribe:
             return await self.compose(said, corrections, day)
         except ModelError as error:
             logger.warning("entry without the model: %s", type(error).__name__)
-            return await asyncio.to_thread(plain_entry, said, corrections, day)
+            return await self._think(plain_entry, said, corrections, day)
 
     async def compose(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
         """As `write`, for those who can try again: ModelError when there is a model, and it fails."""
-        plain = await asyncio.to_thread(plain_entry, said, corrections, day)
-        if self._model is None or not plain.body:
-            return plain
-        told, replaced, left = corrected(said, corrections)
-        right = normalise(" ".join([*told, *(one.new for one in replaced)]))
-        gone = [one.old[-1] for one in replaced if normalise(one.old[-1]) not in right]
-        known = [*told, *corrections]
-        parts = split(told, PART_LETTERS)
-        if len(parts) == 1:
-            return await self._by_model(self._model, _Material(said, corrections, day, known, gone))
-        materials = [_Material(part, left if part is parts[-1] else (), day, known, gone) for part in parts]
-        asked = (self._by_model(self._model, material) for material in materials)
+        if self._model is None:
+            return await self._think(plain_entry, said, corrections, day)
+        whole = await self._think(_prepared, said, corrections, day)
+        at_once = asyncio.Semaphore(AT_ONCE)
+        asked = (self._by_model(self._model, part, whole, at_once) for part in whole.parts)
         # All are waited for: a model that is tried again after a rest answers one at a time, and that one must count.
         answers = await asyncio.gather(*asked, return_exceptions=True)
         written: list[Entry] = []
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-            if answer.body:
-                written.append(answer)
-        if not written:
-            return plain
-        return Entry(written[0].title, " ".join(entry.body for entry in written), mode(entry.mood for entry in written))
+            written.append(answer)
+        if len(written) < 2:
+            return written[0] if written else whole.plain
+        return Entry(written[0].title, " ".join(entry.body for entry in written), whole.plain.mood)
 
-    async def _by_model(self, model: Completes, material: "_Material") -> Entry:
-        """The entry of a day, or of a part of it: in its own sentences where the model told nothing that holds."""
-        known, gone = material.known, material.gone
-        plain = await asyncio.to_thread(plain_entry, material.said, material.corrections, material.day)
-        if not plain.body:
-            return plain
-        first = await self._ask(model, material, ())
-        wrong = await asyncio.to_thread(_problems, first, known, gone)
-        if first is not None and not wrong:
-            return first
-        second = await self._ask(model, material, wrong)
-        for answer in (second, first):
-            if answer and (kept := await asyncio.to_thread(_cut, answer, known, [*gone, *wrong], plain)):
-                return kept
-        return plain
+    async def _think(self, work: Callable[..., T], *material: object) -> T:
+        async with self._thinking:
+            return await asyncio.to_thread(work, *material)
 
-    async def _ask(self, model: Completes, material: "_Material", wrong: Sequence[str]) -> Entry | None:
-        said, corrections = list(material.said), list(material.corrections)
-        asked: dict[str, Any] = {"date": material.day.isoformat(), "said": said, "corrections": corrections}
+    async def _by_model(self, model: Completes, part: "_Part", whole: "_Whole", at_once: asyncio.Semaphore) -> Entry:
+        """The entry of a part, in its own sentences where the model told nothing that holds."""
+        async with at_once:
+            first = await self._ask(model, part, whole, ())
+            wrong = await self._think(_problems, first, whole)
+            if first is not None and not wrong:
+                return first
+            second = await self._ask(model, part, whole, wrong)
+            for answer in (second, first):
+                if answer and (kept := await self._think(_cut, answer, whole, wrong, part.plain)):
+                    return kept
+        return part.plain
+
+    async def _ask(self, model: Completes, part: "_Part", whole: "_Whole", wrong: Sequence[str]) -> Entry | None:
+        said, corrections = list(part.said), list(part.corrections)
+        material: dict[str, Any] = {"date": whole.day.isoformat(), "said": said, "corrections": corrections}
         if wrong:
-            asked["problems"] = list(wrong)
+            material["problems"] = list(wrong)
         messages = [
             {"role": "system", "content": prompt("entry").replace("{moods}", ", ".join(Mood))},
-            {"role": "user", "content": jsons.dumps(asked, ensure_ascii=False)},
+            {"role": "user", "content": jsons.dumps(material, ensure_ascii=False)},
         ]
         answer = await model.complete(messages, json=True, timeout_s=self._timeout_s)
         return parse(answer, [*said, *corrections])
 
 
 @dataclass(frozen=True, slots=True)
-class _Material:
-    """What one answer is made of; all that is known of the day, and the words that were taken back in it."""
+class _Part:
+    """What one answer is made of, and its own sentences."""
 
     said: Sequence[str]
     corrections: Sequence[str]
+    plain: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A day, made ready for the model; no parts when nothing was told."""
+
     day: date
-    known: list[str]
+    plain: Entry
+    parts: list[_Part]
+    spoken: Spoken
     gone: list[str]
+    """Words that were taken back."""
+
+
+def _prepared(said: Sequence[str], corrections: Sequence[str], day: date) -> _Whole:
+    told, added = told_sentences(said, corrections)
+    plain = entry_of([*told, *added], day)
+    known, replaced, _ = corrected(said, corrections)
+    right = normalise(" ".join([*told, *(one.new for one in replaced)]))
+    gone = [one.old[-1] for one in replaced if normalise(one.old[-1]) not in right]
+    parts = [_Part(part, (), entry_of(part, day)) for part in split([*told, *added], PART_LETTERS)]
+    if len(parts) == 1:
+        parts = [_Part(said, corrections, plain)]
+    return _Whole(day, plain, parts, spoken_by([*known, *corrections]), gone)
 
 
 def parse(answer: str, said: Sequence[str]) -> Entry | None:
@@ -155,11 +177,11 @@ def _first_object(answer: str) -> Mapping[str, Any] | None:
     return None
 
 
-def _problems(entry: Entry | None, known: list[str], gone: list[str]) -> list[str]:
+def _problems(entry: Entry | None, whole: _Whole) -> list[str]:
     if entry is None:
         return []
-    says = table("diary")["problems"]["replaced"]
-    return [*problems(entry, known), *(says.format(old) for old in gone if _holds(f"{entry.title} {entry.body}", old))]
+    says, text = table("diary")["problems"]["replaced"], f"{entry.title} {entry.body}"
+    return [*problems(entry, whole.spoken), *(says.format(old) for old in whole.gone if _holds(text, old))]
 
 
 def _holds(text: str, word: str) -> bool:
@@ -167,9 +189,9 @@ def _holds(text: str, word: str) -> bool:
     return re.search(rf"(?<![가-힣A-Za-z0-9]){re.escape(word)}", text) is not None
 
 
-def _cut(entry: Entry, known: list[str], gone: list[str], plain: Entry) -> Entry | None:
-    """The entry without the sentences that hold something wrong, or a word or a sentence of `gone`; None: all do."""
-    spoken = spoken_by(known)
+def _cut(entry: Entry, whole: _Whole, wrong: Sequence[str], plain: Entry) -> Entry | None:
+    """The entry without the sentences that hold something wrong, or a word that was taken back; None: all do."""
+    spoken, gone = whole.spoken, [*whole.gone, *wrong]
     kept = [
         sentence
         for sentence in whole_sentences(entry.body)
@@ -180,7 +202,7 @@ def _cut(entry: Entry, known: list[str], gone: list[str], plain: Entry) -> Entry
     if not kept:
         return None
     title = entry.title
-    wrong = not title or len(title) > TITLE_LETTERS or any(_holds(title, old) for old in gone)
-    if wrong or sentence_problems(title, spoken):
+    is_bad = not title or len(title) > TITLE_LETTERS or any(_holds(title, old) for old in gone)
+    if is_bad or sentence_problems(title, spoken):
         title = plain.title
     return with_changes(entry, title=title, body=" ".join(kept))

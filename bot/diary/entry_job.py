@@ -21,13 +21,14 @@ from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.entries import Entry, Scribe, plain_entry
 from bot.diary.outbox import Job, Later, Outbox
+from bot.diary.plain import tells
 from bot.diary.schema import entries
 from bot.errors import ModelError
 
 log = logging.getLogger(__name__)
 
-MODEL_S = 45.0
-"""For the entry, all answers of the model together: less than the lease of a job."""
+MODEL_S = 300.0
+"""For the entry, all answers of the model together: less than the worker gives one try."""
 LIVE_AGAIN_S = 5.0
 """How long to leave a call alone whose process may still be committing words of it."""
 CHANGED_AGAIN_S = 1.0
@@ -57,7 +58,7 @@ class EntryJob:
             async with asyncio.timeout(MODEL_S):
                 entry = await self.scribe.compose(said, corrections, call.day)
         except (ModelError, TimeoutError) as error:
-            entry = plain_entry(said, corrections, call.day)
+            entry = await asyncio.to_thread(plain_entry, said, corrections, call.day)
             if not job.is_last_try:
                 if call.entry_status is None:
                     async with outbox.fenced(job) as connection:
@@ -111,7 +112,7 @@ def _is_wanted(call: AfterCall) -> bool:
     if not call.awaits_entry:
         return False
     said, corrections = day_of_turns(call.said)
-    return bool(plain_entry(said, corrections, call.day).body)
+    return tells(said, corrections)
 
 
 async def _unapprove_overtaken(connection: AsyncConnection, call_sid: str) -> bool:

@@ -55,9 +55,9 @@ _SHORT_FORMS = frozenset({"해", "한", "할", "된", "될", "간", "갈", "온"
 _MOST_NUMBER_WORDS = 5
 
 
-def problems(entry: Entry, said: Sequence[str]) -> list[str]:
+def problems(entry: Entry, said: "Sequence[str] | Spoken") -> list[str]:
     """What is wrong with an entry, in Korean for the model that wrote it; empty when it may be read back."""
-    spoken = spoken_by(said)
+    spoken = said if isinstance(said, Spoken) else spoken_by(said)
     found = sentence_problems(entry.title, spoken)
     if len(entry.title) > TITLE_LETTERS:
         found.append(_SAYS["title_long"])

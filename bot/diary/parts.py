@@ -1,11 +1,18 @@
 """What is too long for one answer of a model, in parts. Knows letters, not what they tell."""
 
 from collections.abc import Sequence
+from textwrap import TextWrapper
 
 
 def split(texts: Sequence[str], most_letters: int) -> list[list[str]]:
-    """Texts in parts of at most `most_letters`, in order and about as long as each other; a longer text is cut."""
-    pieces = [text[at : at + most_letters] for text in texts for at in range(0, len(text), most_letters)]
+    """Texts in parts of at most `most_letters`, in order and about as long as each other; a longer text is cut.
+
+    It is cut between words, unless one is longer.
+    """
+    cut = TextWrapper(
+        most_letters, expand_tabs=False, replace_whitespace=False, drop_whitespace=False, break_on_hyphens=False
+    )
+    pieces = [piece for text in texts for piece in ([text] if len(text) <= most_letters else cut.wrap(text))]
     letters = sum(map(len, pieces))
     share = letters / max(1, -(-letters // most_letters))
     parts: list[list[str]] = []

@@ -43,9 +43,24 @@ class Entry:
 
 def plain_entry(said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
     """The caller's own sentences as an entry, with the corrections put in; nothing is added that was not said."""
+    told, added = told_sentences(said, corrections)
+    return entry_of([*told, *added], day)
+
+
+def told_sentences(said: Sequence[str], corrections: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What was told for a diary, with the corrections put in; and what those add that had nothing to replace."""
     told = _joined([sentence for text in said for sentence in sentences(text) if _belongs(sentence)])
     told, _, left = corrected(told, corrections)
-    told += [sentence for correction in left for sentence in sentences(correction) if _belongs(sentence)]
+    return told, [sentence for correction in left for sentence in sentences(correction) if _belongs(sentence)]
+
+
+def tells(said: Sequence[str], corrections: Sequence[str]) -> bool:
+    """Whether there is anything for a diary: whether `plain_entry` has a body."""
+    return any(_belongs(sentence) for text in (*said, *corrections) for sentence in sentences(text))
+
+
+def entry_of(told: list[str], day: date) -> Entry:
+    """An entry of spoken sentences."""
     return Entry(title=title(told, day), body=" ".join(map(diary_sentence, told)), mood=mood_of(told))
 
 

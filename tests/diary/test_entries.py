@@ -1,6 +1,9 @@
 """Entries: the caller's own sentences, spoken corrections, and a model that is checked."""
 
+import asyncio
 import json as jsons
+import threading
+import time
 from collections.abc import Sequence
 from datetime import date
 
@@ -9,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.conversation.commands import Mood
+from bot.diary import entries
 from bot.diary.corrections import replace, replacement
-from bot.diary.entries import PART_LETTERS, Entry, Scribe, parse, plain_entry, problems
-from bot.diary.plain import TITLE_LETTERS, diary_sentence
+from bot.diary.entries import AT_ONCE, PART_LETTERS, Entry, Scribe, parse, plain_entry, problems
+from bot.diary.plain import TITLE_LETTERS, diary_sentence, tells
 from bot.errors import ModelError
 
 DAY = date(2026, 11, 21)
@@ -331,16 +335,21 @@ async def test_a_model_is_not_asked_when_nothing_was_said() -> None:
 
 
 class Transcribes:
-    """Writes down every sentence of what it is sent; what is said of `spoils` it answers with that."""
+    """Writes down every sentence of what it is sent; but where one holds a word of `other`, it answers with that."""
 
-    def __init__(self, spoils: dict[str, str | Exception] | None = None) -> None:
-        self.spoils = spoils or {}
+    def __init__(self, other: dict[str, str | Exception] | None = None) -> None:
+        self.other = other or {}
         self.asked: list[dict[str, list[str]]] = []
+        self.at_once = self.most_at_once = 0
 
     async def complete(self, messages: Sequence[dict[str, str]], *, json: bool, timeout_s: float) -> str:
         material = jsons.loads(messages[-1]["content"])
         self.asked.append(material)
-        for word, answer in self.spoils.items():
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.01)
+        self.at_once -= 1
+        for word, answer in self.other.items():
             if any(word in text for text in material["said"]):
                 if isinstance(answer, Exception):
                     raise answer
@@ -348,48 +357,99 @@ class Transcribes:
         entry = plain_entry(material["said"], material["corrections"], DAY)
         return written(entry.body, entry.title, entry.mood.value)
 
+    @property
+    def parts(self) -> list[list[str]]:
+        return sorted((asked["said"] for asked in self.asked), key=lambda part: LONG_DAY_SAYS.index(part[0][:20]))
+
 
 FOODS = ("김치찌개", "된장찌개", "비빔밥", "칼국수", "떡볶이", "만두", "냉면", "불고기")
-LONG_DAY = [f"{food} 집에서 지민이랑 {minute}분 동안 밥을 먹었어요" for minute in range(10, 60) for food in FOODS]
+MEALS = [f"{minute}분 동안 지민이랑 {food} 먹었어요. 지민이가 웃었어요." for minute in range(10, 60) for food in FOODS]
+LONG_DAY = [*MEALS, "한 시간 동안 " + " ".join(f"{food}집에도 가고 {food}도 먹고" for food in FOODS * 30) + " 왔어요"]
+LONG_DAY_SAYS = " ".join(LONG_DAY)
 
 
 async def test_a_long_day_is_written_in_parts_and_all_of_it_is_told() -> None:
+    assert len(LONG_DAY[-1]) > PART_LETTERS
     model = Transcribes()
     entry = await Scribe(model).compose(LONG_DAY, [], DAY)
-    assert entry == plain_entry(LONG_DAY, [], DAY)
-    parts = sorted((asked["said"] for asked in model.asked), key=lambda part: LONG_DAY.index(part[0]))
-    assert [text for part in parts for text in part] == LONG_DAY
-    assert len(parts) > 1
-    assert all(sum(map(len, part)) <= PART_LETTERS for part in parts)
+    whole = plain_entry(LONG_DAY, [], DAY)
+    assert entry.title == whole.title
+    assert entry.body.startswith(" ".join(plain_entry(MEALS, [], DAY).body.split()[:-20]))
+    assert " ".join(text for part in model.parts for text in part).split() == LONG_DAY_SAYS.split()
+    assert len(model.parts) > AT_ONCE
+    assert model.most_at_once == AT_ONCE
+    assert all(sum(map(len, part)) <= PART_LETTERS for part in model.parts)
 
 
-async def test_a_correction_holds_in_all_parts_of_a_long_day_and_what_it_adds_is_told_once() -> None:
+async def test_a_correction_holds_wherever_it_was_said_and_what_it_adds_is_told_once() -> None:
     corrections = ["지민이가 아니라 지수야", "그리고 저녁에 라면도 먹었어요"]
-    model = Transcribes()
-    entry = await Scribe(model).compose(LONG_DAY, corrections, DAY)
-    assert "지민" not in entry.body
-    assert entry.body.count("지수") == len(LONG_DAY)
-    assert entry.body.endswith("그리고 저녁에 라면도 먹었다.")
-    assert entry.body.count("라면") == 1
+    for model in (Transcribes(), Transcribes({"": "no JSON"})):
+        entry = await Scribe(model).compose(MEALS, corrections, DAY)
+        assert "지민" not in entry.body
+        assert entry.body.count("지수") == 2 * len(MEALS)
+        assert entry.body.endswith("그리고 저녁에 라면도 먹었다.")
+        assert entry.body.count("라면") == 1
+        assert not any(asked["corrections"] for asked in model.asked)
 
 
 async def test_a_part_that_is_invented_is_in_the_callers_own_sentences_and_the_others_are_the_models() -> None:
-    invents = written("김철수가 부산에 왔다.")
-    entry = await Scribe(Transcribes({LONG_DAY[-1]: invents})).compose(LONG_DAY, [], DAY)
-    assert entry == plain_entry(LONG_DAY, [], DAY)
-    tells = written("김치찌개를 먹었다.", title="김치찌개", mood="기쁨")
-    entry = await Scribe(Transcribes({LONG_DAY[0]: tells})).compose(LONG_DAY, [], DAY)
-    assert entry.body.startswith("김치찌개를 먹었다. ")
-    assert entry.body.endswith("불고기 집에서 지민이랑 59분 동안 밥을 먹었다.")
-    assert (entry.title, entry.mood) == ("김치찌개", Mood.ORDINARY)
+    for meal in (MEALS[0], MEALS[-1]):
+        invents = Transcribes({meal.split(" 지민이랑")[0]: written("김철수가 부산에 왔다.")})
+        assert await Scribe(invents).compose(MEALS, [], DAY) == plain_entry(MEALS, [], DAY)
+    tells = Transcribes({MEALS[0][:20]: written("김치찌개 먹었다.", title="김치찌개", mood="기쁨")})
+    entry = await Scribe(tells).compose(MEALS, [], DAY)
+    assert entry.body.startswith("김치찌개 먹었다. ")
+    assert entry.body.endswith("59분 동안 지민이랑 불고기 먹었다. 지민이가 웃었다.")
+    assert (entry.title, entry.mood) == ("김치찌개", plain_entry(MEALS, [], DAY).mood)
 
 
 async def test_a_part_that_fails_fails_the_day_once_all_parts_were_answered() -> None:
-    model = Transcribes({LONG_DAY[0]: ModelError("resting")})
+    model = Transcribes({MEALS[0][:20]: ModelError("resting")})
     with pytest.raises(ModelError, match="resting"):
-        await Scribe(model).compose(LONG_DAY, [], DAY)
-    assert sorted(text for asked in model.asked for text in asked["said"]) == sorted(LONG_DAY)
-    assert await Scribe(model).write(LONG_DAY, [], DAY) == plain_entry(LONG_DAY, [], DAY)
+        await Scribe(model).compose(MEALS, [], DAY)
+    assert sum(len(asked["said"]) for asked in model.asked) == 2 * len(MEALS)
+    assert await Scribe(model).write(MEALS, [], DAY) == plain_entry(MEALS, [], DAY)
+
+
+async def test_no_call_waits_while_an_entry_is_checked_and_no_two_threads_do_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads, running = set[int](), list[int]()
+
+    def watched(name: str) -> None:
+        work = getattr(entries, name)
+
+        def watch(*material: object) -> object:
+            threads.add(threading.get_ident())
+            running.append(1)
+            time.sleep(0.002)
+            assert len(running) == 1
+            done = work(*material)
+            running.pop()
+            return done
+
+        monkeypatch.setattr(entries, name, watch)
+
+    for name in ("plain_entry", "_prepared", "_problems", "_cut"):
+        watched(name)
+    invents = Transcribes({MEALS[0][:20]: written("김철수가 부산에 왔다.")})
+    scribe = Scribe(invents)
+    await asyncio.gather(scribe.write(MEALS, [], DAY), scribe.write(SAID, [], DAY))
+    await Scribe(None).write(SAID, [], DAY)
+    assert threads and threading.get_ident() not in threads
+
+
+async def test_a_day_of_corrections_alone_is_written_by_the_model() -> None:
+    model = ScriptedModel(written("오늘 시장에 갔다.", title="시장에 간 날"))
+    assert (await Scribe(model).write([], ["오늘 시장에 갔어요"], DAY)).title == "시장에 간 날"
+
+
+@given(
+    st.lists(st.sampled_from((*SAID, "음", "여보세요"))),
+    st.lists(st.sampled_from(("아니 그거 말고", "네", "라면도요"))),
+)
+def test_there_is_something_for_a_diary_when_its_entry_has_a_body(said: list[str], corrections: list[str]) -> None:
+    assert tells(said, corrections) == bool(plain_entry(said, corrections, DAY).body)
 
 
 async def test_what_was_corrected_may_not_come_back() -> None:

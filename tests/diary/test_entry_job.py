@@ -18,6 +18,7 @@ from bot.diary.records import EntryRecord
 from bot.diary.store import Store
 from bot.errors import LeaseLost, ModelError
 from bot.jobs import handlers
+from bot.worker import LONGEST_TRY_S
 from tests.diary.conftest import Clock
 from tests.diary.talks import NUMBER, let_in, recorded
 
@@ -195,10 +196,8 @@ async def test_an_entry_for_which_nothing_better_can_come_is_whole(store: Store)
     assert await due(store) == []
 
 
-async def test_a_model_that_hangs_has_failed_before_the_lease_ends(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert 2 * TIMEOUT_S < MODEL_S < LEASE_S
+async def test_a_model_that_hangs_has_failed_before_the_try_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 2 * TIMEOUT_S < MODEL_S < LONGEST_TRY_S
     monkeypatch.setattr("bot.diary.entry_job.MODEL_S", 0.05)
     await ended(store, WALK)
     assert await done(store, Model(meanwhile=lambda: asyncio.sleep(3600))) == "failed"

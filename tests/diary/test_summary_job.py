@@ -163,6 +163,13 @@ def test_parts_hold_all_of_it_in_order_and_are_not_too_long(texts: list[str]) ->
     assert all(part and sum(map(len, part)) <= 10 for part in parts)
 
 
+def test_a_text_that_is_too_long_is_cut_between_words() -> None:
+    assert split(["점심에는 김치찌개를 먹었어요", "그랬어요"], 11) == [
+        ["점심에는 김치찌개를 "],
+        ["먹었어요", "그랬어요"],
+    ]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(alphabet="가나 .?음네", max_size=60), max_size=20))
 def test_an_extract_is_never_long_and_never_fails(texts: list[str]) -> None:
