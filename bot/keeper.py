@@ -31,7 +31,7 @@ from bot.conversation.commands import (
 )
 from bot.conversation.events import EntryWritten
 from bot.conversation.snapshot import encode
-from bot.diary.entries import Entry, Scribe, plain_entry
+from bot.diary.entries import Entry, Scribe, own_sentences
 from bot.diary.owned import OwnedCall
 from bot.diary.records import Arrival
 from bot.errors import LeaseLost, StoreError
@@ -133,7 +133,7 @@ class Keeper:
             async with asyncio.timeout(DRAFT_S):
                 entry = await self._scribe.write(command.said, command.corrections, self._day)
         except TimeoutError:
-            entry = await asyncio.to_thread(plain_entry, command.said, command.corrections, self._day)
+            entry = await own_sentences(command.said, command.corrections, self._day)
         if command.draft != self._draft:
             return None
         self._entry = entry

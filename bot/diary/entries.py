@@ -2,7 +2,7 @@
 
 A model may leave out and smooth; it may not invent. What it writes is checked against what was said, sent back once
 with its problems named, and cut where it still holds them. For an hour's words that takes tenths of a second, so it is
-done beside the event loop, and never for two days at once: several threads would hold the calls up. Knows no store and
+done beside the event loop, by one thread for all days: several would hold the calls up. Knows no store and
 no socket; the model is whoever completes.
 """
 
@@ -11,6 +11,7 @@ import json as jsons
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from dataclasses import replace as with_changes
 from datetime import date
@@ -25,7 +26,7 @@ from bot.diary.parts import split
 from bot.diary.plain import TITLE_LETTERS, Entry, corrected, entry_of, plain_entry, told_sentences
 from bot.errors import ModelError
 
-__all__ = ["Entry", "Scribe", "plain_entry", "problems"]
+__all__ = ["Entry", "Scribe", "own_sentences", "plain_entry", "problems"]
 
 T = TypeVar("T")
 
@@ -34,13 +35,25 @@ logger = logging.getLogger(__name__)
 TIMEOUT_S = 20.0
 """For one answer of the model; whoever waits on the line waits for less."""
 
-PART_LETTERS = 2_400
-"""So much of what was told, some ten minutes, goes into one answer. A longer day is written in parts, so that it takes
-no longer and no part of it goes untold. Each part has the corrections put in; the model sees no others for it, and what
-they add is told at the end."""
+PART_LETTERS = 2_000
+"""So much of what was told, some ten minutes, goes into one answer: a longer one might be cut, or not be there in time.
+
+A longer day is written in parts. Corrections are put into what was told before; what they add to it is told at the end.
+"""
 
 AT_ONCE = 4
 """So many parts of a day are asked for at once."""
+
+_thread = ThreadPoolExecutor(1, "entries")
+
+
+async def own_sentences(said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
+    """The entry without a model, as `plain_entry`, made beside the event loop."""
+    return await _beside(plain_entry, said, corrections, day)
+
+
+async def _beside(work: Callable[..., T], *material: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_thread, work, *material)
 
 
 class Completes(Protocol):
@@ -56,7 +69,6 @@ class Scribe:
     def __init__(self, model: Completes | None, *, timeout_s: float = TIMEOUT_S) -> None:
         self._model = model
         self._timeout_s = timeout_s
-        self._thinking = asyncio.Lock()
 
     async def write(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
         """The day as an entry; never fails. An entry with an empty body means that nothing was said for a diary."""
@@ -64,13 +76,13 @@ class Scribe:
             return await self.compose(said, corrections, day)
         except ModelError as error:
             logger.warning("entry without the model: %s", type(error).__name__)
-            return await self._think(plain_entry, said, corrections, day)
+            return await own_sentences(said, corrections, day)
 
     async def compose(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
         """As `write`, for those who can try again: ModelError when there is a model, and it fails."""
         if self._model is None:
-            return await self._think(plain_entry, said, corrections, day)
-        whole = await self._think(_prepared, said, corrections, day)
+            return await own_sentences(said, corrections, day)
+        whole = await _beside(_prepared, said, corrections, day)
         at_once = asyncio.Semaphore(AT_ONCE)
         asked = (self._by_model(self._model, part, whole, at_once) for part in whole.parts)
         # All are waited for: a model that is tried again after a rest answers one at a time, and that one must count.
@@ -84,20 +96,16 @@ class Scribe:
             return written[0] if written else whole.plain
         return Entry(written[0].title, " ".join(entry.body for entry in written), whole.plain.mood)
 
-    async def _think(self, work: Callable[..., T], *material: object) -> T:
-        async with self._thinking:
-            return await asyncio.to_thread(work, *material)
-
     async def _by_model(self, model: Completes, part: "_Part", whole: "_Whole", at_once: asyncio.Semaphore) -> Entry:
         """The entry of a part, in its own sentences where the model told nothing that holds."""
         async with at_once:
             first = await self._ask(model, part, whole, ())
-            wrong = await self._think(_problems, first, whole)
+            wrong = await _beside(_problems, first, whole)
             if first is not None and not wrong:
                 return first
             second = await self._ask(model, part, whole, wrong)
             for answer in (second, first):
-                if answer and (kept := await self._think(_cut, answer, whole, wrong, part.plain)):
+                if answer and (kept := await _beside(_cut, answer, whole, wrong, part.plain)):
                     return kept
         return part.plain
 
@@ -139,12 +147,12 @@ def _prepared(said: Sequence[str], corrections: Sequence[str], day: date) -> _Wh
     told, added = told_sentences(said, corrections)
     plain = entry_of([*told, *added], day)
     known, replaced, _ = corrected(said, corrections)
-    right = normalise(" ".join([*told, *(one.new for one in replaced)]))
+    right = normalise(" ".join([*told, *added, *(one.new for one in replaced)]))
     gone = [one.old[-1] for one in replaced if normalise(one.old[-1]) not in right]
     parts = [_Part(part, (), entry_of(part, day)) for part in split([*told, *added], PART_LETTERS)]
     if len(parts) == 1:
         parts = [_Part(said, corrections, plain)]
-    return _Whole(day, plain, parts, spoken_by([*known, *corrections]), gone)
+    return _Whole(day, plain, parts, spoken_by([*known, *told, *corrections]), gone)
 
 
 def parse(answer: str, said: Sequence[str]) -> Entry | None:

@@ -19,7 +19,7 @@ from bot.conversation.told import day_of_turns
 from bot.diary.after_call import AfterCall, call_after, save_entry_after
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
-from bot.diary.entries import Entry, Scribe, plain_entry
+from bot.diary.entries import Entry, Scribe, own_sentences
 from bot.diary.outbox import Job, Later, Outbox
 from bot.diary.plain import tells
 from bot.diary.schema import entries
@@ -58,7 +58,7 @@ class EntryJob:
             async with asyncio.timeout(MODEL_S):
                 entry = await self.scribe.compose(said, corrections, call.day)
         except (ModelError, TimeoutError) as error:
-            entry = await asyncio.to_thread(plain_entry, said, corrections, call.day)
+            entry = await own_sentences(said, corrections, call.day)
             if not job.is_last_try:
                 if call.entry_status is None:
                     async with outbox.fenced(job) as connection:

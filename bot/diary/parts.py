@@ -9,10 +9,8 @@ def split(texts: Sequence[str], most_letters: int) -> list[list[str]]:
 
     It is cut between words, unless one is longer.
     """
-    cut = TextWrapper(
-        most_letters, expand_tabs=False, replace_whitespace=False, drop_whitespace=False, break_on_hyphens=False
-    )
-    pieces = [piece for text in texts for piece in ([text] if len(text) <= most_letters else cut.wrap(text))]
+    cut = TextWrapper(most_letters, expand_tabs=False, replace_whitespace=False, break_on_hyphens=False)
+    pieces = [piece for text in texts if text for piece in ([text] if len(text) <= most_letters else cut.wrap(text))]
     letters = sum(map(len, pieces))
     share = letters / max(1, -(-letters // most_letters))
     parts: list[list[str]] = []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bot.conversation.commands import Mood
 from bot.diary import entries
 from bot.diary.corrections import replace, replacement
-from bot.diary.entries import AT_ONCE, PART_LETTERS, Entry, Scribe, parse, plain_entry, problems
+from bot.diary.entries import AT_ONCE, PART_LETTERS, Entry, Scribe, own_sentences, parse, plain_entry, problems
 from bot.diary.plain import TITLE_LETTERS, diary_sentence, tells
 from bot.errors import ModelError
 
@@ -357,15 +357,10 @@ class Transcribes:
         entry = plain_entry(material["said"], material["corrections"], DAY)
         return written(entry.body, entry.title, entry.mood.value)
 
-    @property
-    def parts(self) -> list[list[str]]:
-        return sorted((asked["said"] for asked in self.asked), key=lambda part: LONG_DAY_SAYS.index(part[0][:20]))
-
 
 FOODS = ("김치찌개", "된장찌개", "비빔밥", "칼국수", "떡볶이", "만두", "냉면", "불고기")
 MEALS = [f"{minute}분 동안 지민이랑 {food} 먹었어요. 지민이가 웃었어요." for minute in range(10, 60) for food in FOODS]
 LONG_DAY = [*MEALS, "한 시간 동안 " + " ".join(f"{food}집에도 가고 {food}도 먹고" for food in FOODS * 30) + " 왔어요"]
-LONG_DAY_SAYS = " ".join(LONG_DAY)
 
 
 async def test_a_long_day_is_written_in_parts_and_all_of_it_is_told() -> None:
@@ -375,10 +370,11 @@ async def test_a_long_day_is_written_in_parts_and_all_of_it_is_told() -> None:
     whole = plain_entry(LONG_DAY, [], DAY)
     assert entry.title == whole.title
     assert entry.body.startswith(" ".join(plain_entry(MEALS, [], DAY).body.split()[:-20]))
-    assert " ".join(text for part in model.parts for text in part).split() == LONG_DAY_SAYS.split()
-    assert len(model.parts) > AT_ONCE
+    parts = [asked["said"] for asked in model.asked]
+    assert " ".join(text for part in parts for text in part).split() == " ".join(LONG_DAY).split()
+    assert len(parts) > AT_ONCE
     assert model.most_at_once == AT_ONCE
-    assert all(sum(map(len, part)) <= PART_LETTERS for part in model.parts)
+    assert all(sum(map(len, part)) <= PART_LETTERS for part in parts)
 
 
 async def test_a_correction_holds_wherever_it_was_said_and_what_it_adds_is_told_once() -> None:
@@ -396,7 +392,7 @@ async def test_a_part_that_is_invented_is_in_the_callers_own_sentences_and_the_o
     for meal in (MEALS[0], MEALS[-1]):
         invents = Transcribes({meal.split(" 지민이랑")[0]: written("김철수가 부산에 왔다.")})
         assert await Scribe(invents).compose(MEALS, [], DAY) == plain_entry(MEALS, [], DAY)
-    tells = Transcribes({MEALS[0][:20]: written("김치찌개 먹었다.", title="김치찌개", mood="기쁨")})
+    tells = Transcribes({MEALS[0][:20]: written("김치찌개 먹었다.", title="김치찌개", mood="슬픔")})
     entry = await Scribe(tells).compose(MEALS, [], DAY)
     assert entry.body.startswith("김치찌개 먹었다. ")
     assert entry.body.endswith("59분 동안 지민이랑 불고기 먹었다. 지민이가 웃었다.")
@@ -411,9 +407,7 @@ async def test_a_part_that_fails_fails_the_day_once_all_parts_were_answered() ->
     assert await Scribe(model).write(MEALS, [], DAY) == plain_entry(MEALS, [], DAY)
 
 
-async def test_no_call_waits_while_an_entry_is_checked_and_no_two_threads_do_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_no_call_waits_while_entries_are_made_and_no_two_threads_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
     threads, running = set[int](), list[int]()
 
     def watched(name: str) -> None:
@@ -422,7 +416,7 @@ async def test_no_call_waits_while_an_entry_is_checked_and_no_two_threads_do_it(
         def watch(*material: object) -> object:
             threads.add(threading.get_ident())
             running.append(1)
-            time.sleep(0.002)
+            time.sleep(0.01)
             assert len(running) == 1
             done = work(*material)
             running.pop()
@@ -432,11 +426,44 @@ async def test_no_call_waits_while_an_entry_is_checked_and_no_two_threads_do_it(
 
     for name in ("plain_entry", "_prepared", "_problems", "_cut"):
         watched(name)
-    invents = Transcribes({MEALS[0][:20]: written("김철수가 부산에 왔다.")})
-    scribe = Scribe(invents)
-    await asyncio.gather(scribe.write(MEALS, [], DAY), scribe.write(SAID, [], DAY))
-    await Scribe(None).write(SAID, [], DAY)
-    assert threads and threading.get_ident() not in threads
+    scribe = Scribe(Transcribes({MEALS[0][:20]: written("김철수가 부산에 왔다.")}))
+    given_up = [asyncio.create_task(scribe.write(MEALS, [], DAY)) for _ in range(3)]
+    await asyncio.sleep(0.005)
+    for task in given_up:
+        task.cancel()
+    await asyncio.gather(
+        *(scribe.write(MEALS, [], DAY), scribe.write(SAID, [], DAY), Scribe(None).write(SAID, [], DAY)),
+        own_sentences(SAID, [], DAY),
+    )
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_the_model_of_an_ordinary_day_is_shown_what_was_said_and_corrected_as_it_was() -> None:
+    model = ScriptedModel(written("오늘 나는 지수를 만나 점심을 먹었다.", title="지수를 만난 날"))
+    await Scribe(model).write(SAID, ["지민이가 아니라 지수야"], DAY)
+    material = {"date": DAY.isoformat(), "said": SAID, "corrections": ["지민이가 아니라 지수야"]}
+    assert jsons.loads(model.asked[0][1]["content"]) == material
+
+
+async def test_a_correction_of_what_was_not_heard_so_stays_in_a_long_day() -> None:
+    said = ["철쑤를 만났어요", *MEALS]
+    entry = await Scribe(Transcribes()).compose(said, ["철수가 아니라 영희를 만났어요"], DAY)
+    assert entry.body == plain_entry(said, ["철수가 아니라 영희를 만났어요"], DAY).body
+    assert "영희를 만났다" in entry.body
+
+
+async def test_what_is_written_as_the_own_sentences_write_it_was_said() -> None:
+    said = ["오늘은 세일이라 50% 할인이었고 3~4시에 10km 걸었어요", *MEALS]
+    model = Transcribes()
+    assert (await Scribe(model).compose(said, [], DAY)).body == plain_entry(said, [], DAY).body
+    assert not any("problems" in asked for asked in model.asked)
+
+
+async def test_the_second_answer_is_preferred() -> None:
+    second = "오늘 나는 지민이를 만나 점심을 먹었다."
+    model = ScriptedModel(written(GOOD + " 민수도 왔다."), written(second + " 민수도 왔다."))
+    assert (await Scribe(model).write(SAID, [], DAY)).body == second
 
 
 async def test_a_day_of_corrections_alone_is_written_by_the_model() -> None:
@@ -446,7 +473,7 @@ async def test_a_day_of_corrections_alone_is_written_by_the_model() -> None:
 
 @given(
     st.lists(st.sampled_from((*SAID, "음", "여보세요"))),
-    st.lists(st.sampled_from(("아니 그거 말고", "네", "라면도요"))),
+    st.lists(st.sampled_from(("지민이가 아니라 지수야", "네", "라면도요"))),
 )
 def test_there_is_something_for_a_diary_when_its_entry_has_a_body(said: list[str], corrections: list[str]) -> None:
     assert tells(said, corrections) == bool(plain_entry(said, corrections, DAY).body)
@@ -458,6 +485,13 @@ async def test_what_was_corrected_may_not_come_back() -> None:
     entry = await Scribe(model).write(SAID, ["지민이가 아니라 지수야"], DAY)
     assert "지민" not in entry.title + entry.body
     assert entry.body == "세 시에 카페에 갔다."
+
+
+async def test_what_was_corrected_in_two_sentences_of_one_turn_comes_back_in_neither() -> None:
+    stubborn = written("점심은 지훈이랑 먹었다. 민수가 많이 웃었다.", title="점심")
+    said, correction = ["점심은 민수랑 먹었어요. 민수가 많이 웃었어요."], "점심은 민수가 아니라 지훈이랑 먹었어요"
+    entry = await Scribe(ScriptedModel(stubborn, stubborn)).write(said, [correction], DAY)
+    assert entry.body == "점심은 지훈이랑 먹었다."
 
 
 async def test_what_was_said_is_material_and_not_instructions() -> None:
