@@ -3,7 +3,8 @@
 Five people talk with a bot on a core of its own; on another core is everything else, the abuser too, who yields to the
 callers (`abusers.py` has the cases). A case lasts some seconds, and then the bot has some to recover. Each row tells
 the bot's memory before it, at the most, and after it, and how the good calls were meanwhile: from the end of what was
-said to the answer, and gaps in the middle of a reply. The first row is without any harm.
+said to the answer, how much later that was than the same line's answers to the same words before, and gaps in the
+middle of a reply. The first row is without any harm.
 
 Exit status 1 when a good call suffered: a turn without an answer, a breach, a gap of more than MOST_GAP_MS, answers
 later than MOST_LATER_MS; or when the bot took more than MOST_MIB for it.
@@ -32,7 +33,6 @@ from bot.lab.stage import AUTH_TOKEN, Stage, staged
 from bot.lab.wire import Wire
 
 GOOD_CALLS = 5
-SENTENCES = 2
 CASE_S, REST_S, LOOK_S = 20.0, 6.0, 0.25
 CALM, CALM_S = "none", 40.0
 MORE_S = {"idle-tcp": 30.0, "half-open": 30.0, "no-start": 30.0, "handshakes": 10.0, "webhooks": 10.0}
@@ -63,8 +63,8 @@ async def abuse(cases: Sequence[str], each: float | None, of_bot: Collection[int
 
 async def _abused(stage: Stage, cases: Sequence[str], each: float | None) -> list[Harm]:
     good, wire = Lines(), Wire(stage.bot.url, AUTH_TOKEN)
-    # The same in every case, for some sentences are answered sooner than others.
-    said = scripts(60.0 * len(cases) + GREETED_S, each=SENTENCES)
+    # A line says the same all the time, and is compared with itself: some sentences are answered sooner than others.
+    said = scripts(60.0 * len(cases) + GREETED_S, each=1)
     found: list[Harm] = []
     async with asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
         stack.push_async_callback(wire.close)
@@ -122,8 +122,8 @@ async def do_harm(harm: Harm, url: str, seconds: float) -> None:
 
 
 HEAD = (
-    f"{'case':<16}{'MiB':>5}{'most':>6}{'after':>6}   {'v2v p50':>7}{'p95':>6}{'unanswered':>12}{'gaps>40ms':>11}"
-    f"{'worst':>7}{'CPU':>6}{'late p99':>10}   what became of it"
+    f"{'case':<16}{'MiB':>5}{'most':>6}{'after':>6}   {'v2v p50':>7}{'p95':>6}{'later p95':>11}{'unanswered':>12}"
+    f"{'gaps>40ms':>11}{'worst':>7}{'CPU':>6}{'late p99':>10}   what became of it"
 )
 
 
@@ -131,27 +131,28 @@ def row(harm: Harm) -> str:
     """A line of the table."""
     assert harm.ended and harm.after
     p50, p95 = np.percentile(harm.voice_to_voice_ms or [0], [50, 95])
+    later = float(np.percentile(harm.later_ms or [0], 95))
     gaps = [gap for gap in harm.gaps_ms if gap > MOST_GAP_MS]
     cpu = (harm.ended.cpu_s - harm.before.cpu_s) / (harm.ended.at_s - harm.before.at_s)
     late = float(np.percentile(harm.late_ms, 99)) if harm.late_ms else 0.0
     told = ", ".join(f"{what}: {many}" for what, many in harm.told.items())
     return (
         f"{harm.case:<16}{harm.before.rss_mib:>5.0f}{harm.peak_mib:>6.0f}{harm.after.rss_mib:>6.0f}   {p50:>7.0f}"
-        f"{p95:>6.0f}{harm.unanswered:>12}{len(gaps):>11}{max(gaps, default=0):>7}{cpu:>6.0%}{late:>10.1f}   {told}"
+        f"{p95:>6.0f}{later:>11.0f}{harm.unanswered:>12}{len(gaps):>11}{max(gaps, default=0):>7}{cpu:>6.0%}"
+        f"{late:>10.1f}   {told}"
     )
 
 
 def missed(found: Sequence[Harm]) -> list[str]:
-    """What is not as it should be; the first is the case without harm."""
-    calm_ms = float(np.percentile(found[0].voice_to_voice_ms or [0], 95))
+    """What is not as it should be."""
     faults: list[str] = []
     for harm in found:
         assert harm.after
-        p95 = float(np.percentile(harm.voice_to_voice_ms or [0], 95))
+        later_ms = float(np.percentile(harm.later_ms or [0], 95))
         rows = (
             (bool(harm.unanswered), f"{harm.unanswered} turns unanswered"),
             (max(harm.gaps_ms, default=0) > MOST_GAP_MS, f"a gap of {max(harm.gaps_ms, default=0)} ms"),
-            (p95 > calm_ms + MOST_LATER_MS, f"answers {p95 - calm_ms:.0f} ms later"),
+            (later_ms > MOST_LATER_MS, f"answers {later_ms:.0f} ms later"),
             (harm.peak_mib > harm.before.rss_mib + MOST_MIB, f"took {harm.peak_mib - harm.before.rss_mib:.0f} MiB"),
             *((True, breach) for breach in sorted(set(harm.breaches))),
         )

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import cycle, islice
+from statistics import median
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -137,6 +138,8 @@ class Talked:
     """How it went on all lines for a while."""
 
     voice_to_voice_ms: list[int] = field(default_factory=list)
+    later_ms: list[float] = field(default_factory=list)
+    """Each answer, but those of a line's first while, beside the median of all that its line had before that while."""
     unanswered: int = 0
     gaps_ms: list[int] = field(default_factory=list)
     breaches: list[str] = field(default_factory=list)
@@ -165,7 +168,9 @@ class Lines:
         """Add what is new to `into`."""
         for line, (answers, unanswered, gaps, breaches) in self._taken.items():
             heard = line.heard
-            into.voice_to_voice_ms += heard.voice_to_voice_ms[answers:]
+            before_ms, new_ms = heard.voice_to_voice_ms[:answers], heard.voice_to_voice_ms[answers:]
+            into.voice_to_voice_ms += new_ms
+            into.later_ms += [ms - median(before_ms) for ms in new_ms if before_ms]
             into.unanswered += heard.unanswered - unanswered
             into.gaps_ms += heard.gaps_ms[gaps:]
             into.breaches += heard.breaches[breaches:]
