@@ -1,4 +1,4 @@
-"""What lies beneath Quart, at the level of ASGI: the media socket, and a bound for the bodies of requests.
+"""What lies beneath Quart, at the level of ASGI: the media socket, and bounds for requests and their bodies.
 
 Quart queues messages without a bound and, when the peer closes, cancels the handler with messages still queued: the
 last words and `stop` would be lost. So messages go straight from the server to the call, in order, each within the same
@@ -146,6 +146,23 @@ def bounded_bodies(app: AsgiApp, most_bytes: int) -> AsgiApp:
             return {**event, "body": body, "more_body": event.get("more_body", False) and left_bytes > 0}
 
         await app(scope, receive_some, send)
+
+    return wrapped
+
+
+def in_turn(app: AsgiApp) -> AsgiApp:
+    """ASGI middleware that lets requests begin one at a time, each in a step of the event loop of its own.
+
+    The calls' frames come between. Else the answers to many that come at once would be made in one step, and all that
+    waits would be late by all of them.
+    """
+    turn = asyncio.Lock()
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            async with turn:
+                await asyncio.sleep(0)
+        await app(scope, receive, send)
 
     return wrapped
 

@@ -51,7 +51,9 @@ async def test_an_abuser_that_breaks_down_is_a_breach() -> None:
 
 
 def test_a_row_tells_all_of_it() -> None:
-    told = row(replace(CALM, case="pings", peak_mib=190.0, later_ms=[40.0], gaps_ms=[60, 20], told={"closed by the bot": 20}))
+    told = row(
+        replace(CALM, case="pings", peak_mib=190.0, later_ms=[40.0], gaps_ms=[60, 20], told={"closed by the bot": 20})
+    )
     assert told.split()[:9] == ["pings", "180", "190", "180", "600", "600", "40", "0", "1"]
     assert "15%" in told  # 3 s of CPU in 20 s
     assert told.endswith("closed by the bot: 20")

@@ -63,7 +63,7 @@ def test_what_was_taken_is_not_taken_again() -> None:
     line.heard.voice_to_voice_ms.append(600)
     line.heard.breaches.append("another")
     lines.take(second)
-    assert second == Talked(voice_to_voice_ms=[600], breaches=["before", "another"])
+    assert second == Talked(voice_to_voice_ms=[600], later_ms=[100], breaches=["before", "another"])
 
 
 def test_a_line_that_is_over_is_told_with_its_close_code() -> None:
