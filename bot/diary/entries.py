@@ -2,8 +2,8 @@
 
 A model may leave out and smooth; it may not invent. What it writes is checked against what was said, sent back once
 with its problems named, and cut where it still holds them. For an hour's words that takes tenths of a second, so it is
-done beside the event loop, by one thread for all days: several would hold the calls up. Knows no store and
-no socket; the model is whoever completes.
+done beside the event loop, by one thread for all days: several would hold the calls up. Knows no store and no socket;
+the model is whoever completes.
 """
 
 import asyncio
@@ -110,8 +110,7 @@ class Scribe:
         return part.plain
 
     async def _ask(self, model: Completes, part: "_Part", whole: "_Whole", wrong: Sequence[str]) -> Entry | None:
-        said, corrections = list(part.said), list(part.corrections)
-        material: dict[str, Any] = {"date": whole.day.isoformat(), "said": said, "corrections": corrections}
+        material: dict[str, Any] = {"date": whole.day.isoformat(), "said": part.said, "corrections": part.corrections}
         if wrong:
             material["problems"] = list(wrong)
         messages = [
@@ -119,7 +118,7 @@ class Scribe:
             {"role": "user", "content": jsons.dumps(material, ensure_ascii=False)},
         ]
         answer = await model.complete(messages, json=True, timeout_s=self._timeout_s)
-        return parse(answer, [*said, *corrections])
+        return parse(answer, [*part.said, *part.corrections])
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +148,10 @@ def _prepared(said: Sequence[str], corrections: Sequence[str], day: date) -> _Wh
     known, replaced, _ = corrected(said, corrections)
     right = normalise(" ".join([*told, *added, *(one.new for one in replaced)]))
     gone = [one.old[-1] for one in replaced if normalise(one.old[-1]) not in right]
-    parts = [_Part(part, (), entry_of(part, day)) for part in split([*told, *added], PART_LETTERS)]
-    if len(parts) == 1:
+    if len(cut := split([*told, *added], PART_LETTERS)) == 1:
         parts = [_Part(said, corrections, plain)]
+    else:
+        parts = [_Part(part, (), entry_of(part, day)) for part in cut]
     return _Whole(day, plain, parts, spoken_by([*known, *told, *corrections]), gone)
 
 

@@ -170,7 +170,9 @@ class Lines:
             heard = line.heard
             before_ms, new_ms = heard.voice_to_voice_ms[:answers], heard.voice_to_voice_ms[answers:]
             into.voice_to_voice_ms += new_ms
-            into.later_ms += [ms - median(before_ms) for ms in new_ms if before_ms]
+            if before_ms:
+                usual_ms = median(before_ms)
+                into.later_ms += [ms - usual_ms for ms in new_ms]
             into.unanswered += heard.unanswered - unanswered
             into.gaps_ms += heard.gaps_ms[gaps:]
             into.breaches += heard.breaches[breaches:]
