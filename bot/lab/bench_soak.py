@@ -79,7 +79,8 @@ class Probe:
         found = await asyncio.to_thread(held, stage.bot.process.pid, ports)
         types = Counter[str](inside.get("types", {}))
         at_s = time.monotonic() - self._began_s
-        return Seen(at_s, found, Counter(inside["tasks"]), inside["objects"], types, self.live)
+        tasks, pooled, given = Counter[str](inside["tasks"]), inside["pooled"], inside["given"]
+        return Seen(at_s, found, tasks, inside["objects"], types, self.live, pooled, given)
 
 
 def _port(url: str) -> int:

@@ -2,7 +2,8 @@
 
 It obeys lines on its standard input, and answers each with one line on stderr, PROBED and JSON:
 
-    count            the tasks of its event loop by name, and how many objects there are
+    count            the tasks of its event loop by name, how many objects there are, how many connections the pools
+                     of the database hold (`pooled`), and how many of these are in use (`given`)
     collect          the same after a collection of garbage, and the objects by type
 
 It ends when its standard input does: whoever started it is gone. Nothing in the bot knows of it.
@@ -16,21 +17,40 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from bot.__main__ import main
 
 PROBED = "probed "
 ASKED, ASKED_ALL = signal.SIGUSR1, signal.SIGUSR2
 TYPES = 400
+_connections = {"pooled": 0, "given": 0}
 
 
 def start() -> None:
     """Begin to obey. Signal handlers run in the main thread, where the event loop can be asked for its tasks."""
+    for happens, name, more in (
+        ("connect", "pooled", 1),
+        ("close", "pooled", -1),
+        ("checkout", "given", 1),
+        ("checkin", "given", -1),
+    ):
+        event.listen(Pool, happens, _counting(name, more))
     signal.signal(ASKED, _count)
     signal.signal(ASKED_ALL, _collect)
     threading.Thread(target=_obey, name="probe", daemon=True).start()
+
+
+def _counting(name: str, more: int) -> Callable[..., None]:
+    def happened(*_: object) -> None:
+        _connections[name] += more
+
+    return happened
 
 
 def _obey() -> None:
@@ -52,7 +72,7 @@ def _collect(number: int, frame: FrameType | None) -> None:
 
 def _tell(**found: Any) -> None:
     tasks = Counter(_name(task) for task in asyncio.all_tasks())
-    sys.stderr.write(f"{PROBED}{json.dumps({'tasks': tasks, **found})}\n")
+    sys.stderr.write(f"{PROBED}{json.dumps({'tasks': tasks, **_connections, **found})}\n")
     sys.stderr.flush()
 
 

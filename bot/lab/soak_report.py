@@ -13,9 +13,11 @@ DRIFT_MOST = 0.02
 ENDS = 0.2
 """Drift is between the medians of the first and the last rows, this share of them each."""
 DB_FILE = "ilgi.db"
+WAL_FILE = f"{DB_FILE}-wal"
+"""Every connection has it open. The database itself too, but SQLite keeps that handle open for the next connection."""
 CALLS_OWN = ("media", "recogniser")
 """Sockets of these kinds belong to calls: none may be left at rest."""
-POOLED = ("model", "carrier", DB_FILE, f"{DB_FILE}-wal", f"{DB_FILE}-shm")
+KEPT = ("model", "carrier", DB_FILE)
 """These stay open for the next request: at rest as many as there were at the most in the first half of the time."""
 
 
@@ -29,6 +31,14 @@ class Seen:
     objects: int
     types: Counter[str]
     live: int
+    pooled: int
+    given: int
+    """Connections that the database's pools hold, and those of them that are in use. Each has a thread."""
+
+    @property
+    def threads(self) -> int:
+        """Those that are no connection's."""
+        return self.held.threads - self.pooled
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +110,14 @@ def verdict(found: Soak) -> list[tuple[str, str, bool]]:
     """What was found, and whether it is as it should be."""
     assert found.rested and found.ended and found.long
     before, after = found.rested.held, found.ended.held
-    first = [before, *(seen.held for seen in found.rows[: len(found.rows) // 2])]
+    first = [found.rested, *found.rows[: len(found.rows) // 2]]
     tasks = more(found.rested.tasks, found.ended.tasks)
-    pooled = {name: max(each.files[name] for each in first) for name in POOLED}
-    files = more({**before.files, **dict.fromkeys(CALLS_OWN, 0), **pooled}, after.files)
-    connections, threads = files.pop(DB_FILE, 0), max(0, after.threads - max(each.threads for each in first))
+    kept = {name: max(each.held.files[name] for each in first) for name in KEPT}
+    of_pools = {name: before.files[name] - found.rested.pooled + found.ended.pooled for name in (DB_FILE, WAL_FILE)}
+    of_pools[DB_FILE] = max(of_pools[DB_FILE], kept[DB_FILE])
+    files = more({**before.files, **dict.fromkeys(CALLS_OWN, 0), **kept, **of_pools}, after.files)
+    connections = max(files.pop(WAL_FILE, 0), found.ended.given)
+    threads = max(0, found.ended.threads - max(each.threads for each in first))
     made = [*found.made, found.long]
     breaches = Counter(breach for each in made for breach in each.breaches)
     unanswered = sum(each.unanswered for each in made)

@@ -11,10 +11,17 @@ from bot.lab.probed import PROBED
 
 LOOP = """
 import asyncio
+from sqlalchemy.pool import QueuePool
 from bot.lab import probed
 
 class Kept:
     pass
+
+class Connection:
+    def rollback(self):
+        pass
+
+    close = rollback
 
 async def wait_for_ever():
     await asyncio.Event().wait()
@@ -22,6 +29,10 @@ async def wait_for_ever():
 async def main():
     waiting = [asyncio.create_task(wait_for_ever()) for _ in range(3)]
     kept = [Kept() for _ in range(20_000)]
+    pool = QueuePool(Connection, pool_size=1)
+    given = [pool.connect() for _ in range(3)]
+    given.pop().close()
+    given.pop().close()  # for which the pool has no place
     for each in [Kept() for _ in range(20_000)]:
         each.itself = each
     print("ready", flush=True)
@@ -74,6 +85,12 @@ async def test_what_is_garbage_is_collected_and_what_is_kept_is_counted_by_type(
         told = await probed.asked("collect")
         assert told["types"]["__main__.Kept"] == 20_001  # the last of the loop has still its name
         assert (await probed.asked("count"))["objects"] >= 20_000
+
+
+async def test_connections_in_pools_are_counted() -> None:
+    async with process() as probed:
+        told = await probed.asked("count")
+    assert (told["pooled"], told["given"]) == (2, 1)
 
 
 async def test_it_does_not_outlive_whoever_started_it() -> None:

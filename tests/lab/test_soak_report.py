@@ -7,12 +7,22 @@ from typing import Any
 import pytest
 
 from bot.lab.procfs import Held
-from bot.lab.soak_report import DB_FILE, Made, Seen, Soak, drift, more, verdict
+from bot.lab.soak_report import DB_FILE, WAL_FILE, Made, Seen, Soak, drift, more, verdict
+
+FILES = {DB_FILE: 3, WAL_FILE: 2, "model": 2}
 
 
-def seen(rss_mib: float = 100.0, *, threads: int = 9, files: Any = None, tasks: Any = None) -> Seen:
-    held = Held(rss_mib, 1.0, threads, Counter(files or {DB_FILE: 3, "model": 2}))
-    return Seen(0.0, held, Counter(tasks or {"serve": 1}), 1000, Counter(), 10)
+def seen(
+    rss_mib: float = 100.0,
+    *,
+    threads: int = 9,
+    files: Any = None,
+    tasks: Any = None,
+    pooled: int = 2,
+    given: int = 0,
+) -> Seen:
+    held = Held(rss_mib, 1.0, threads, Counter(files or FILES))
+    return Seen(0.0, held, Counter(tasks or {"serve": 1}), 1000, Counter(), 10, pooled, given)
 
 
 def soaked(**changed: Any) -> Soak:
@@ -38,9 +48,11 @@ def test_a_good_day_misses_nothing() -> None:
     [
         ({"rows": [seen(100 + n) for n in range(10)]}, "memory, first to last rows"),
         ({"ended": seen(tasks={"serve": 1, "Call.run": 1})}, "leaked tasks"),
-        ({"ended": seen(files={DB_FILE: 3, "model": 3})}, "leaked sockets and files"),
-        ({"ended": seen(files={DB_FILE: 3, "other TCP": 1})}, "leaked sockets and files"),
-        ({"ended": seen(files={DB_FILE: 4, "model": 2})}, "leaked database connections"),
+        ({"ended": seen(files={**FILES, "model": 3})}, "leaked sockets and files"),
+        ({"ended": seen(files={**FILES, "other TCP": 1})}, "leaked sockets and files"),
+        ({"ended": seen(files={**FILES, DB_FILE: 4})}, "leaked sockets and files"),
+        ({"ended": seen(files={**FILES, WAL_FILE: 3})}, "leaked database connections"),
+        ({"ended": seen(given=1)}, "leaked database connections"),
         ({"ended": seen(threads=10)}, "leaked threads"),
         ({"lost_words": 1}, "words lost"),
         ({"entries": 1}, "entries"),
@@ -56,16 +68,26 @@ def test_each_limit_is_one(changed: dict[str, Any], what: str) -> None:
 
 
 def test_a_socket_of_a_call_may_not_be_there_at_rest_even_if_it_was_before() -> None:
-    files = {DB_FILE: 3, "media": 1}
+    files = {**FILES, "media": 1}
     assert missed(soaked(rested=seen(files=files), ended=seen(files=files))) == ["leaked sockets and files"]
 
 
 def test_what_is_kept_alive_for_the_next_request_is_no_leak() -> None:
-    files = {DB_FILE: 4, "model": 4}
+    files = {**FILES, DB_FILE: 4, "model": 4}
     rows = [seen(files=files, threads=11)] + [seen()] * 9
     assert missed(soaked(rows=rows, ended=seen(files=files, threads=11))) == []
-    missing = ["leaked sockets and files", "leaked threads", "leaked database connections"]
+    missing = ["leaked sockets and files", "leaked threads"]
     assert missed(soaked(rows=rows[::-1], ended=seen(files=files, threads=11))) == missing
+
+
+def test_a_connection_that_lies_in_a_pool_is_no_leak() -> None:
+    files = {**FILES, DB_FILE: 5, WAL_FILE: 4}
+    assert missed(soaked(ended=seen(files=files, threads=11, pooled=4))) == []
+    assert missed(soaked(ended=seen(files=files, threads=11, pooled=3))) == [
+        "leaked sockets and files",
+        "leaked threads",
+        "leaked database connections",
+    ]
 
 
 def test_one_high_row_is_no_drift() -> None:
