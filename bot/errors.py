@@ -10,6 +10,7 @@ IlgiError
 │   │   ├── RecogniserFull    … because every channel is taken (HTTP 429)
 │   │   └── TranscriptionGone … because it knows no such transcription (any more): submit the file again
 │   ├── ModelError            the chat model failed, or was too slow
+│   │   └── ModelRests        … so often that it was not even asked
 │   ├── VoiceError            no speech could be made
 │   └── CarrierError          the telephone company's API failed, or refused us
 │       └── CarrierNotReady   … because what was asked for is not there yet
@@ -65,6 +66,10 @@ class TranscriptionGone(RecogniserError):
 
 class ModelError(ServiceError):
     """The chat model failed, or took too long to begin."""
+
+
+class ModelRests(ModelError):
+    """The chat model failed several times in a row, and is not asked for a while."""
 
 
 class VoiceError(ServiceError):

@@ -24,7 +24,7 @@ from bot.conversation.texts import prompt, table
 from bot.diary.facts import Spoken, is_polite, problems, sentence_problems, spoken_by
 from bot.diary.parts import split
 from bot.diary.plain import TITLE_LETTERS, Entry, corrected, entry_of, plain_entry, told_sentences
-from bot.errors import ModelError
+from bot.errors import ModelError, ModelRests
 
 __all__ = ["Entry", "Scribe", "own_sentences", "plain_entry", "problems"]
 
@@ -79,7 +79,10 @@ class Scribe:
             return await own_sentences(said, corrections, day)
 
     async def compose(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
-        """As `write`, for those who can try again: ModelError when there is a model, and it fails."""
+        """As `write`, for those who can try again: ModelError when there is a model, and it fails.
+
+        ModelRests when it could not even be asked.
+        """
         if self._model is None:
             return await own_sentences(said, corrections, day)
         whole = await _beside(_prepared, said, corrections, day)
@@ -87,11 +90,10 @@ class Scribe:
         asked = (self._by_model(self._model, part, whole, at_once) for part in whole.parts)
         # All are waited for: a model that is tried again after a rest answers one at a time, and that one must count.
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        written: list[Entry] = []
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-            written.append(answer)
+        failures = [answer for answer in answers if isinstance(answer, BaseException)]
+        if failures:
+            raise next((failure for failure in failures if not isinstance(failure, ModelRests)), failures[0])
+        written = [answer for answer in answers if isinstance(answer, Entry)]
         if len(written) < 2:
             return written[0] if written else whole.plain
         return Entry(written[0].title, " ".join(entry.body for entry in written), whole.plain.mood)

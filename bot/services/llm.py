@@ -12,7 +12,7 @@ from typing import Literal, TypedDict, cast
 from openai import AsyncOpenAI, AsyncStream, BadRequestError, omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
-from bot.errors import ModelError
+from bot.errors import ModelError, ModelRests
 from bot.services.at_most import AtMost
 from bot.services.breaker import Breaker, Declined
 from bot.services.openai_client import FAILURES, Warmth, connect, reason
@@ -124,11 +124,11 @@ class ChatModel:
     async def complete(self, messages: Sequence[Mapping[str, object]], *, json: bool = False, timeout_s: float) -> str:
         """Return the whole answer; with `json` the server is asked for a JSON object, if it knows how.
 
-        ModelError, at once while the model rests. An answer that is not there in time says nothing of the model: a long
-        one is longer in the making than any that is spoken.
+        ModelError; ModelRests at once while the model does. An answer that is not there in time says nothing of the
+        model: a long one is longer in the making than any that is spoken.
         """
         if (asking := self.breaker.request()) is None:
-            raise ModelError("resting")
+            raise ModelRests("resting")
         try:
             with asking, self._warmth.request():
                 async with AtMost(timeout_s):

@@ -16,7 +16,7 @@ from bot.diary import entries
 from bot.diary.corrections import replace, replacement
 from bot.diary.entries import AT_ONCE, PART_LETTERS, Entry, Scribe, own_sentences, parse, plain_entry, problems
 from bot.diary.plain import TITLE_LETTERS, diary_sentence, tells
-from bot.errors import ModelError
+from bot.errors import ModelError, ModelRests
 
 DAY = date(2026, 11, 21)
 SAID = [
@@ -400,11 +400,17 @@ async def test_a_part_that_is_invented_is_in_the_callers_own_sentences_and_the_o
 
 
 async def test_a_part_that_fails_fails_the_day_once_all_parts_were_answered() -> None:
-    model = Transcribes({MEALS[0][:20]: ModelError("resting")})
-    with pytest.raises(ModelError, match="resting"):
+    model = Transcribes({MEALS[0][:20]: ModelRests("resting")})
+    with pytest.raises(ModelRests):
         await Scribe(model).compose(MEALS, [], DAY)
     assert sum(len(asked["said"]) for asked in model.asked) == 2 * len(MEALS)
     assert await Scribe(model).write(MEALS, [], DAY) == plain_entry(MEALS, [], DAY)
+
+
+async def test_a_day_has_failed_when_one_part_did_though_the_model_rested_for_another() -> None:
+    parts = {MEALS[0][:20]: ModelRests("resting"), MEALS[-1][:20]: ModelError("HTTP 500")}
+    with pytest.raises(ModelError, match="HTTP 500"):
+        await Scribe(Transcribes(parts)).compose(MEALS, [], DAY)
 
 
 async def test_no_call_waits_while_entries_are_made_and_no_two_threads_do_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
 
-from bot.errors import ModelError
+from bot.errors import ModelError, ModelRests
 from bot.lab.openai import OpenAiLab, Profile
 from bot.lab.openai_behaviour import Faults
 from bot.services.breaker import FAILURES, REST_S
@@ -351,7 +351,7 @@ async def test_whole_answers_that_are_refused_make_the_model_rest_and_then_fail_
             with pytest.raises(ModelError, match="HTTP 500"):
                 await model.complete(ENTRY, timeout_s=5)
         asked = len(lab.report.requests)
-        with pytest.raises(ModelError, match="resting"):
+        with pytest.raises(ModelRests):
             await model.complete(ENTRY, timeout_s=5)
         assert model.breaker.request() is None, "a reply is not asked for either"
         assert len(lab.report.requests) == asked
