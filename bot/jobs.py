@@ -3,9 +3,9 @@
 The kinds are known to other releases too: one that is taken away must not be asked for by any process that still runs.
 """
 
-from bot.diary.after_call import ENTRY, RECORDING
+from bot.diary.after_call import ENTRY, RECORDING, SEARCH
 from bot.diary.entry_job import EntryJob
-from bot.diary.recording_job import ERASE, EraseJob, RecordingJob
+from bot.diary.recording_job import ERASE, EraseJob, RecordingJob, SearchJob
 from bot.diary.retention import RETENTION
 from bot.diary.stream_jobs import SUMMARY
 from bot.diary.summary import Summariser
@@ -24,6 +24,7 @@ def handlers(services: Services) -> dict[str, Handler]:
     if services.carrier and services.transcriber:
         found[RECORDING] = RecordingJob(store.database, store.keys, services.carrier, services.transcriber, store.clock)
         found[ERASE] = EraseJob(services.carrier, store.clock)
+        found[SEARCH] = SearchJob(store.database, services.carrier, store.clock)
     if services.retention:
         found[RETENTION] = services.retention
     return found

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from bot.diary.after_call import RECORDED_FOR, SEARCH
 from bot.diary.crypto import Keys
 from bot.diary.outbox import Later, Outbox
 from bot.diary.recording_job import (
@@ -26,6 +27,7 @@ from bot.diary.recording_job import (
     TRANSCRIPTION,
     EraseJob,
     RecordingJob,
+    SearchJob,
 )
 from bot.diary.schema import jobs
 from bot.diary.store import Store
@@ -38,12 +40,12 @@ from bot.services.carrier import Carrier
 from bot.services.stt_file import Transcriber
 from bot.services.stt_token import Tokens
 from bot.settings import RtzrSettings, TwilioSettings
-from bot.worker import Worker
+from bot.worker import Handler, Worker
 from tests.diary.conftest import Clock
 from tests.diary.talks import NUMBER, let_in
 from tests.services.listening import TEXTS
 
-CALL = "CA" + "1" * 32
+CALL, NEW, TALKING = ("CA" + each * 32 for each in "123")
 ACCOUNT, TOKEN = "AC" + "a" * 32, "a-token-of-the-tests"
 NAMES = ("jia-rain", "minho-cat")
 QUIET = b"\xff" * 12_000  # 1.5 s of µ-law silence
@@ -59,19 +61,25 @@ class Office:
     rtzr: RtzrLab
     recording: RecordingJob
     erase: EraseJob
+    search: SearchJob
 
     async def recorded(self, *names: str) -> str:
-        """The caller was recorded saying these; returns the recording's sid."""
-        ulaw = QUIET + b"".join((FIXTURES / "utterances" / f"{name}.ulaw").read_bytes() + QUIET for name in names)
-        sid = self.rest.recordings.keep(CALL, ulaw if names else b"").sid
+        """The caller was recorded saying these, and Twilio has told so; returns the recording's sid."""
+        sid = self.kept(CALL, *names)
         await self.store.recording_made(CALL, sid, "recogniser lost")
         return sid
+
+    def kept(self, call_sid: str, *names: str) -> str:
+        """The caller was recorded saying these, and nobody was told; returns the recording's sid."""
+        ulaw = QUIET + b"".join((FIXTURES / "utterances" / f"{name}.ulaw").read_bytes() + QUIET for name in names)
+        return self.rest.recordings.keep(call_sid, ulaw if names else b"").sid
 
     async def work(self, kind: str = "recording") -> Exception | None:
         """One try of the one job of a kind that is due; gives what it raised, as the worker is told."""
         (job,) = await self.store.outbox.claim([kind], 4)
         try:
-            await (self.recording if kind == "recording" else self.erase)(job, self.store.outbox)
+            handler: Handler = {"recording": self.recording, ERASE: self.erase, SEARCH: self.search}[kind]
+            await handler(job, self.store.outbox)
         except Later as later:
             await self.store.outbox.later(job, later.seconds)
             self.clock.forward(seconds=later.seconds)
@@ -115,7 +123,8 @@ async def opened(store: Store, clock: Clock) -> AsyncIterator[Office]:
         carrier = Carrier(TwilioSettings(account_sid=ACCOUNT, auth_tokens=(TOKEN,), api_url=rest.url))
         transcriber = Transcriber(rtzr_settings, tokens)
         recording = RecordingJob(store.database, store.keys, carrier, transcriber, store.clock)
-        yield Office(store, clock, rest, rtzr, recording, EraseJob(carrier, store.clock))
+        search = SearchJob(store.database, carrier, store.clock)
+        yield Office(store, clock, rest, rtzr, recording, EraseJob(carrier, store.clock), search)
         await transcriber.close()
         await carrier.close()
         await tokens.close()
@@ -215,6 +224,77 @@ async def test_what_was_submitted_is_not_submitted_again_by_another_process(offi
         await another.through()
     assert len(office.rtzr.report.files) == 1
     assert len(await office.store.turns(CALL)) == 2
+
+
+@pytest.mark.parametrize("had_stream", [True, False])
+async def test_a_recording_that_nobody_was_told_of_is_found_and_written_down(office: Office, had_stream: bool) -> None:
+    call_sid = CALL if had_stream else NEW
+    sid = office.kept(call_sid, *NAMES)
+    if had_stream:
+        await office.store.owned(CALL, 1).record_next()
+    else:
+        await office.store.call_arrived(NEW, NUMBER)
+        await office.store.record_instead(NEW)
+    office.clock.forward(seconds=RECORDED_FOR.total_seconds() - 1)
+    assert await office.store.outbox.claim([SEARCH], 4) == [], "it may still be recorded"
+    office.clock.forward(seconds=1)
+    assert await office.work(SEARCH) is None
+    assert await office.store.is_ended(call_sid)
+    await office.through()
+    said = [turn.said for turn in await office.store.turns(call_sid)]
+    assert said == ["오늘은"] * had_stream + [" ".join(TEXTS[name] for name in NAMES)]
+    assert (await office.job(f"entry:{call_sid}")).state == "ready"
+    assert await office.work(ERASE) is None
+    assert sid not in office.rest.recordings.kept
+
+
+@pytest.mark.parametrize("written", [True, False])
+async def test_what_is_found_and_was_told_is_written_down_once(office: Office, written: bool) -> None:
+    await office.store.owned(CALL, 1).record_next()
+    await office.recorded(NAMES[0])
+    if written:
+        await office.through()
+    office.clock.forward(seconds=RECORDED_FOR.total_seconds())
+    assert await office.work(SEARCH) is None
+    if not written:
+        await office.through()
+    assert await office.store.outbox.claim(["recording"], 4) == []
+    assert [turn.said for turn in await office.store.turns(CALL)] == ["오늘은", TEXTS[NAMES[0]]]
+    assert len(office.rtzr.report.files) == 1
+
+
+async def test_a_search_that_fails_is_made_again(office: Office) -> None:
+    sid = office.kept(CALL, NAMES[0])
+    await office.store.owned(CALL, 1).record_next()
+    office.clock.forward(seconds=RECORDED_FOR.total_seconds())
+    office.rest.faults.errors = 1
+    assert isinstance(await office.work(SEARCH), Later)
+    assert await office.work(SEARCH) is None
+    assert (await office.job(f"recording:{sid}")).state == "ready"
+
+
+async def test_a_call_of_which_nothing_was_recorded_is_over_unless_somebody_talks_in_it(office: Office) -> None:
+    for call_sid in (NEW, TALKING):
+        await office.store.call_arrived(call_sid, NUMBER)
+        await office.store.record_instead(call_sid)
+    office.clock.forward(seconds=RECORDED_FOR.total_seconds())
+    # Twilio had not had our answer, asked again, and there was a place.
+    await office.store.claim_media_token(TALKING, await office.store.media_token(TALKING))
+    for job in await office.store.outbox.claim([SEARCH], 4):
+        await office.search(job, office.store.outbox)
+    assert await office.store.is_ended(NEW)
+    assert not await office.store.is_ended(TALKING)
+
+
+async def test_what_is_found_of_a_call_that_is_forgotten_is_removed(office: Office) -> None:
+    office.kept(CALL, NAMES[0])
+    await office.store.owned(CALL, 1).record_next()
+    await office.store.delete(CALL)
+    office.clock.forward(seconds=RECORDED_FOR.total_seconds())
+    assert await office.work(SEARCH) is None
+    await office.through()
+    assert await office.work(ERASE) is None
+    assert (office.rest.recordings.kept, office.rtzr.report.files) == ({}, [])
 
 
 @pytest.mark.parametrize("fault", ["failed", "expired", "never ends"])

@@ -6,7 +6,7 @@ other: the job that is being done, callers, calls (by their sids), then turns, e
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
@@ -21,6 +21,10 @@ from bot.diary.schema import entries, jobs
 
 ENTRY = "entry"
 RECORDING = "recording"
+SEARCH = "search"
+
+RECORDED_FOR = timedelta(minutes=30)
+"""So long Twilio may record the rest of a call: longer than `maxLength` in twiml/record.xml."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,15 @@ def entry_values(
         "written_at": now,
         "provisional": False,
     }
+
+
+async def ask_for_search(database: Database, connection: AsyncConnection, call_sid: str, now: datetime) -> None:
+    """Have somebody ask for the recordings of a call once they must be there.
+
+    That one was made is told once, and no process may be there to hear it.
+    """
+    due = now + RECORDED_FOR
+    await enqueue(database, connection, SEARCH, f"{SEARCH}:{call_sid}", {"call_sid": call_sid}, now=due)
 
 
 async def ask_for_entry(database: Database, connection: AsyncConnection, call_sid: str, now: datetime) -> None:

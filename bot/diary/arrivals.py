@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
-from bot.diary import queries, rotation
+from bot.diary import after_call, queries, rotation
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.records import Arrival, phone_number
@@ -51,11 +51,12 @@ async def _caller_id(database: Database, connection: AsyncConnection, keys: Keys
     return int((await connection.scalars(query)).one())
 
 
-async def record_instead(database: Database, call_sid: str) -> None:
-    """A call gets no stream: what is said in it is recorded. Nothing changes for one that has had a stream."""
+async def record_instead(database: Database, call_sid: str, now: datetime) -> None:
+    """A call gets no stream: what is said in it is recorded. One that has had a stream may still be taken up."""
     refused = update(calls).where(calls.c.call_sid == call_sid, calls.c.owner.is_(None))
     async with database.write() as connection:
         await connection.execute(refused.values(next_step=RECORD))
+        await after_call.ask_for_search(database, connection, call_sid, now)
 
 
 async def media_token(database: Database, keys: Keys, call_sid: str, now: datetime) -> str:

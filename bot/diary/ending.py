@@ -16,15 +16,12 @@ from bot.diary.database import Database
 from bot.diary.outbox import enqueue
 from bot.diary.schema import calls, entries
 
-ABANDONED = "abandoned"
+ABANDONED, NOTHING_RECORDED = "abandoned", "nothing recorded"
 LAPSED_AFTER = timedelta(seconds=60)
 """So long after its lease ended nobody has taken up a call."""
 
 QUIET_FOR = timedelta(minutes=10)
 """So long nothing has happened in a call that never had a lease."""
-
-RECORDED_FOR = timedelta(minutes=30)
-"""So long Twilio may record the rest of a call: longer than `maxLength` in twiml/record.xml."""
 
 MOST_AT_ONCE = 200
 
@@ -42,23 +39,31 @@ async def end_call(database: Database, connection: AsyncConnection, call: Row[An
     await after_call.ask_for_entry(database, connection, call.call_sid, now)
 
 
-async def recording_made(database: Database, call_sid: str, recording_sid: str, why: str, now: datetime) -> None:
+async def recording_made(
+    database: Database, connection: AsyncConnection, call_sid: str, recording_sid: str, *, why: str, now: datetime
+) -> None:
     """Note the end of a call whose rest was recorded, and have the recording written down, once.
 
     That of a call which was removed while it was made is removed by the same job.
     """
-    async with database.write() as connection:
-        if (call := await queries.call(connection, call_sid)) is not None:
-            await end_call(database, connection, call, why, now)
-        args = {"call_sid": call_sid, "recording_sid": recording_sid}
-        key = f"{after_call.RECORDING}:{recording_sid}"
-        await enqueue(database, connection, after_call.RECORDING, key, args, now=now)
+    if (call := await queries.call(connection, call_sid)) is not None:
+        await end_call(database, connection, call, why, now)
+    args = {"call_sid": call_sid, "recording_sid": recording_sid}
+    key = f"{after_call.RECORDING}:{recording_sid}"
+    await enqueue(database, connection, after_call.RECORDING, key, args, now=now)
+
+
+async def nothing_recorded(database: Database, connection: AsyncConnection, call_sid: str, now: datetime) -> None:
+    """Note the end of a call that was to be recorded and was not, unless somebody talks in it."""
+    call = await queries.call(connection, call_sid)
+    if call is not None and (call.lease_until is None or call.lease_until <= now):
+        await end_call(database, connection, call, NOTHING_RECORDED, now)
 
 
 async def close_lapsed(database: Database, now: datetime) -> int:
     """End the calls with something said whose process is gone, and ask for entries nobody asked for; gives how many."""
     lapsed = queries.lapsed(
-        lease_before=now - LAPSED_AFTER, recorded_before=now - RECORDED_FOR, quiet_since=now - QUIET_FOR
+        lease_before=now - LAPSED_AFTER, recorded_before=now - after_call.RECORDED_FOR, quiet_since=now - QUIET_FOR
     )
     unasked = queries.ended_without_work(after_call.ENTRY)
     closed = 0

@@ -17,15 +17,12 @@ from sqlalchemy import select
 from bot import journal
 from bot.diary.after_call import RECORDING
 from bot.diary.database import Database
-from bot.diary.recording_job import ERASE, Erases
+from bot.diary.recording_job import ERASE, Erases, Finds
 from bot.diary.schema import jobs
 
 
-class Recordings(Erases, Protocol):
+class Recordings(Erases, Finds, Protocol):
     """The telephone company's recordings; failures are CarrierError."""
-
-    async def recordings_of(self, call_sid: str) -> list[str]:
-        """The sids of those that are kept of a call."""
 
 
 async def kept_recordings(database: Database, call_sids: Collection[str]) -> set[str]:

@@ -153,7 +153,9 @@ class OwnedCall:
         """This stream is over, and Twilio records what is said after it."""
         async with self._database.write() as connection:
             await self._own_call(connection)
-            await self._change(connection, next_step=RECORD, lease_until=self._clock())
+            now = self._clock()
+            await self._change(connection, next_step=RECORD, lease_until=now)
+            await after_call.ask_for_search(self._database, connection, self.call_sid, now)
 
     async def handed_over(self) -> None:
         """This stream is over, and all of it is kept: another one may take the talk up, and has a place for a while."""

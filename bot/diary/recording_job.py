@@ -1,12 +1,15 @@
 """The jobs behind a call whose rest was recorded: its words are added to the call, and the recording is removed.
 
+Twilio tells that a recording is there, but once, and when a process happens to be away nobody hears it: so the
+recordings of such a call are also asked for.
 A recording is fetched and submitted to the recogniser once; the transcription's name is kept in the job itself, so that
 after a crash it is asked for and not begun again. Until its words are in the diary the recording stays where it is, and
 when all tries failed it still does. It must not know telephones, or how an entry is written. Nothing said is logged.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -14,6 +17,7 @@ from typing import Protocol
 from bot.diary.after_call import call_after
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
+from bot.diary.ending import nothing_recorded, recording_made
 from bot.diary.outbox import Job, Later, Outbox, enqueue
 from bot.diary.owned import add_recorded
 from bot.errors import CarrierError, CarrierNotReady, RecogniserError, RecogniserFull, TranscriptionGone
@@ -38,6 +42,13 @@ TRANSCRIBED_FOR = timedelta(minutes=30)
 """A transcription takes no longer; one that does is begun again."""
 EMPTY_BYTES = 1_700
 """A WAV file of 8 kHz and 16 bits that is no longer holds 0.1 s and no word; the recogniser would refuse it."""
+
+
+class Finds(Protocol):
+    """Who knows what recordings are kept; failures are CarrierError."""
+
+    async def recordings_of(self, call_sid: str) -> list[str]:
+        """The sids of those of a call."""
 
 
 class Fetches(Protocol):
@@ -81,12 +92,8 @@ class RecordingJob:
             call = await call_after(connection, self.keys, call_sid)
         said: list[str] = []
         if call is not None and not call.forgotten:
-            try:
+            with _put_off(self.clock() - job.made_at):
                 said = await self._said(job, outbox)
-            except (CarrierError, RecogniserError) as error:
-                if (later := _put_off(error, self.clock() - job.made_at)) is not None:
-                    raise later from error
-                raise
         async with outbox.finish(job) as connection:
             now = self.clock()
             if said:
@@ -143,25 +150,48 @@ class EraseJob:
     async def __call__(self, job: Job, outbox: Outbox) -> None:
         """Remove the recording; Later while Twilio is away, else CarrierError is a failed try."""
         await outbox.renew(job)
-        try:
+        with _put_off(self.clock() - job.made_at):
             await self.recordings.delete_recording(job.args["recording_sid"])
-        except CarrierError as error:
-            if (later := _put_off(error, self.clock() - job.made_at)) is not None:
-                raise later from error
-            raise
         async with outbox.finish(job):
             pass
 
 
-def _put_off(error: CarrierError | RecogniserError, age: timedelta) -> Later | None:
-    """When a job of that age asks a service again which is full or away; None: this is a failed try.
+@dataclass(frozen=True, slots=True)
+class SearchJob:
+    """The handler of `search` jobs, whose argument is `call_sid`: every recording of it is to be written down."""
+
+    database: Database
+    recordings: Finds
+    clock: Callable[[], datetime]
+
+    async def __call__(self, job: Job, outbox: Outbox) -> None:
+        """Ask for what nobody was told of; Later while Twilio is away, else CarrierError is a failed try."""
+        call_sid = job.args["call_sid"]
+        await outbox.renew(job)
+        with _put_off(self.clock() - job.made_at):
+            found = await self.recordings.recordings_of(call_sid)
+        async with outbox.finish(job) as connection:
+            now = self.clock()
+            for recording_sid in found:
+                await recording_made(self.database, connection, call_sid, recording_sid, why="recorded", now=now)
+            if not found:
+                await nothing_recorded(self.database, connection, call_sid, now)
+
+
+@contextmanager
+def _put_off(age: timedelta) -> Iterator[None]:
+    """Let a job of that age ask a service again which is full or away; any other failure is a failed try.
 
     The waits grow with its age: a recording is fetched anew every time.
     """
-    if age >= AWAY_FOR or not (_is_away(error) or isinstance(error, RecogniserFull)):
-        return None
-    first_s = FULL_S if isinstance(error, RecogniserFull) else AWAY_S
-    return Later(min(max(first_s, age.total_seconds() / 2), LONGEST_WAIT_S))
+    try:
+        yield
+    except (CarrierError, RecogniserError) as error:
+        is_full = isinstance(error, RecogniserFull)
+        if age >= AWAY_FOR or not (is_full or _is_away(error)):
+            raise
+        waited_s = max(FULL_S if is_full else AWAY_S, age.total_seconds() / 2)
+        raise Later(min(waited_s, LONGEST_WAIT_S)) from error
 
 
 def _is_away(error: CarrierError | RecogniserError) -> bool:

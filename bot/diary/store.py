@@ -137,7 +137,7 @@ class Store:
 
     async def record_instead(self, call_sid: str) -> None:
         """A call has no stream: Twilio records what is said in it."""
-        await arrivals.record_instead(self.database, call_sid)
+        await arrivals.record_instead(self.database, call_sid, self.clock())
 
     async def media_token(self, call_sid: str) -> str:
         """The token for the next media stream of a call: the same until it is used or 10 min old, then a new one."""
@@ -172,7 +172,8 @@ class Store:
 
     async def recording_made(self, call_sid: str, recording_sid: str, why: str) -> None:
         """As `call_ended`, and have the recording of its rest written down, once."""
-        await ending.recording_made(self.database, call_sid, recording_sid, why, self.clock())
+        async with self.database.write() as connection:
+            await ending.recording_made(self.database, connection, call_sid, recording_sid, why=why, now=self.clock())
 
     async def close_lapsed(self) -> int:
         """End the calls that nobody ended and whose process is gone, as abandoned; have every missing entry written.

@@ -392,4 +392,4 @@ def test_a_kind_is_known_when_there_is_what_does_it(store: Store) -> None:
     )
     assert set(handlers(bare)) == {"entry", "summary"}
     whole: Any = SimpleNamespace(**{**vars(bare), "carrier": object(), "retention": tidy})
-    assert set(handlers(whole)) == {"entry", "summary", "recording", "erase", "retention"}
+    assert set(handlers(whole)) == {"entry", "summary", "recording", "erase", "search", "retention"}
