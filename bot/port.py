@@ -2,8 +2,8 @@
 
 Whoever shares it lets a process with fewer connections go first, by waiting a moment for each that it has more: left to
 themselves the processes share a hundred calls out as 36 and 64. How many each has stands in memory that all of them
-see; since nobody waits long, nothing depends on a process that hangs, or on a figure that is old. It must not know what
-is served.
+see; who can take no caller tells of more than it has. A process that hangs, or a figure that is old, costs everybody
+who comes that wait, and no more. It must not know what is served.
 """
 
 import asyncio
@@ -92,7 +92,7 @@ class SharedPort:
         loop.add_reader(self._cord, broken)
 
     async def take(self, protocol: Callable[[], asyncio.Protocol], count: Callable[[], int]) -> None:
-        """Take connections until `close`, each with a new protocol; `count` tells how many are open."""
+        """Take connections until `close`, each with a new protocol; `count` tells how many are open, or weighs more."""
         loop = asyncio.get_running_loop()
         self._note(count())
         while await self._somebody_comes(loop):

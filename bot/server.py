@@ -27,6 +27,8 @@ from bot.wiring import open_services
 
 log = logging.getLogger(__name__)
 
+FULL = 1_000_000
+"""More connections than any process has."""
 CLOSE_S = 1
 LINGER_S = 0.5
 """Twilio asks what comes next as soon as a stream is closed, and asks nobody else when that breaks off: so long its
@@ -62,10 +64,16 @@ class Server(uvicorn.Server):
     """uvicorn, with its signals left to us; `listening` is called when requests are answered."""
 
     def __init__(
-        self, config: uvicorn.Config, tasks: asyncio.TaskGroup, listening: Callable[[], None], port: SharedPort | None
+        self,
+        config: uvicorn.Config,
+        tasks: asyncio.TaskGroup,
+        listening: Callable[[], None],
+        port: SharedPort | None,
+        is_full: Callable[[], bool],
     ) -> None:
         """Take connections in one of `tasks` where the port is shared."""
         super().__init__(config)
+        self._is_full = is_full
         self._tasks = tasks
         self._listening = listening
         self._port = port
@@ -74,8 +82,12 @@ class Server(uvicorn.Server):
         """Start the application, then the port."""
         await super().startup([] if self._port else sockets)
         if self._port:
-            self._tasks.create_task(self._port.take(self._protocol, lambda: len(self.server_state.connections)))
+            self._tasks.create_task(self._port.take(self._protocol, self._load))
         self._listening()
+
+    def _load(self) -> int:
+        """How many connections there are. Who refuses callers keeps few of them, and would have the next one, too."""
+        return len(self.server_state.connections) + (FULL if self._is_full() else 0)
 
     def _protocol(self) -> asyncio.Protocol:
         """What uvicorn makes for a connection of a port of its own."""
@@ -154,7 +166,7 @@ async def _serve(settings: Settings, listener: socket.socket, port: SharedPort |
             server.should_exit = True
 
         async with asyncio.TaskGroup() as tasks:
-            server = Server(_config(app), tasks, listening, port)
+            server = Server(_config(app), tasks, listening, port, lambda: app.phone.running.live.is_full)
             ending = Ending(app, tasks, port, stop)
             await server.serve(sockets=[listener])
 

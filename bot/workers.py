@@ -9,6 +9,7 @@ is served, and imports nothing of it; a single process has no parent.
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -49,6 +50,9 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         parser.error(f"--workers must be from 1 to {MOST_WORKERS}")
     if given.worker:
         return _served(environ, SharedPort(socket.socket(fileno=sys.stdin.fileno())))
+    # The system spares the first process of a container every signal that it has no handler for. The server's own comes
+    # when it listens; until then there is nothing to bring to an end.
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     return status_of(lambda: _serve(load(environ), given.workers, environ))
 
 
@@ -150,6 +154,8 @@ class Workers:
 
     async def _start(self, number: int) -> tuple[Process, bool]:
         """Start a process, and wait until it serves, or has ended before that."""
+        if self._metrics_folder:
+            self._metrics_folder.mkdir(mode=0o700, exist_ok=True)  # whoever tidies up may have removed it
         cord, other = socket.socketpair()
         with other:
             try:

@@ -8,14 +8,27 @@ import socket
 import sys
 import xml.etree.ElementTree as ET
 from contextlib import suppress
+from functools import partial
 
+import httpx2
 import pytest
+import uvicorn
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from bot.lab.rtzr import RtzrLab
-from bot.server import run
-from tests.served import ACCOUNT_SID, CALL_SID, WAIT_S, account, environment, heard_to_its_end, serving, talking
+from bot.port import LONGEST_WAIT_S, SharedPort, Tally, bound, lend
+from bot.server import Server, run
+from tests.served import (
+    ACCOUNT_SID,
+    CALL_SID,
+    WAIT_S,
+    account,
+    environment,
+    heard_to_its_end,
+    serving,
+    talking,
+)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +101,68 @@ async def test_with_no_call_a_signal_ends_it(tmp_path):
         bot.process.send_signal(signal.SIGTERM)
         assert await bot.ended() == 0
     assert not any("Traceback" in line for line in bot.lines)
+
+
+async def test_a_signal_while_it_starts_ends_it_also_where_the_system_would_not(tmp_path):
+    async def never_answers(reader, writer):
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    asked = asyncio.Event()
+    async with await asyncio.start_server(never_answers, "127.0.0.1", 0) as database:
+        url = f"postgresql://u:p@127.0.0.1:{database.sockets[0].getsockname()[1]}/ilgi"
+        environ = environment(tmp_path, DATABASE_URL=url, DIARY_KEY="0123456789abcdef" * 4)
+        serve, stderr = (sys.executable, "-m", "bot", "serve"), asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*serve, cwd=tmp_path, env=environ, stderr=stderr)
+        async with asyncio.timeout(WAIT_S):
+            await asked.wait()
+            process.send_signal(signal.SIGTERM)
+            _, told = await process.communicate()
+    # A status of its own, and no death by a signal: the first process of a container dies of none.
+    assert (process.returncode, told) == (128 + signal.SIGTERM, b"")
+
+
+async def test_of_those_who_share_a_port_one_that_takes_no_calls_lets_the_others_go_first():
+    def answering(number):
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": str(number).encode()})
+
+        return uvicorn.Config(app, lifespan="off", log_config=None, timeout_graceful_shutdown=1)
+
+    async def taken_by():
+        await asyncio.sleep(2 * LONGEST_WAIT_S)  # who waited for the one before takes whoever comes meanwhile
+        async with httpx2.AsyncClient() as client:
+            return (await client.get(f"http://127.0.0.1:{listener.getsockname()[1]}/")).text
+
+    full, tally, parents, servers = set(), Tally(), [], []
+    with bound("127.0.0.1", 0) as listener:
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(WAIT_S):
+            for number in range(2):
+                ours, cord = socket.socketpair()
+                lend(ours, listener, tally, number)
+                port, listening = SharedPort(cord), asyncio.Event()
+                port.open(lambda: None)
+                is_full = partial(full.__contains__, number)
+                servers.append(Server(answering(number), tasks, listening.set, port, is_full))
+                parents.append(ours)
+                tasks.create_task(servers[-1].serve())
+                await listening.wait()
+            try:
+                # As one that refuses has none, it would have every caller.
+                _, held = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+                for refusing in range(2):
+                    full.clear()
+                    full.add(refusing)
+                    await taken_by()  # who is full is told when somebody comes
+                    assert {await taken_by() for _ in range(5)} == {str(1 - refusing)}
+                held.close()
+            finally:
+                for server in servers:
+                    server.should_exit = True
+    for ours in parents:
+        ours.close()
 
 
 async def test_what_is_there_when_it_listens_is_collected_never_again(tmp_path):
