@@ -161,6 +161,8 @@ async def _serve(settings: Settings, listener: socket.socket, port: SharedPort |
                 port.open(lambda: ending.signalled(signal.SIGTERM))
             garbage.keep_what_there_is()
             log.info("listening on %s port %d as %s", settings.host, settings.port, settings.public_url)
+            if not (settings.twilio.auth_tokens or settings.twilio.allow_unsigned):
+                log.warning("every call is refused: TWILIO_AUTH_TOKEN is not set")
 
         def stop() -> None:
             server.should_exit = True

@@ -22,6 +22,7 @@ from bot.server import Server, run
 from tests.served import (
     ACCOUNT_SID,
     CALL_SID,
+    SERVE,
     WAIT_S,
     account,
     environment,
@@ -163,6 +164,19 @@ async def test_of_those_who_share_a_port_one_that_takes_no_calls_lets_the_others
                     server.should_exit = True
     for ours in parents:
         ours.close()
+
+
+async def test_who_forgot_the_auth_token_reads_that_every_call_is_refused(tmp_path):
+    refused = b"every call is refused: TWILIO_AUTH_TOKEN is not set"
+    for unsigned in ("0", "1"):
+        environ, stderr = environment(tmp_path, ALLOW_UNSIGNED=unsigned), asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*SERVE, cwd=tmp_path, env=environ, stderr=stderr)
+        async with asyncio.timeout(WAIT_S):
+            while b"listening on" not in await process.stderr.readline():
+                pass
+            process.terminate()
+            _, told = await process.communicate()
+        assert (refused in told) == (unsigned == "0"), told
 
 
 async def test_what_is_there_when_it_listens_is_collected_never_again(tmp_path):

@@ -107,6 +107,8 @@ def main() -> int:
         print(error, file=sys.stderr)
     except BotDied as died:
         print(f"the bot did not start:\n{died}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 130
     return 1
 
 

@@ -49,6 +49,11 @@ def main(argv: list[str]) -> int:
     except (ScriptError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
+    if report.greeting_ms is None:
+        same = "with the same TWILIO_AUTH_TOKEN, or both with none and ALLOW_UNSIGNED=1"
+        print(f"nobody spoke: does a bot serve at {arguments.bot}, {same}?", file=sys.stderr)
     for turn in report.turns:
         answer = "no answer" if turn.voice_to_voice_ms is None else f"{turn.voice_to_voice_ms} ms"
         print(f"{answer:>10}  {turn.said_text}")
