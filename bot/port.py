@@ -2,8 +2,8 @@
 
 Whoever shares it lets a process with fewer connections go first, by waiting a moment for each that it has more: left to
 themselves the processes share a hundred calls out as 36 and 64. How many each has stands in memory that all of them
-see; who can take no caller tells of more than it has. A process that hangs, or a figure that is old, costs everybody
-who comes that wait, and no more. It must not know what is served.
+see; who can take no caller tells of more than it has. A process that hangs, until it is ended, or a figure that is old,
+costs everybody who comes that wait, and no more. It must not know what is served.
 """
 
 import asyncio

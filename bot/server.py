@@ -20,6 +20,7 @@ from bot import garbage
 from bot.app import DRAIN_S, IlgiApp, create_app
 from bot.console import configure_logging, status_of
 from bot.doors.asgi import LARGEST_MESSAGE_BYTES
+from bot.hung import end_when_hung
 from bot.keepalive import PatientProtocol, PromptProtocol, give_up_unread
 from bot.port import SharedPort, bound
 from bot.settings import Settings, load
@@ -170,7 +171,9 @@ async def _serve(settings: Settings, listener: socket.socket, port: SharedPort |
         async with asyncio.TaskGroup() as tasks:
             server = Server(_config(app), tasks, listening, port, lambda: app.phone.running.live.is_full)
             ending = Ending(app, tasks, port, stop)
+            turning = tasks.create_task(end_when_hung())
             await server.serve(sockets=[listener])
+            turning.cancel()
 
 
 def _config(app: IlgiApp) -> uvicorn.Config:

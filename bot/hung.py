@@ -1,0 +1,29 @@
+"""Ends a process whose event loop no longer turns: it answers nobody, keeps callers waiting, and nobody notices.
+
+What ends is started again by the parent of several processes, or by the platform, and its calls go on elsewhere. Before
+that it tells where every thread stood: files and lines, no values. The time runs in a thread of `faulthandler` that
+needs nothing of the interpreter, so that neither Python code nor a C function without end can hold it up. A process
+that was frozen as long from outside may end when it goes on. It must not know what the loop does.
+"""
+
+import asyncio
+import faulthandler
+import os
+
+HUNG_S = 30.0
+"""Nothing here holds up the loop for a second, and no caller waits so long for a word."""
+TURN_S = 5.0
+
+_STDIN, _STDERR = 0, 2
+
+
+async def end_when_hung() -> None:
+    """Go on until cancelled; a loop that does not come back here for HUNG_S ends the process with status 1."""
+    if os.isatty(_STDIN):
+        return  # who stops a process at a terminal, with Ctrl-Z or a debugger, wants it to go on
+    try:
+        while True:
+            faulthandler.dump_traceback_later(HUNG_S, exit=True, file=_STDERR)
+            await asyncio.sleep(TURN_S)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
