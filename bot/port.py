@@ -12,6 +12,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 
 from bot.errors import IlgiError
 from bot.settings import MOST_WORKERS
@@ -88,7 +89,8 @@ class SharedPort:
         loop = asyncio.get_running_loop()
         self.listener.setblocking(False)
         self.listener.listen(BACKLOG)
-        self._cord.send(b".")
+        with suppress(BrokenPipeError):
+            self._cord.send(b".")
         loop.add_reader(self._cord, broken)
 
     async def take(self, protocol: Callable[[], asyncio.Protocol], count: Callable[[], int]) -> None:

@@ -49,7 +49,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     if given.workers is not None and not 1 <= given.workers <= MOST_WORKERS:
         parser.error(f"--workers must be from 1 to {MOST_WORKERS}")
     if given.worker:
-        return _served(environ, SharedPort(socket.socket(fileno=sys.stdin.fileno())))
+        return status_of(lambda: _served(environ, SharedPort(socket.socket(fileno=sys.stdin.fileno()))))
     # The system spares the first process of a container every signal that it has no handler for. The server's own comes
     # when it listens; until then there is nothing to bring to an end.
     signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))

@@ -9,6 +9,7 @@ import pytest
 
 from bot.errors import IlgiError
 from bot.port import SharedPort, Tally, bound, lend
+from tests.served import WAIT_S
 
 MANY = 20
 
@@ -154,3 +155,14 @@ async def test_who_cannot_open_a_file_tries_again(monkeypatch):
         number, writer = await called(port)
         assert (number, refused) == (0, [])
         writer.close()
+
+
+async def test_who_is_ready_when_the_parent_has_gone_is_told_so():
+    with bound("127.0.0.1", 0) as listener:
+        ours, cord = socket.socketpair()
+        lend(ours, listener, Tally(), 0)
+        port, orphaned = SharedPort(cord), asyncio.Event()
+        ours.close()
+        port.open(orphaned.set)
+        async with asyncio.timeout(WAIT_S):
+            await orphaned.wait()

@@ -41,6 +41,7 @@ from tests.served import (
         ({"DATABASE_URL": "sqlite://user:pass@host/x.db"}, "DATABASE_URL"),
         ({"DATABASE_URL": "sqlite:///x%00y.db"}, "DATABASE_URL"),
         ({"DATABASE_URL": "sqlite:////"}, "DATABASE_URL"),
+        ({"DATABASE_URL": "sqlite:////no/such/folder/x.db"}, "DATABASE_URL"),
     ],
 )
 def test_a_bad_setting_is_one_line_that_names_it_and_nothing_is_started(tmp_path, capsys, changes, name):
@@ -104,7 +105,19 @@ async def test_with_no_call_a_signal_ends_it(tmp_path):
     assert not any("Traceback" in line for line in bot.lines)
 
 
-async def test_a_signal_while_it_starts_ends_it_also_where_the_system_would_not(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_while_it_starts_ends_it_also_where_the_system_would_not(tmp_path, number):
+    # A status of its own, and no death by a signal: the first process of a container dies of none.
+    assert await signalled_while_it_starts(tmp_path, number) == (128 + number, b"")
+
+
+async def test_an_interrupt_while_the_first_of_several_starts_is_no_stack_trace(tmp_path):
+    assert await signalled_while_it_starts(tmp_path, signal.SIGINT, "--workers", "2") == (128 + signal.SIGINT, b"")
+
+
+async def signalled_while_it_starts(folder, number, *arguments):
+    """The status of `serve`, sent a signal while it waits for its database, and what it told."""
+
     async def never_answers(reader, writer):
         asked.set()
         await reader.read()
@@ -113,15 +126,14 @@ async def test_a_signal_while_it_starts_ends_it_also_where_the_system_would_not(
     asked = asyncio.Event()
     async with await asyncio.start_server(never_answers, "127.0.0.1", 0) as database:
         url = f"postgresql://u:p@127.0.0.1:{database.sockets[0].getsockname()[1]}/ilgi"
-        environ = environment(tmp_path, DATABASE_URL=url, DIARY_KEY="0123456789abcdef" * 4)
-        serve, stderr = (sys.executable, "-m", "bot", "serve"), asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*serve, cwd=tmp_path, env=environ, stderr=stderr)
+        environ = environment(folder, DATABASE_URL=url, DIARY_KEY="0123456789abcdef" * 4)
+        serve, stderr = (sys.executable, "-m", "bot", "serve", *arguments), asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*serve, cwd=folder, env=environ, stderr=stderr)
         async with asyncio.timeout(WAIT_S):
             await asked.wait()
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(number)
             _, told = await process.communicate()
-    # A status of its own, and no death by a signal: the first process of a container dies of none.
-    assert (process.returncode, told) == (128 + signal.SIGTERM, b"")
+    return process.returncode, told
 
 
 async def test_of_those_who_share_a_port_one_that_takes_no_calls_lets_the_others_go_first():

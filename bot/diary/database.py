@@ -163,4 +163,5 @@ def _translated() -> Iterator[None]:
     except SQLAlchemyError as error:
         raise StoreError(f"the diary's database failed: {type(error).__name__}") from error
     except OSError as error:
-        raise StoreError(f"the diary's database cannot be reached: {error.strerror or type(error).__name__}") from error
+        why = error.strerror or type(error).__name__
+        raise StoreError(f"the database of DATABASE_URL cannot be reached: {why}") from error

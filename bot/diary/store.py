@@ -252,11 +252,13 @@ async def open_store(database_url: str, diary_key: str | None, timezone: tzinfo)
 def keys_of(database_url: str, diary_key: str | None) -> Keys:
     """The keys of DIARY_KEY, or of the file NAME.key (mode 0600, made when missing) beside the SQLite file NAME.
 
-    SettingError when DIARY_KEY is malformed, or not set with another database than SQLite.
+    SettingError when DIARY_KEY is malformed, or not set with another database than SQLite, or a directory is missing.
     """
     if diary_key is not None:
         return Keys.parse(diary_key)
     file = sqlite_file(database_url)
     if file is None:
         raise SettingError("DIARY_KEY", "is required with PostgreSQL")
+    if not file.parent.is_dir():
+        raise SettingError("DATABASE_URL", f"names a directory that is not there: {file.parent}")
     return Keys.load_or_create(file.with_name(file.name + ".key"))

@@ -128,7 +128,7 @@ async def test_a_server_that_is_away_is_told_at_once_and_is_taken_up_when_it_is_
         for _ in range(3):
             await fails_in_time(store.call_arrived("CA2", NUMBER), within_s=1.0)
         assert not await store.is_up()
-        with pytest.raises(StoreError, match="cannot be reached"):
+        with pytest.raises(StoreError, match="DATABASE_URL cannot be reached"):
             await Store.open(url, Keys.parse(SECRET))
         await asyncio.to_thread(lab.start)
         assert (await store.call_arrived("CA2", NUMBER)).stream == 1
