@@ -10,7 +10,8 @@ IlgiError
 │   │   ├── RecogniserFull    … because every channel is taken (HTTP 429)
 │   │   └── TranscriptionGone … because it knows no such transcription (any more): submit the file again
 │   ├── ModelError            the chat model failed, or was too slow
-│   │   └── ModelRests        … so often that it was not even asked
+│   │   ├── ModelRests        … so often that it was not even asked
+│   │   └── ModelBusy         … because it has enough of us for now (HTTP 429)
 │   ├── VoiceError            no speech could be made
 │   └── CarrierError          the telephone company's API failed, or refused us
 │       └── CarrierNotReady   … because what was asked for is not there yet
@@ -70,6 +71,10 @@ class ModelError(ServiceError):
 
 class ModelRests(ModelError):
     """The chat model failed several times in a row, and is not asked for a while."""
+
+
+class ModelBusy(ModelError):
+    """The chat model's server takes no more requests of ours at once, or in this minute."""
 
 
 class VoiceError(ServiceError):

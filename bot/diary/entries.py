@@ -24,7 +24,7 @@ from bot.conversation.texts import prompt, table
 from bot.diary.facts import Spoken, is_polite, problems, sentence_problems, spoken_by
 from bot.diary.parts import split
 from bot.diary.plain import TITLE_LETTERS, Entry, corrected, entry_of, plain_entry, told_sentences
-from bot.errors import ModelError, ModelRests
+from bot.errors import ModelBusy, ModelError, ModelRests
 
 __all__ = ["Entry", "Scribe", "own_sentences", "plain_entry", "problems"]
 
@@ -90,6 +90,11 @@ class Scribe:
         asked = (self._by_model(self._model, part, whole, at_once) for part in whole.parts)
         # All are waited for: a model that is tried again after a rest answers one at a time, and that one must count.
         answers = await asyncio.gather(*asked, return_exceptions=True)
+        if any(isinstance(answer, Entry) for answer in answers):
+            # A server that takes fewer at once takes the others one by one.
+            for index, part in enumerate(whole.parts):
+                if isinstance(answers[index], ModelBusy):
+                    answers[index] = await self._by_model(self._model, part, whole, at_once)
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             raise next((failure for failure in failures if not isinstance(failure, ModelRests)), failures[0])

@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Literal, TypedDict, cast
 
-from openai import AsyncOpenAI, AsyncStream, BadRequestError, omit
+from openai import AsyncOpenAI, AsyncStream, BadRequestError, RateLimitError, omit
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
 
-from bot.errors import ModelError, ModelRests
+from bot.errors import ModelBusy, ModelError, ModelRests
 from bot.services.at_most import AtMost
 from bot.services.breaker import Breaker, Declined
 from bot.services.openai_client import FAILURES, Warmth, connect, reason
@@ -39,6 +39,10 @@ class Message(TypedDict):
 
 class ModelDeclined(ModelError, Declined):
     """The model's server refused this request, or its content filter what was being answered."""
+
+
+class ModelHasEnough(ModelBusy, Declined):
+    """The model's server would take this request later, or when fewer are under way."""
 
 
 class ModelCut(ModelError, Declined):
@@ -124,8 +128,9 @@ class ChatModel:
     async def complete(self, messages: Sequence[Mapping[str, object]], *, json: bool = False, timeout_s: float) -> str:
         """Return the whole answer; with `json` the server is asked for a JSON object, if it knows how.
 
-        ModelError; ModelRests at once while the model does. An answer that is not there in time says nothing of the
-        model: a long one is longer in the making than any that is spoken.
+        ModelError; ModelRests at once while the model does; ModelBusy. That it is busy says nothing of the model, as
+        entries may be many at once; nor does an answer that is not there in time: a long one is longer in the making
+        than any that is spoken.
         """
         if (asking := self.breaker.request()) is None:
             raise ModelRests("resting")
@@ -187,6 +192,8 @@ class ChatModel:
                 return await self._whole(messages, json=False, options=False)
         except BadRequestError as error:
             raise ModelDeclined(reason(error)) from error
+        except RateLimitError as error:
+            raise ModelHasEnough(reason(error)) from error
         except FAILURES as error:
             raise ModelError(reason(error)) from error
 

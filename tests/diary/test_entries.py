@@ -16,7 +16,7 @@ from bot.diary import entries
 from bot.diary.corrections import replace, replacement
 from bot.diary.entries import AT_ONCE, PART_LETTERS, Entry, Scribe, own_sentences, parse, plain_entry, problems
 from bot.diary.plain import TITLE_LETTERS, diary_sentence, tells
-from bot.errors import ModelError, ModelRests
+from bot.errors import ModelBusy, ModelError, ModelRests
 
 DAY = date(2026, 11, 21)
 SAID = [
@@ -335,14 +335,22 @@ async def test_a_model_is_not_asked_when_nothing_was_said() -> None:
 
 
 class Transcribes:
-    """Writes down every sentence of what it is sent; but where one holds a word of `other`, it answers with that."""
+    """Writes down every sentence of what it is sent; but where one holds a word of `other`, it answers with that.
 
-    def __init__(self, other: dict[str, str | Exception] | None = None) -> None:
+    It `takes` so many requests at once.
+    """
+
+    def __init__(self, other: dict[str, str | Exception] | None = None, *, takes: int = 99) -> None:
         self.other = other or {}
+        self.takes = takes
+        self.refused = 0
         self.asked: list[dict[str, list[str]]] = []
         self.at_once = self.most_at_once = 0
 
     async def complete(self, messages: Sequence[dict[str, str]], *, json: bool, timeout_s: float) -> str:
+        if self.at_once >= self.takes:
+            self.refused += 1
+            raise ModelBusy("HTTP 429")
         material = jsons.loads(messages[-1]["content"])
         self.asked.append(material)
         self.at_once += 1
@@ -375,6 +383,21 @@ async def test_a_long_day_is_written_in_parts_and_all_of_it_is_told() -> None:
     assert len(parts) > AT_ONCE
     assert model.most_at_once == AT_ONCE
     assert all(sum(map(len, part)) <= PART_LETTERS for part in parts)
+
+
+@pytest.mark.parametrize("takes", [1, 2])
+async def test_a_server_that_takes_few_requests_at_once_writes_a_long_day_one_by_one(takes: int) -> None:
+    model = Transcribes(takes=takes)
+    assert await Scribe(model).compose(LONG_DAY, [], DAY) == await Scribe(Transcribes()).compose(LONG_DAY, [], DAY)
+    assert model.refused
+
+
+async def test_a_server_that_takes_none_is_asked_for_no_part_twice() -> None:
+    usual, busy = Transcribes(), Transcribes(takes=0)
+    await Scribe(usual).compose(MEALS, [], DAY)
+    with pytest.raises(ModelBusy):
+        await Scribe(busy).compose(MEALS, [], DAY)
+    assert busy.refused == len(usual.asked)
 
 
 async def test_a_correction_holds_wherever_it_was_said_and_what_it_adds_is_told_once() -> None:

@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 
 import pytest
 
-from bot.errors import ModelError, ModelRests
+from bot.errors import ModelBusy, ModelError, ModelRests
 from bot.lab.openai import OpenAiLab, Profile
 from bot.lab.openai_behaviour import Faults
 from bot.services.breaker import FAILURES, REST_S
@@ -357,6 +357,14 @@ async def test_whole_answers_that_are_refused_make_the_model_rest_and_then_fail_
         assert len(lab.report.requests) == asked
         lab.faults, now = Faults(), REST_S
         assert await model.complete(ENTRY, timeout_s=5)
+        assert model.breaker.request()
+
+
+async def test_a_server_that_has_enough_of_whole_answers_does_not_make_the_model_rest() -> None:
+    async with talking(Faults(chat_status=429)) as (_, model):
+        for _ in range(FAILURES + 1):
+            with pytest.raises(ModelBusy, match="HTTP 429"):
+                await model.complete(ENTRY, timeout_s=5)
         assert model.breaker.request()
 
 
