@@ -2,16 +2,19 @@
 
 What ends is started again by the parent of several processes, or by the platform, and its calls go on elsewhere. Before
 that it tells where every thread stood: files and lines, no values. The time runs in a thread of `faulthandler` that
-needs nothing of the interpreter, so that neither Python code nor a C function without end can hold it up. A process
-that was frozen as long from outside may end when it goes on. It must not know what the loop does.
+needs nothing of the interpreter, so that neither Python code nor a C function without end can hold it up; and where the
+log itself takes nothing more, the system's alarm ends the process. A process that was frozen as long from outside may
+end when it goes on. It must not know what the loop does.
 """
 
 import asyncio
 import faulthandler
 import os
+import signal
 
-HUNG_S = 30.0
+HUNG_S = 15.0
 """Nothing here holds up the loop for a second, and no caller waits so long for a word."""
+TELL_S = 2.0
 TURN_S = 5.0
 
 _STDIN, _STDERR = 0, 2
@@ -24,6 +27,8 @@ async def end_when_hung() -> None:
     try:
         while True:
             faulthandler.dump_traceback_later(HUNG_S, exit=True, file=_STDERR)
+            signal.setitimer(signal.ITIMER_REAL, HUNG_S + TELL_S)
             await asyncio.sleep(TURN_S)
     finally:
         faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
