@@ -17,7 +17,11 @@ from bot.diary import migrate
 from bot.diary.crypto import Keys, make_secret
 from bot.diary.store import Store
 from bot.lab.postgres import PostgresLab
-from tests.calls_in_memory import Stage, staged
+
+# What the tests have in common says what was not so, too.
+pytest.register_assert_rewrite(*(f"tests.{path.stem}" for path in Path(__file__).parent.iterdir()))
+
+from tests.calls_in_memory import Stage, staged  # noqa: E402
 
 DATABASES = ("sqlite", "postgresql")
 

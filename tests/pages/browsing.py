@@ -19,6 +19,7 @@ from tests.pages.relay import Relay, open_relay
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or ""
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+OF_A_BROKEN_ROAD = ("net::ERR", "WebSocket connection to ")
 QUIET = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync")
 FAKE_SOUND = ("--use-fake-device-for-media-stream",)
 
@@ -60,7 +61,11 @@ class Pages:
         await context.add_cookies([{"name": "ilgi", "value": token, "url": self.address}])
 
     async def page(self, browser, path, *, size=DESK, scheme="light", script=""):
-        """A page for somebody who is signed in; `complaints` of it collects what the browser complains about."""
+        """A page for somebody who is signed in; `complaints` of it collects what the browser complains about.
+
+        Once the road was broken, what the browser itself says of connections that fail is none: which words it finds
+        depends on how far a handshake was.
+        """
         context = await browser.new_context(viewport=size, color_scheme=scheme, locale="ko-KR")
         context.set_default_timeout(WAIT_S * 1000)
         if script:
@@ -68,7 +73,13 @@ class Pages:
         await self.sign_in(context)
         page = await context.new_page()
         page.complaints = []
-        page.on("console", lambda message: message.type == "error" and page.complaints.append(message.text))
+
+        def hear(message):
+            of_the_road = self.relay.broken and any(words in message.text for words in OF_A_BROKEN_ROAD)
+            if message.type == "error" and not of_the_road:
+                page.complaints.append(message.text)
+
+        page.on("console", hear)
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
         await page.goto(self.address + path)
         return page

@@ -5,18 +5,23 @@ from contextlib import asynccontextmanager
 
 
 class Relay:
-    """Passes bytes on to `port`; while `closed` it drops who comes, while `silent` they wait: so many are `held`."""
+    """Passes bytes on to `port`; while `closed` it drops who comes, while `silent` they wait: so many are `held`.
+
+    It is `broken` once it has dropped anybody.
+    """
 
     def __init__(self):
         self.port = 0
         self.closed = False
         self.silent = False
+        self.broken = False
         self.held = self.came = 0
         self.own_port = 0
         self._open = set()
 
     def cut(self):
         """Break every connection, without a word."""
+        self.broken = True
         for writer in list(self._open):
             writer.transport.abort()
 
@@ -45,6 +50,7 @@ class Relay:
     async def serve(self, reader, writer):
         """One connection."""
         if self.closed:
+            self.broken = True
             writer.transport.abort()
             return
         if self.silent:

@@ -125,7 +125,6 @@ async def test_a_server_that_is_away_is_said_so_and_the_question_can_be_sent_aga
             await asyncio.sleep(0.03)
         await page.wait_for_selector("[role=alert]:has-text('서버에 연결하지 못했어요')")
         pages.relay.closed = False
-        page.complaints.clear()
         await page.click("[role=alert] button")
         await page.clock.run_for(1000)
         await becomes(page, "document.querySelectorAll('[data-speaker=bot]').length === 2")

@@ -140,7 +140,6 @@ async def test_a_lost_socket_is_opened_again_and_the_talk_goes_on(tmp_path):
         assert "다시 이어졌어요" in await page.inner_text("#state")
         assert await page.locator(".final").count() == 1
         await again.until(lambda talk: len(talk.pcm))
-        page.complaints = [text for text in page.complaints if "net::ERR" not in text]
 
 
 async def test_a_network_that_takes_nothing_is_a_lost_socket(tmp_path):
@@ -195,7 +194,6 @@ async def test_a_page_that_is_seen_again_does_not_wait_to_connect(tmp_path):
         await page.wait_for_selector("[data-state=lost]")
         await page.evaluate("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
         assert (await door.talk(1)).session_id == talk.session_id
-        page.complaints = [text for text in page.complaints if "net::ERR" not in text]
 
 
 async def test_a_talk_that_goes_on_in_another_window_is_left_there_until_it_is_taken_back(tmp_path):
@@ -277,7 +275,6 @@ async def test_a_socket_that_stays_lost_is_said_so_and_a_new_talk_can_be_begun(t
         await page.click("#start")
         again = await door.talk(1)
         assert not again.resumed
-        page.complaints = [text for text in page.complaints if "net::ERR" not in text]
 
 
 async def test_a_page_that_is_loaded_again_goes_on_with_its_talk(tmp_path):
