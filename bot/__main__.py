@@ -1,6 +1,7 @@
 """The command line: `python -m bot COMMAND`. Each command lives where its work is done; here is only the way to it."""
 
 import os
+import select
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -91,9 +92,30 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 }
 
 
+CUT_SHORT = 141  # what a shell says of a program that SIGPIPE ended
+
+
 def main() -> int:
     """Run the command that was asked for; returns the exit status."""
-    arguments = sys.argv[1:]
+    try:
+        status = _run(sys.argv[1:])
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        if not _has_enough(sys.stdout.fileno()):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python itself flushes at its end
+        return CUT_SHORT
+
+
+def _has_enough(output: int) -> bool:
+    """Whether who read what a descriptor brings has gone, as `head` does."""
+    poll = select.poll()
+    poll.register(output, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _run(arguments: list[str]) -> int:
     if arguments and arguments[0] in COMMANDS:
         return COMMANDS[arguments[0]](arguments[1:])
     print(USAGE, end="", file=sys.stderr if arguments else sys.stdout)

@@ -89,6 +89,12 @@ def test_a_gap_of_up_to_two_frames_is_none() -> None:
     assert row(smooth) != row(replace(smooth, gaps_ms=[60]))
 
 
+@pytest.mark.parametrize(("turns", "told"), [(0, "-"), (19, "-"), (20, "861")])
+def test_a_p95_is_told_of_enough_turns(turns: int, told: str) -> None:
+    many = replace(found(), voice_to_voice_ms=[500 + 20 * turn for turn in range(turns)])
+    assert row(many).split()[3] == told
+
+
 def test_nobody_says_half_a_sentence() -> None:
     whole = {f"{voice.voice}-{day}" for voice in VOICES for day in voice.days}
     steps = [step for script in scripts(30.0) for step in script]
