@@ -112,7 +112,7 @@ def _has_enough(output: int) -> bool:
     """Whether who read what a descriptor brings has gone, as `head` does."""
     poll = select.poll()
     poll.register(output, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _run(arguments: list[str]) -> int:
