@@ -1,7 +1,7 @@
 # The bot in a container. The diary is in the volume /data, unless DATABASE_URL says otherwise.
 #
 #   docker build -t ilgi .
-#   docker run --env-file ilgi.env -p 127.0.0.1:5000:5000 -v ilgi:/data --stop-timeout 30 ilgi
+#   docker run --env-file ilgi.env -p 127.0.0.1:5000:5000 -v ilgi:/data --restart unless-stopped --stop-timeout 30 ilgi
 
 FROM python:3.13-slim AS build
 COPY requirements.txt .

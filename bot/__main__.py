@@ -99,7 +99,8 @@ def main() -> int:
     """Run the command that was asked for; returns the exit status."""
     try:
         status = _run(sys.argv[1:])
-        sys.stdout.flush()
+        if sys.stdout:  # a shell can close it
+            sys.stdout.flush()
         return status
     except BrokenPipeError:
         if not _has_enough(sys.stdout.fileno()):

@@ -26,6 +26,13 @@ def test_who_reads_no_further_is_no_stack_trace(unbuffered: str) -> None:
     assert (ended.returncode, ended.stderr) == (command_line.CUT_SHORT, b"")
 
 
+def test_a_closed_output_is_none() -> None:
+    ended = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m bot >&-', sys.executable], stderr=subprocess.PIPE, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_another_broken_pipe_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(_: list[str]) -> int:
         raise BrokenPipeError

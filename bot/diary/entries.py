@@ -81,7 +81,7 @@ class Scribe:
     async def compose(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
         """As `write`, for those who can try again: ModelError when there is a model, and it fails.
 
-        ModelRests when it could not even be asked.
+        ModelRests when it could not even be asked; ModelBusy when its server took nothing. Neither has been paid for.
         """
         if self._model is None:
             return await own_sentences(said, corrections, day)
@@ -92,9 +92,12 @@ class Scribe:
         answers = await asyncio.gather(*asked, return_exceptions=True)
         if any(isinstance(answer, Entry) for answer in answers):
             # A server that takes fewer at once takes the others one by one.
-            for index, part in enumerate(whole.parts):
-                if isinstance(answers[index], ModelBusy):
-                    answers[index] = await self._by_model(self._model, part, whole, at_once)
+            try:
+                for index, part in enumerate(whole.parts):
+                    if isinstance(answers[index], ModelBusy):
+                        answers[index] = await self._by_model(self._model, part, whole, at_once)
+            except ModelBusy as error:
+                raise ModelError(f"{error}, after a part was written") from error
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         if failures:
             raise next((failure for failure in failures if not isinstance(failure, ModelRests)), failures[0])

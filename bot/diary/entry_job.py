@@ -23,7 +23,7 @@ from bot.diary.entries import Entry, Scribe, own_sentences
 from bot.diary.outbox import Job, Later, Outbox
 from bot.diary.plain import tells
 from bot.diary.schema import entries
-from bot.errors import ModelError, ModelRests
+from bot.errors import ModelBusy, ModelError, ModelRests
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,9 @@ MODEL_S = 300.0
 LIVE_AGAIN_S = 5.0
 """How long to leave a call alone whose process may still be committing words of it."""
 CHANGED_AGAIN_S = 1.0
-RESTS_S = 10.0
-"""How long to wait for a model that rests. It was not asked, so this is no try: all calls that end while a service is
-down would use theirs up in minutes."""
+RESTS_S, BUSY_S = 10.0, 30.0
+"""How long to wait for a model that rests, or has enough of us for now. It was not asked, or did nothing, so this is no
+try: all calls that end while a service is down, or a limit is reached, would use theirs up in minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,14 @@ class EntryJob:
             async with asyncio.timeout(MODEL_S):
                 entry = await self.scribe.compose(said, corrections, call.day)
         except (ModelError, TimeoutError) as error:
-            is_rest = isinstance(error, ModelRests)
+            is_no_try = isinstance(error, ModelRests | ModelBusy)
             entry = await own_sentences(said, corrections, call.day)
-            if is_rest or not job.is_last_try:
+            if is_no_try or not job.is_last_try:
                 if call.entry_status is None:
                     async with outbox.fenced(job) as connection:
                         await self._save(connection, call_sid, entry, call, provisional=True)
-                if is_rest:
-                    raise Later(RESTS_S) from None
+                if is_no_try:
+                    raise Later(BUSY_S if isinstance(error, ModelBusy) else RESTS_S) from None
                 failure = ModelError("the entry took too long") if isinstance(error, TimeoutError) else error
                 raise failure from None
             log.warning("call %s: its entry stays in the caller's own sentences", call_sid)

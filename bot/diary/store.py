@@ -7,6 +7,7 @@ or how an entry is written. Text is encrypted before the database sees it: no st
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, date, datetime, tzinfo
@@ -259,6 +260,6 @@ def keys_of(database_url: str, diary_key: str | None) -> Keys:
     file = sqlite_file(database_url)
     if file is None:
         raise SettingError("DIARY_KEY", "is required with PostgreSQL")
-    if not file.parent.is_dir():
+    if not os.path.isdir(file.parent):  # where it may not even be looked for, too
         raise SettingError("DATABASE_URL", f"names a directory that is not there: {file.parent}")
     return Keys.load_or_create(file.with_name(file.name + ".key"))

@@ -400,6 +400,12 @@ async def test_a_server_that_takes_none_is_asked_for_no_part_twice() -> None:
     assert busy.refused == len(usual.asked)
 
 
+async def test_a_server_that_has_enough_in_the_middle_has_failed_as_what_it_wrote_was_paid_for() -> None:
+    with pytest.raises(ModelError, match="HTTP 429") as failed:
+        await Scribe(Transcribes({MEALS[-1][:20]: ModelBusy("HTTP 429")})).compose(MEALS, [], DAY)
+    assert not isinstance(failed.value, ModelBusy)
+
+
 async def test_a_correction_holds_wherever_it_was_said_and_what_it_adds_is_told_once() -> None:
     corrections = ["지민이가 아니라 지수야", "그리고 저녁에 라면도 먹었어요"]
     for model in (Transcribes(), Transcribes({"": "no JSON"})):

@@ -11,12 +11,12 @@ import pytest
 
 from bot.conversation.commands import Mood, Status
 from bot.diary.entries import TIMEOUT_S, Scribe, plain_entry
-from bot.diary.entry_job import MODEL_S, RESTS_S, EntryJob
+from bot.diary.entry_job import BUSY_S, MODEL_S, EntryJob
 from bot.diary.outbox import LEASE_S, TRIES, Job, Later, Outbox
 from bot.diary.owned import LEASE, OwnedCall
 from bot.diary.records import EntryRecord
 from bot.diary.store import Store
-from bot.errors import LeaseLost, ModelError, ModelRests
+from bot.errors import LeaseLost, ModelBusy, ModelError, ModelRests
 from bot.jobs import handlers
 from bot.worker import LONGEST_TRY_S
 from tests.diary.conftest import Clock
@@ -28,17 +28,17 @@ WRITTEN = json.dumps({"title": "공원을 걸은 날", "body": "공원을 걸었
 
 
 class Model:
-    """Writes a good entry, after `meanwhile`; fails as long as it is `away`, and is not asked while it `rests`."""
+    """Writes a good entry, after `meanwhile`; fails as long as it is `away`, and does nothing while it `rests`."""
 
     def __init__(self, *, away: bool = False, meanwhile: Callable[[], Awaitable[object]] | None = None) -> None:
         self.away = away
-        self.rests = False
+        self.rests: ModelError | None = None
         self.meanwhile = meanwhile
         self.asked: list[list[str]] = []
 
     async def complete(self, messages: Sequence[dict[str, str]], *, json: bool, timeout_s: float) -> str:
         if self.rests:
-            raise ModelRests("resting")
+            raise self.rests
         self.asked.append(said_to(messages))
         if self.meanwhile:
             meanwhile, self.meanwhile = self.meanwhile, None
@@ -169,23 +169,26 @@ async def test_when_the_model_stays_away_the_callers_own_sentences_are_the_entry
     assert len(model.asked) == TRIES
 
 
-async def test_a_model_that_rests_uses_up_no_try_not_even_the_last(store: Store, clock: Clock) -> None:
+@pytest.mark.parametrize("rest", [ModelRests("resting"), ModelBusy("HTTP 429")], ids=["resting", "busy"])
+async def test_a_model_that_rests_uses_up_no_try_not_even_the_last(
+    store: Store, clock: Clock, rest: ModelError
+) -> None:
     model = Model()
-    model.rests = True
+    model.rests = rest
     await ended(store, WALK)
     for _ in range(2 * TRIES):
         assert await done(store, model) == "later"
         entry = await the_entry(store)
         assert (entry.body, entry.provisional) == (PLAIN.body, True)
-        clock.forward(seconds=RESTS_S)
-    model.rests, model.away = False, True
+        clock.forward(seconds=BUSY_S)
+    model.rests, model.away = None, True
     for _ in range(TRIES - 1):
         assert await done(store, model) == "failed"
         clock.forward(minutes=30)
-    model.rests = True
+    model.rests = rest
     assert await done(store, model) == "later"
-    clock.forward(seconds=RESTS_S)
-    model.rests = model.away = False
+    clock.forward(seconds=BUSY_S)
+    model.rests, model.away = None, False
     assert await done(store, model) == "done"
     entry = await the_entry(store)
     assert (entry.body, entry.provisional) == ("공원을 걸었다.", False)
