@@ -113,7 +113,10 @@ class Scribe:
             wrong = await _beside(_problems, first, whole)
             if first is not None and not wrong:
                 return first
-            second = await self._ask(model, part, whole, wrong)
+            try:
+                second = await self._ask(model, part, whole, wrong)
+            except ModelBusy:
+                second = None  # the first has been paid for: what of it holds is better than to pay for it again
             for answer in (second, first):
                 if answer and (kept := await _beside(_cut, answer, whole, wrong, part.plain)):
                     return kept

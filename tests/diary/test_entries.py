@@ -296,6 +296,11 @@ async def test_what_the_check_said_does_not_come_back_as_content() -> None:
     assert (await Scribe(model).write(SAID, [], DAY)).body == GOOD
 
 
+async def test_a_server_that_has_enough_after_the_first_answer_leaves_what_of_it_holds() -> None:
+    model = ScriptedModel(written(GOOD + " 부산 다녀왔다."), ModelBusy("HTTP 429"))
+    assert (await Scribe(model).compose(SAID, [], DAY)).body == GOOD
+
+
 async def test_a_spoilt_second_answer_leaves_the_first() -> None:
     model = ScriptedModel(written(GOOD + " 부산 다녀왔다."), written("부산 다녀왔다."))
     assert (await Scribe(model).write(SAID, [], DAY)).body == GOOD
