@@ -46,8 +46,8 @@ class Admission:
         self._begun = asyncio.Event()
         self._early: deque[tuple[Inbound, str | bytes]] = deque(maxlen=EARLY_MESSAGES)
 
-    def wait(self, inbound: Inbound, message: str | bytes) -> None:
-        """Have a message wait until the token was checked."""
+    def hold(self, inbound: Inbound, message: str | bytes) -> None:
+        """Keep a message until the token was checked."""
         if isinstance(inbound, Started):
             self._start = inbound
             self._begun.set()

@@ -14,7 +14,7 @@ from typing import cast
 from quart import Quart, Response
 
 from bot import loop_lag
-from bot.doors.asgi import AsgiApp, bounded_bodies, in_turn, media_sockets
+from bot.doors.asgi import AsgiApp, bounded_bodies, in_turn, straight_sockets
 from bot.doors.ceiling import WAKE_MS, Ceiling
 from bot.doors.health import HealthDoor
 from bot.doors.live import LiveCall, LiveCalls
@@ -61,7 +61,7 @@ def create_app(settings: Settings, services: Services | None = None) -> IlgiApp:
     measured = MetricsDoor(settings)
     app.get("/metrics")(measured.metrics)
     app.after_request(private)
-    beneath = in_turn(bounded_bodies(media_sockets(cast(AsgiApp, app.asgi_app)), LARGEST_BODY_BYTES))
+    beneath = in_turn(bounded_bodies(straight_sockets(cast(AsgiApp, app.asgi_app)), LARGEST_BODY_BYTES))
     app.asgi_app = beneath  # type: ignore[method-assign, assignment]
 
     @app.while_serving

@@ -1,7 +1,8 @@
 """One call, of a telephone or a browser: the stream's messages go to the talk, what it decides is carried out.
 
-It owns one `asyncio.TaskGroup` for as long as the stream lives, and nothing of it outlives that: the recogniser's
-socket, the writer, the keeper that commits turns in order, the reply that is being made. It decides nothing itself.
+It owns one `asyncio.TaskGroup` until all of the stream is kept, and nothing of it outlives that: the recogniser's
+socket, the writer, the keeper that commits turns in order (once more by itself after a break-down), the reply that is
+being made. It decides one thing itself: whether a stream that ended from outside is the call's end (`_last_words`).
 """
 
 import asyncio
@@ -94,8 +95,8 @@ class Call:
         self._admission = Admission()
         self._over = asyncio.Event()
         self._stopped = False
-        self._gone = False
-        self._overtaken = False
+        self._is_ending = False
+        self._has_no_socket = False
         self._draining = False
         self._leaves: Leaving | None = None
         self._bad = 0
@@ -132,7 +133,7 @@ class Call:
         else:
             if isinstance(inbound, Started):
                 self.call_sid = inbound.call_sid
-            self._admission.wait(inbound, message)
+            self._admission.hold(inbound, message)
 
     def _hear(self, inbound: Inbound, message: str | bytes) -> None:
         behind_ms = 0
@@ -141,22 +142,22 @@ class Call:
             if isinstance(inbound, Media):
                 behind_ms = self._watchdog.heard(inbound.at_ms)
             else:
-                self._hear_besides(inbound)
+                self._hear_but_audio(inbound)
             self._carry_out(self._talk.hear(inbound, behind_ms))
         except Exception as error:
             self._break_down(error)
 
-    def _hear_besides(self, inbound: Inbound) -> None:
+    def _hear_but_audio(self, inbound: Inbound) -> None:
         """What does not come 50 times a second from each telephone."""
         if isinstance(inbound, Sound | Quiet):
             self._watchdog.heard()
-        self._tell_besides(inbound)
+        self._send_besides(inbound)
         if isinstance(inbound, Played):
             self._playout.ear_told()
 
     def gone(self) -> None:
         """The socket is over, whoever ended it; or another one has the talk."""
-        self._overtaken = True
+        self._has_no_socket = True
         self._end()
 
     def drain(self) -> None:
@@ -172,7 +173,7 @@ class Call:
             self._end()
 
     def _end(self) -> None:
-        self._gone = True
+        self._is_ending = True
         self._playout.close()
         self._admission.give_up()
         self._over.set()
@@ -276,7 +277,7 @@ class Call:
             if self._stopped or (self._leaves is None and self._talk.turns.says_goodbye):
                 self._leaves = HangUp("caller gone")
             self._leaves = self._leaves or HandOver()
-        if self._gone or isinstance(self._leaves, HandOver):
+        if self._is_ending or isinstance(self._leaves, HandOver):
             self._carry_out(self._talk.hang_up())
         self._speaker.close()
         if self._draft:
@@ -309,23 +310,23 @@ class Call:
             return self._line.close_code(Close.OVER)
         if self._draining:
             return self._line.close_code(Close.LEAVES)
-        return self._line.close_code(Close.OVERTAKEN if self._overtaken else Close.BROKEN)
+        return self._line.close_code(Close.OVERTAKEN if self._has_no_socket else Close.BROKEN)
 
     # ── events and commands ──────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, event: Event) -> None:
         self._recorder.tell(event)
         self._meter.tell(event)
-        self._tell_besides(event)
+        self._send_besides(event)
         self._carry_out(self._talk.tell(event))
 
-    def _tell_besides(self, what: Inbound | Event | Command) -> None:
+    def _send_besides(self, what: Inbound | Event | Command) -> None:
         for message in self._line.besides(what):
             self._playout.note(message)
 
     def _carry_out(self, commands: list[Command]) -> None:
         for command in commands:
-            self._tell_besides(command)
+            self._send_besides(command)
             match command:
                 case Recognise(pcm, urgent):
                     if self._stt:
@@ -355,7 +356,7 @@ class Call:
         self._keeper.keep(command)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None] | None:
-        if self._tasks is None or self._gone:
+        if self._tasks is None or self._is_ending:
             work.close()
             return None
         return self._tasks.create_task(work)

@@ -1,6 +1,6 @@
 """With what code we close a WebSocket. Source: RFC 6455, section 7.4.1, and IANA's registry of close codes.
 
-A page, a client and the telephone tell from it whether to come back: after POLICY never, after the last two soon.
+A page and a client tell from it whether to come back; Twilio asks what comes next after any.
 """
 
 NORMAL = 1000

@@ -1,4 +1,4 @@
-"""Everything that can go wrong by name.
+"""Everything that can go wrong by name; finer kinds of these stand beside the code that raises them.
 
 IlgiError
 ├── SettingError              a setting is malformed, or half of a pair: the process does not start

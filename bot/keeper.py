@@ -26,7 +26,6 @@ from bot.conversation.commands import (
     Mood,
     RecordRest,
     ReopenDay,
-    Status,
     WriteEntry,
 )
 from bot.conversation.events import EntryWritten
@@ -217,8 +216,7 @@ class Keeper:
                     mood = next((mood for mood in Mood if mood == written.mood), Mood.ORDINARY)
                     await call.save_entry(written.title, written.body, mood, status)
             case ReopenDay():
-                await call.set_entry_status(Status.DRAFT)
-                await call.entry_is_behind()
+                await call.reopen_entry()
             case ForgetTurn(turn):
                 await call.forget_turn(turn)
             case ForgetDay():

@@ -50,7 +50,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """What is measured of this process; with `tracing` each call and each turn is a span too."""
+    """What is measured of this process; with `tracing` each stream of a call and each turn is a span too."""
 
     def __init__(self, tracing: Tracing | None = None) -> None:
         self.tracing = tracing

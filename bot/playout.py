@@ -99,6 +99,7 @@ class Playout:
         """Hold the sound of `reply` back from the very next frame, and tell how much of it was sent."""
         if (track := self._find(reply)) and not track.is_paused:
             track.is_paused = True
+            # A mark, sound, a mark: once the first is sent, the last must be.
             begun = len(self._aside) in (1, 2)
             self._aside = deque([self._aside[-1]] if begun else [])
             self._tell_progress(track)

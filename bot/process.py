@@ -27,7 +27,7 @@ class Services:
     voice: Voice
     max_call_ms: int
     wide_voice: Voice | None = None
-    """The same voice for browsers; None: nobody talks in one."""
+    """The same voice for browsers; None: each talk in one has its own."""
     web_model: ChatModel | None = None
     """The model of chats and summaries: apart from the calls', which it must not make rest. None: there is none."""
     journal: Callable[[str, str], Journal] | None = None

@@ -10,8 +10,8 @@ from bot.audio.forms import TELEPHONE, Form
 from bot.audio.frames import FRAME_MS
 from bot.conversation.events import AudioSent
 
-QUEUE_BYTES = 60_000 // FRAME_MS * TELEPHONE.frame_bytes
-"""A minute of audio, on a telephone, that may wait; then the voice waits."""
+QUEUE_MS = 60_000
+"""So much sound may wait; then the voice waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ class Track:
 
     def __init__(self, reply: int, form: Form = TELEPHONE) -> None:
         self._form = form
+        self._most_bytes = QUEUE_MS // FRAME_MS * form.frame_bytes
         self.reply = reply
         self.is_paused = False
         self.is_dropped = False
@@ -60,7 +61,7 @@ class Track:
     @property
     def is_full(self) -> bool:
         """Whether the voice must wait."""
-        return self._waiting_bytes * TELEPHONE.frame_bytes > QUEUE_BYTES * self._form.frame_bytes
+        return self._waiting_bytes > self._most_bytes
 
     @property
     def is_ready(self) -> bool:

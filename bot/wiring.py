@@ -78,7 +78,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         if carrier:
             stack.push_async_callback(carrier.close)
         model = ChatModel(settings.openai) if settings.openai else None
-        web_model = ChatModel(settings.openai) if settings.openai else None
+        web_model = ChatModel(settings.openai, name="model of the chats") if settings.openai else None
         if web_model:
             stack.push_async_callback(web_model.close)
         replies = Replies(model, BuiltinReplies(), prompt("reply"), fell_back=partial(metrics.fell_back, "reply"))

@@ -52,14 +52,14 @@ class Diary:
 
 async def test_a_stream_of_a_call_that_rang_is_let_in() -> None:
     admission = Admission()
-    admission.wait(START, "start")
+    admission.hold(START, "start")
     assert await admission.ask(Diary().store()) == LetIn(START, 2)
 
 
 async def test_a_store_that_fails_for_a_moment_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission_module, "CLAIM_PAUSES_S", (0.001, 0.001))
     admission, diary = Admission(), Diary()
-    admission.wait(START, "start")
+    admission.hold(START, "start")
     diary.away = 2
     assert await admission.ask(diary.store()) == LetIn(START, 2)
 
@@ -72,7 +72,7 @@ async def test_whoever_is_refused_is_told_of_in_the_log_without_the_token(
 ) -> None:
     monkeypatch.setattr(admission_module, "CLAIM_PAUSES_S", (0.001,))
     admission = Admission()
-    admission.wait(START, "start")
+    admission.hold(START, "start")
     assert await admission.ask(Diary(token).store()) is None
     assert [record.levelno for record in caplog.records] == [level]
     assert "secret" not in caplog.text
@@ -91,7 +91,7 @@ def test_what_comes_too_early_is_handed_over_in_order_and_the_oldest_go_first(mo
     monkeypatch.setattr(admission_module, "EARLY_MESSAGES", 3)
     admission = Admission()
     for digit in "12345":
-        admission.wait(KeyDown(digit), digit)
+        admission.hold(KeyDown(digit), digit)
     assert not admission.is_over
     assert [message for _, message in admission.open()] == ["3", "4", "5"]
     assert admission.is_over

@@ -42,7 +42,7 @@ def filled(database_url, folder):
             for sid, number in zip(SIDS, (NUMBER, NUMBER, ANOTHER), strict=True):
                 await told(store, sid, "산책했어요", number=number)
                 (folder / f"{sid}-MZ1.journal").touch()
-            await store.recording_made(SIDS[1], AWAITED, "recorded")
+            await store.recording_made(SIDS[1], AWAITED)
 
     asyncio.run(fill())
 

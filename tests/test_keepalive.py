@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from bot import keepalive
-from bot.doors.asgi import MediaSocket, media_sockets
+from bot.doors.asgi import StraightSocket, straight_sockets
 from bot.keepalive import PatientProtocol, PromptProtocol, give_up_unread
 from tests.doors.test_media import WAIT_S, QuietServer, until
 
@@ -34,13 +34,13 @@ class Slow:
         self.over = asyncio.Event()
 
     async def stream(self) -> None:
-        media = MediaSocket.of(websocket.scope)
+        media = StraightSocket.of(websocket.scope)
         media.hold()
         await websocket.accept()
         reading = asyncio.ensure_future(self._read(media))
         await asyncio.wait({reading})
 
-    async def _read(self, media: MediaSocket) -> None:
+    async def _read(self, media: StraightSocket) -> None:
         await self.may_pull.wait()
         while await media.pull() is not None:
             self.messages += 1
@@ -71,7 +71,7 @@ async def served() -> AsyncIterator[tuple[Slow, str, QuietServer]]:
     app.get("/late")(slow.page)
     app.get("/short")(slow.short_page)
     app.get("/long")(slow.long_page)
-    app.asgi_app = media_sockets(app.asgi_app)  # type: ignore[method-assign, assignment, arg-type]
+    app.asgi_app = straight_sockets(app.asgi_app)  # type: ignore[method-assign, assignment, arg-type]
     listener = socket.create_server(("127.0.0.1", 0))
     give_up_unread(listener, UNREAD_S)
     config = uvicorn.Config(

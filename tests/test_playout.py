@@ -231,7 +231,7 @@ async def test_nothing_sent_needs_no_clear(wire: Wire) -> None:
 
 @in_virtual_time
 async def test_a_voice_that_is_faster_than_speech_waits(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track_module, "QUEUE_BYTES", 10 * MULAW_FRAME_BYTES)
+    monkeypatch.setattr(track_module, "QUEUE_MS", 200)
     made = 0
 
     async def fast() -> AsyncIterator[bytes]:
@@ -251,7 +251,7 @@ async def test_a_voice_that_is_faster_than_speech_waits(wire: Wire, monkeypatch:
 
 @in_virtual_time
 async def test_a_waiting_voice_goes_on_when_there_is_room(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track_module, "QUEUE_BYTES", 4 * MULAW_FRAME_BYTES)
+    monkeypatch.setattr(track_module, "QUEUE_MS", 80)
     wire.playout.begin(1)
     async with asyncio.timeout(3):
         await wire.playout.sentence(1, 0, frames(30, chunk=5))
@@ -326,7 +326,7 @@ async def test_what_is_prepared_and_stopped_costs_the_live_reply_nothing(wire: W
 
 @in_virtual_time
 async def test_the_queue_of_a_prepared_reply_is_bounded_by_itself(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track_module, "QUEUE_BYTES", 4 * MULAW_FRAME_BYTES)
+    monkeypatch.setattr(track_module, "QUEUE_MS", 80)
     wire.playout.begin(1)
     wire.playout.prepare(2)
     making = asyncio.create_task(wire.playout.sentence(2, 0, frames(30, b"\x22", chunk=5)))
@@ -342,7 +342,7 @@ async def test_the_queue_of_a_prepared_reply_is_bounded_by_itself(wire: Wire, mo
 
 @in_virtual_time
 async def test_the_end_of_the_stream_lets_every_producer_go(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track_module, "QUEUE_BYTES", 4 * MULAW_FRAME_BYTES)
+    monkeypatch.setattr(track_module, "QUEUE_MS", 80)
     wire.playout.begin(1)
     wire.playout.prepare(2)
     making = [asyncio.create_task(wire.playout.sentence(reply, 0, frames(90))) for reply in (1, 2)]

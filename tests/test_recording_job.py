@@ -66,7 +66,7 @@ class Office:
     async def recorded(self, *names: str) -> str:
         """The caller was recorded saying these, and Twilio has told so; returns the recording's sid."""
         sid = self.kept(CALL, *names)
-        await self.store.recording_made(CALL, sid, "recogniser lost")
+        await self.store.recording_made(CALL, sid)
         return sid
 
     def kept(self, call_sid: str, *names: str) -> str:
@@ -146,9 +146,9 @@ async def test_the_words_are_the_calls_last_turn_and_the_recording_is_removed(of
 
 async def test_a_recording_that_is_told_twice_is_written_down_once(office: Office) -> None:
     sid = await office.recorded(NAMES[0])
-    await office.store.recording_made(CALL, sid, "again")
+    await office.store.recording_made(CALL, sid)
     await office.through()
-    await office.store.recording_made(CALL, sid, "and again")
+    await office.store.recording_made(CALL, sid)
     assert await office.store.outbox.claim(["recording"], 4) == []
     assert len(await office.store.turns(CALL)) == 2
 
@@ -167,7 +167,7 @@ async def test_the_recording_of_a_call_that_was_removed_while_it_was_made_is_rem
 async def test_a_recording_without_a_word_is_done_without_a_turn(office: Office, names: tuple[str, ...]) -> None:
     if names:
         sid = office.rest.recordings.keep(CALL, 4 * QUIET).sid
-        await office.store.recording_made(CALL, sid, "recogniser lost")
+        await office.store.recording_made(CALL, sid)
     else:
         await office.recorded()
     await office.through()

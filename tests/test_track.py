@@ -56,7 +56,7 @@ def test_a_pause_holds_sound_and_beginnings_but_not_what_stands_before_them() ->
 
 
 def test_only_sound_that_waits_fills_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(track_module, "QUEUE_BYTES", 2 * 160)
+    monkeypatch.setattr(track_module, "QUEUE_MS", 40)
     track = Track(1)
     track.add(0, FRAME * 2)
     assert not track.is_full

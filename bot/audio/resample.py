@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bot.audio.forms import TELEPHONE, Form
+from bot.audio.forms import Form
 from bot.audio.frames import Framer
 
 LOWEST_HZ = 8000
@@ -159,10 +159,3 @@ class Encoder:
         """Return the last frames, the final one filled up with silence, and begin anew."""
         last = self._framer.push(self._encode(self._resampler.flush()))
         return last + self._framer.flush()
-
-
-class TelephoneEncoder(Encoder):
-    """Turns a stream of PCM at `from_hz` into whole µ-law frames of 160 bytes."""
-
-    def __init__(self, from_hz: int) -> None:
-        super().__init__(from_hz, TELEPHONE)

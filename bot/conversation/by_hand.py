@@ -21,7 +21,7 @@ def typed(floor: Floor, event: TurnTyped, now_ms: int) -> State:
     floor.utterances.end_turn()
     floor.talking = False
     floor.stopped, floor.voiced_until_ms = True, now_ms
-    floor.paused_in = floor.paused_at_ms = floor.pause = None
+    floor.paused_in = floor.paused_at_ms = floor.caller_pause = None
     floor.forget(Timer.TURN, Timer.FINAL, Timer.PREPARE, Timer.PROBATION, Timer.SILENCE)
     return floor.answer(floor.end_turn(now_ms, text), now_ms)
 

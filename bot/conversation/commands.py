@@ -52,7 +52,10 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Recognise:
-    """Give 16 kHz PCM of the caller to the recogniser, at once if it is `urgent`: words are expected."""
+    """Give 16 kHz PCM of the caller to the recogniser, at once if it is `urgent`: words are expected.
+
+    Then it counts as voice, too: what of it has no final is sent again, and no word at all shows a deaf recogniser.
+    """
 
     pcm: bytes
     urgent: bool = False

@@ -1,7 +1,8 @@
 """What can happen in a talk.
 
 Every event is a fact that some shell saw; none says what to do about it. Times are the call clock: milliseconds of
-`media.timestamp`. The core gets `now` beside each event, so an event carries a time only when it happened earlier.
+the sound that has come (on a telephone `media.timestamp`). The core gets `now` beside each event, so an event carries a
+time only when it happened earlier.
 """
 
 from dataclasses import dataclass
@@ -230,7 +231,7 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class MarkEchoed:
-    """Twilio gave back the mark behind sentence `index`: played, or cleared."""
+    """The line gave back the mark behind sentence `index`: played, or cleared."""
 
     reply: int
     index: int

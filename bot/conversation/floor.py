@@ -1,12 +1,13 @@
 """Who has the floor, and what both sides of a talk have under way: the state that the actions of turn-taking share.
 
 `turns.py` says which action runs when; the actions are in `listening.py`, `preparing.py`, `speaking.py`,
-`probation.py`, `closing.py`, `handover.py` and `resuming.py`. Here is what more than one of them needs: ending a turn,
+`probation.py`, `by_hand.py`, `closing.py` and `handover.py`. Here is what more than one of them needs: ending a turn,
 carrying out a move of the dialogue, taking a reply back. It knows no clock but the `now_ms` that it is given.
 """
 
 from dataclasses import replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from bot.conversation.bots_replies import BotsReplies
 from bot.conversation.commands import (
@@ -24,7 +25,7 @@ from bot.conversation.commands import (
 )
 from bot.conversation.dialogue import Dialogue
 from bot.conversation.endpointing import FILLER_AFTER_MS, learn, turn_wait_ms
-from bot.conversation.events import Timer
+from bot.conversation.events import Final, Interim, Timer
 from bot.conversation.habit import PauseHabit
 from bot.conversation.korean import normalise
 from bot.conversation.moves import Move
@@ -58,6 +59,21 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
+class Undo(NamedTuple):
+    """How it was before a turn was answered, for a caller who goes on before anything of the answer was heard."""
+
+    reply: int
+    dialogue: Dialogue
+    broken_off: tuple[str, ...]
+
+
+class PassedOver(NamedTuple):
+    """What was said over the bot, which went on all the same."""
+
+    text: str
+    at_ms: int
+
+
 class Floor(BotsReplies):
     """The state of one call's turn-taking."""
 
@@ -68,20 +84,22 @@ class Floor(BotsReplies):
         self.max_call_ms = max_call_ms
         self.tries = 0
         self.broken_off: tuple[str, ...] = ()
+        """What the caller did not let the bot finish."""
         self.hang_up: str | None = None
         self.record = False
         self.goodbye_said_ms: int | None = None
         self.reopened_turn: str | None = None
-        self.undo: tuple[int, Dialogue, tuple[str, ...]] | None = None
+        self.undo: Undo | None = None
         self.utterances = Utterances()
         self.talking = self.stopped = self.noisy = False
         self.turn_from_ms = self.voiced_until_ms = 0
-        self.pause: tuple[str, int] | None = None
+        self.caller_pause: tuple[str, int] | None = None
+        """What was said before it, and its length in ms: to be learned from if the caller goes on."""
         self.silence_at_ms = 0
         self.patience_ms = 0
         self.paused_in: State | None = None
         self.voice_from_ms = 0
-        self.passed_over: tuple[str, int] | None = None
+        self.passed_over: PassedOver | None = None
         self.interjected_ms: int | None = None
         self.interjections = 0
         self.stopwatch = Stopwatch()
@@ -108,20 +126,28 @@ class Floor(BotsReplies):
         """What the turn reads so far."""
         return " ".join(part for part in (self.reopened_turn, self.utterances.text) if part)
 
+    def take_text(self, event: Interim | Final, now_ms: int) -> None:
+        """Take what was recognised; with the last final none is waited for any more."""
+        self.utterances.take(event, now_ms)
+        if isinstance(event, Final):
+            self.stopwatch.final_at_ms = now_ms
+            if not self.utterances.interim_open:
+                self.forget(Timer.FINAL)
+
     def wait_for_turn(self) -> None:
         self.due[Timer.TURN] = self.voiced_until_ms + turn_wait_ms(self.utterances.text, self.habit)
 
     def goes_on(self, at_ms: int) -> None:
         """A voice at `at_ms`, in the same turn: with words, so long is a pause of this caller's."""
         if self.stopped and self.text:
-            self.pause = (self.text, at_ms - self.voiced_until_ms)
+            self.caller_pause = (self.text, at_ms - self.voiced_until_ms)
         self.stopped = False
 
     def learn_pause(self) -> None:
         """The caller has gone on after a pause, and has said something."""
-        if self.pause:
-            self.habit = learn(self.habit, *self.pause)
-            self.pause = None
+        if self.caller_pause:
+            self.habit = learn(self.habit, *self.caller_pause)
+            self.caller_pause = None
 
     def turn_over_if_known(self, now_ms: int) -> State:
         """End the turn if the silence is long enough and no text is missing."""
@@ -149,7 +175,7 @@ class Floor(BotsReplies):
             return ""
         same_turn, self.reopened_turn = self.reopened_turn is not None, None
         self.tries = self.patience_ms = 0
-        self.pause = None
+        self.caller_pause = None
         self.stopwatch.ended(until_ms, ending(text))
         self.out.append(self.transcript.said(text, self.turn_from_ms, until_ms, same_turn=same_turn))
         return text
@@ -161,7 +187,7 @@ class Floor(BotsReplies):
         state = self.carry_out(move, now_ms)
         self.answer_reply = self.ledger.reply if self.ledger else None
         if self.ledger and not (move.forget or move.keep or move.off_record):
-            self.undo = (self.ledger.reply, before, broken_off)
+            self.undo = Undo(self.ledger.reply, before, broken_off)
         return state
 
     def listen(self, now_ms: int, *, at_ms: int | None = None) -> State:
@@ -254,12 +280,12 @@ class Floor(BotsReplies):
         began_ms = ledger.started_ms
         spoken_until_ms = now_ms if self.paused_at_ms is None else self.paused_at_ms
         unheard = began_ms is None or (not ledger.any_heard and spoken_until_ms - began_ms < SAME_TURN_MS)
-        if unheard and self.undo and self.undo[0] == ledger.reply:
-            if self.undo[1].manner != self.dialogue.manner:
-                self.out.append(ChangeManner(self.undo[1].manner))
+        if unheard and self.undo and self.undo.reply == ledger.reply:
+            if self.undo.dialogue.manner != self.dialogue.manner:
+                self.out.append(ChangeManner(self.undo.dialogue.manner))
             kept = self.dialogue
-            self.dialogue = replace(self.undo[1], draft=kept.draft, entry_stands=kept.entry_stands)
-            self.broken_off = self.undo[2]
+            self.dialogue = replace(self.undo.dialogue, draft=kept.draft, entry_stands=kept.entry_stands)
+            self.broken_off = self.undo.broken_off
             self.reopened_turn = self.transcript.take_back()
             self.owes_answer = False
             self.drop_ledger()

@@ -73,7 +73,10 @@ def gone_after_hand_over(floor: Floor, event: CallerGone, now_ms: int) -> State:
 
 
 def caller_gone(floor: Floor, event: CallerGone, now_ms: int) -> State:
-    """The caller hung up, or the line broke and they come back: all is kept for both."""
+    """The caller hung up, or the line broke and they come back: all is kept for both.
+
+    Which of the two it was, the shell knows and keeps; the command tells a replay that the call is over.
+    """
     leave_reply(floor, now_ms)
     take_last_words(floor, now_ms)
     floor.keep_stage(now_ms)

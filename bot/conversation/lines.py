@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 from bot.conversation.texts import table
 
-Line = tuple[str, ...]
+Sentences = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,50 +14,50 @@ class Lines:
     Of `backchannels` and `filler` each sentence stands for itself; one of them is said at a time.
     """
 
-    greeting_first: Line
-    greeting_again: Line
-    resumed: Line
-    resumed_listening: Line
-    resumed_answering: Line
-    resumed_speaking: Line
-    resumed_reading: Line
-    resumed_writing: Line
-    writing: Line
-    still_writing: Line
-    read_back_intro: Line
-    ask_approval: Line
-    ask_approval_again: Line
-    ask_correction: Line
-    corrected_intro: Line
-    goodbye_kept: Line
-    goodbye_discarded: Line
-    goodbye_nothing: Line
-    goodbye_silence: Line
-    goodbye_unconfirmed: Line
-    goodbye_time: Line
-    goodbye_resumed: Line
-    goodbye_plain: Line
-    forgotten: Line
-    nothing_to_forget: Line
-    silence_first: Line
-    silence_second: Line
-    approval_silence: Line
-    correction_silence: Line
-    stt_full: Line
-    stt_full_nothing: Line
-    stt_lost: Line
-    stt_lost_nothing: Line
-    greeted_back: Line
-    slower: Line
-    louder: Line
-    waiting: Line
-    off_record: Line
-    off_record_nothing: Line
-    off_record_rewriting: Line
-    goodbye_off_record: Line
-    forgotten_day: Line
-    backchannels: Line
-    filler: Line
+    greeting_first: Sentences
+    greeting_again: Sentences
+    resumed: Sentences
+    resumed_listening: Sentences
+    resumed_answering: Sentences
+    resumed_speaking: Sentences
+    resumed_reading: Sentences
+    resumed_writing: Sentences
+    writing: Sentences
+    still_writing: Sentences
+    read_back_intro: Sentences
+    ask_approval: Sentences
+    ask_approval_again: Sentences
+    ask_correction: Sentences
+    corrected_intro: Sentences
+    goodbye_kept: Sentences
+    goodbye_discarded: Sentences
+    goodbye_nothing: Sentences
+    goodbye_silence: Sentences
+    goodbye_unconfirmed: Sentences
+    goodbye_time: Sentences
+    goodbye_resumed: Sentences
+    goodbye_plain: Sentences
+    forgotten: Sentences
+    nothing_to_forget: Sentences
+    silence_first: Sentences
+    silence_second: Sentences
+    approval_silence: Sentences
+    correction_silence: Sentences
+    stt_full: Sentences
+    stt_full_nothing: Sentences
+    stt_lost: Sentences
+    stt_lost_nothing: Sentences
+    greeted_back: Sentences
+    slower: Sentences
+    louder: Sentences
+    waiting: Sentences
+    off_record: Sentences
+    off_record_nothing: Sentences
+    off_record_rewriting: Sentences
+    goodbye_off_record: Sentences
+    forgotten_day: Sentences
+    backchannels: Sentences
+    filler: Sentences
 
     def sentences(self) -> list[str]:
         """Every sentence once, for rendering into the cache."""

@@ -124,11 +124,7 @@ def words_ran_out(floor: Floor, event: Due, now_ms: int) -> State:
 
 
 def text_at_the_end(floor: Floor, event: Interim | Final, now_ms: int) -> State:
-    floor.utterances.take(event, now_ms)
-    if isinstance(event, Final):
-        floor.stopwatch.final_at_ms = now_ms
-        if not floor.utterances.interim_open:
-            floor.forget(Timer.FINAL)
+    floor.take_text(event, now_ms)
     if floor.stopped:
         floor.wait_for_turn()
     state = floor.turn_over_if_known(now_ms)

@@ -18,7 +18,7 @@ from bot.conversation.events import (
     SpeechStopped,
     Timer,
 )
-from bot.conversation.floor import Floor, State
+from bot.conversation.floor import Floor, PassedOver, State
 from bot.conversation.listening import ask_final
 
 LONGEST_MS = 2_500
@@ -31,7 +31,7 @@ def voice_came(floor: Floor, event: SpeechStarted, now_ms: int) -> State:
         floor.noisy = True
         return floor.state
     if floor.state is not State.GREETING and floor.transcript.history:
-        floor.pause = (floor.transcript.history[-1].text, event.at_ms - floor.voiced_until_ms)
+        floor.caller_pause = (floor.transcript.history[-1].text, event.at_ms - floor.voiced_until_ms)
     floor.paused_in, floor.voice_from_ms = floor.state, event.at_ms
     floor.talking, floor.stopped, floor.noisy = True, False, False
     return State.PROBATION
@@ -61,11 +61,7 @@ def voice_stopped(floor: Floor, event: SpeechStopped, now_ms: int) -> State:
 
 
 def words(floor: Floor, event: Interim | Final, now_ms: int) -> State:
-    floor.utterances.take(event, now_ms)
-    if isinstance(event, Final):
-        floor.stopwatch.final_at_ms = now_ms
-        if not floor.utterances.interim_open:
-            floor.forget(Timer.FINAL)
+    floor.take_text(event, now_ms)
     return decide(floor, now_ms)
 
 
@@ -102,10 +98,10 @@ def goes_on(floor: Floor, now_ms: int) -> State:
     """It was no turn: the bot goes on where it paused."""
     floor.noisy = floor.talking
     floor.forget(Timer.FINAL)
-    floor.pause = None
+    floor.caller_pause = None
     floor.resume_reply(now_ms, after_words=bool(floor.utterances.text))
     if text := floor.utterances.end_turn():
-        floor.passed_over = (text, now_ms)
+        floor.passed_over = PassedOver(text, now_ms)
     state, floor.paused_in = floor.paused_in or State.SPEAKING, None
     return state
 
@@ -121,7 +117,7 @@ def broke_in(floor: Floor, now_ms: int) -> State:
 
 def caller_has_the_floor(floor: Floor, now_ms: int) -> State:
     """What was heard over the bot is a turn of the caller's own."""
-    floor.paused_in = floor.paused_at_ms = floor.pause = None
+    floor.paused_in = floor.paused_at_ms = floor.caller_pause = None
     floor.forget(Timer.PROBATION, Timer.SILENCE)
     if floor.talking:
         floor.due[Timer.TURN] = now_ms + WORDS_GONE_MS

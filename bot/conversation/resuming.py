@@ -12,7 +12,7 @@ from bot.conversation.dialogue import NOTICE, Dialogue
 from bot.conversation.events import Before
 from bot.conversation.floor import Floor, State
 from bot.conversation.handover import taken_up
-from bot.conversation.lines import LINES, Line
+from bot.conversation.lines import LINES, Sentences
 from bot.conversation.moves import LISTEN, Move
 from bot.conversation.snapshot import Snapshot, Stage
 from bot.conversation.told import told_in
@@ -122,7 +122,7 @@ def _from_the_stage(dialogue: Dialogue, noted: Snapshot) -> Move:
     return Move(say=LINES.resumed_listening if noted.handed_over else _SAY_AGAIN)
 
 
-def _to_approve(dialogue: Dialogue, noted: Snapshot) -> Line:
+def _to_approve(dialogue: Dialogue, noted: Snapshot) -> Sentences:
     """The rest of the read-back; all of it, when it broke off; else the question that it leads to."""
     assert dialogue.entry
     read_back = dialogue.read_back(dialogue.entry).say

@@ -156,7 +156,7 @@ def spoken_if_done(floor: Floor, ledger: Ledger, now_ms: int) -> State:
     if floor.state is State.PROBATION:
         floor.expect_silence(now_ms)
         return caller_has_the_floor(floor, now_ms)
-    if ledger.asks and floor.passed_over and now_ms - floor.passed_over[1] < ANSWER_MS:
+    if ledger.asks and floor.passed_over and now_ms - floor.passed_over.at_ms < ANSWER_MS:
         return answered_already(floor, *floor.passed_over, now_ms)
     return floor.listen(now_ms)
 

@@ -9,7 +9,7 @@ from typing import Self
 from bot.conversation.commands import ForgetDay, Status
 from bot.conversation.events import EntryWritten, SttLoss
 from bot.conversation.korean import split_sentences
-from bot.conversation.lines import LINES, Line
+from bot.conversation.lines import LINES, Sentences
 from bot.conversation.moves import Move
 from bot.conversation.snapshot import Stage, Written
 from bot.conversation.texts import table
@@ -125,7 +125,7 @@ class Stages:
         self._discarded, self._day_discarded = True, self._day_discarded or whole_day
         return self._goodbye(LINES.goodbye_discarded, "discarded", forget=ForgetDay(for_good=True, whole_day=whole_day))
 
-    def _forget_so_far(self, line: Line, *, whole_day: bool = False) -> Move:
+    def _forget_so_far(self, line: Sentences, *, whole_day: bool = False) -> Move:
         """Nothing of what was said is kept, and the talk goes on."""
         self.stage = Stage.TALK
         self._forget()
@@ -192,14 +192,14 @@ class Stages:
     def _leave_unconfirmed(self) -> Move:
         return self._goodbye(LINES.goodbye_unconfirmed, "unconfirmed")
 
-    def _goodbye_line(self) -> Line:
+    def _goodbye_line(self) -> Sentences:
         if not self.said:
             return LINES.goodbye_plain
         return LINES.goodbye_unconfirmed if self.stage is Stage.APPROVAL else LINES.goodbye_silence
 
     def _goodbye(
         self,
-        line: Line,
+        line: Sentences,
         why: str,
         *,
         keep: Status | None = None,

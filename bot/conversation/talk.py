@@ -39,7 +39,6 @@ class Talk:
         self.turns = turns
         self.now_ms = 0
         self.frames = 0
-        self.frames_missing = 0
         self._vad = vad or Vad(second_opinion.for_call())
         self._resampler = Resampler(MULAW_HZ, PCM_HZ)
         self._last_media_ms: int | None = None
@@ -100,7 +99,6 @@ class Talk:
         commands: list[Command] = []
         for missing in range(gap_ms // FRAME_MS, 0, -1):
             self.now_ms = max(self.now_ms, at_ms - (missing - 1) * FRAME_MS)
-            self.frames_missing += 1
             commands.append(Recognise(silence))
             commands += self._listen(silence)
         return commands

@@ -93,6 +93,7 @@ def _row(action: Callable[..., State], *leads_to: State) -> Row:
 
 
 _G, _L, _E, _T, _S, _P, _B, _H, _X = State
+"""In the order above: B says goodbye, H hands over, X is closed."""
 _OPEN = (_G, _L, _E, _T, _S, _P, _B)
 _ASK = (_L, _T, _B)
 """What may follow a turn that is over: nothing was said, an answer, a goodbye."""

@@ -16,7 +16,7 @@ from bot.diary.database import Database
 from bot.diary.outbox import enqueue
 from bot.diary.schema import calls, entries
 
-ABANDONED, NOTHING_RECORDED = "abandoned", "nothing recorded"
+ABANDONED, NOTHING_RECORDED, RECORDED = "abandoned", "nothing recorded", "recorded"
 LAPSED_AFTER = timedelta(seconds=60)
 """So long after its lease ended nobody has taken up a call."""
 
@@ -40,14 +40,14 @@ async def end_call(database: Database, connection: AsyncConnection, call: Row[An
 
 
 async def recording_made(
-    database: Database, connection: AsyncConnection, call_sid: str, recording_sid: str, *, why: str, now: datetime
+    database: Database, connection: AsyncConnection, call_sid: str, recording_sid: str, now: datetime
 ) -> None:
     """Note the end of a call whose rest was recorded, and have the recording written down, once.
 
     That of a call which was removed while it was made is removed by the same job.
     """
     if (call := await queries.call(connection, call_sid)) is not None:
-        await end_call(database, connection, call, why, now)
+        await end_call(database, connection, call, RECORDED, now)
     args = {"call_sid": call_sid, "recording_sid": recording_sid}
     key = f"{after_call.RECORDING}:{recording_sid}"
     await enqueue(database, connection, after_call.RECORDING, key, args, now=now)

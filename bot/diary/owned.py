@@ -102,14 +102,11 @@ class OwnedCall:
                 await self._change(connection, stage_sealed=sealed)
 
     async def save_entry(self, title: str, body: str, mood: Mood, status: Status) -> bool:
-        """Keep the entry of the call in place of the one before. Status DISCARDED is `forget_day`.
+        """Keep the entry of the call in place of the one before.
 
         False, and nothing is kept, when the day was forgotten, or when the caller approved another text, said nothing
         since, and this one is not approved.
         """
-        if status is Status.DISCARDED:
-            await self.forget_day()
-            return True
         async with self._database.write() as connection:
             call = await self._own_call(connection)
             approved = select(entries.c.call_sid).where(
@@ -125,29 +122,15 @@ class OwnedCall:
             await self._database.upsert(connection, entries, {"call_sid": self.call_sid}, values)
         return True
 
-    async def set_entry_status(self, status: Status) -> bool:
-        """Change what became of the entry; False when there is none to change. Status DISCARDED is `forget_day`."""
-        if status is Status.DISCARDED:
-            await self.forget_day()
-            return True
+    async def reopen_entry(self) -> None:
+        """More was told than the entry holds: nobody approves it so, and after the call it is written anew."""
         async with self._database.write() as connection:
             call = await self._own_call(connection)
-            change = update(entries).where(
-                entries.c.call_sid == self.call_sid, entries.c.status != Status.DISCARDED.value
-            )
-            values: dict[str, Any] = {"status": _status_now(status, call).value}
-            if status is Status.APPROVED:
-                values["provisional"] = False
-            return (await connection.execute(change.values(values))).rowcount == 1
-
-    async def entry_is_behind(self) -> None:
-        """More was told than the entry holds: after the call it is written anew, unless it is approved before."""
-        async with self._database.write() as connection:
-            await self._own_call(connection)
             behind = update(entries).where(
                 entries.c.call_sid == self.call_sid, entries.c.status != Status.DISCARDED.value
             )
-            await connection.execute(behind.values(provisional=True))
+            status = _status_now(Status.DRAFT, call)
+            await connection.execute(behind.values(status=status.value, provisional=True))
 
     async def record_next(self) -> None:
         """This stream is over, and Twilio records what is said after it."""

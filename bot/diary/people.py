@@ -154,7 +154,7 @@ class People:
             return await self._new_session(connection, self._keys.decrypt(kept.number_sealed), now, instead_of)
 
     async def begin_session(self, number: str) -> str:
-        """The token of a new session, for somebody whose number needs no proof."""
+        """The token of a new session without any proof: for the lab and the tests, and no door."""
         async with self._database.write() as connection:
             return await self._new_session(connection, number, self._clock(), None)
 

@@ -173,7 +173,7 @@ class SearchJob:
         async with outbox.finish(job) as connection:
             now = self.clock()
             for recording_sid in found:
-                await recording_made(self.database, connection, call_sid, recording_sid, why="recorded", now=now)
+                await recording_made(self.database, connection, call_sid, recording_sid, now)
             if not found:
                 await nothing_recorded(self.database, connection, call_sid, now)
 

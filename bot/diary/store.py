@@ -171,10 +171,10 @@ class Store:
             if (call := await queries.call(connection, call_sid)) is not None:
                 await ending.end_call(self.database, connection, call, why, self.clock())
 
-    async def recording_made(self, call_sid: str, recording_sid: str, why: str) -> None:
+    async def recording_made(self, call_sid: str, recording_sid: str) -> None:
         """As `call_ended`, and have the recording of its rest written down, once."""
         async with self.database.write() as connection:
-            await ending.recording_made(self.database, connection, call_sid, recording_sid, why=why, now=self.clock())
+            await ending.recording_made(self.database, connection, call_sid, recording_sid, self.clock())
 
     async def close_lapsed(self) -> int:
         """End the calls that nobody ended and whose process is gone, as abandoned; have every missing entry written.
@@ -197,7 +197,7 @@ class Store:
             return await rows.turns_of(connection, self.keys, call_sid)
 
     async def said(self, call_sid: str) -> list[str]:
-        """What the caller said, turn by turn."""
+        """What the caller said, turn by turn: for the lab and the tests."""
         return said_in(await self.turns(call_sid))
 
     async def habit(self, call_sid: str) -> PauseHabit:

@@ -1,4 +1,4 @@
-"""What lies beneath Quart, at the level of ASGI: the media socket, and bounds for requests and their bodies.
+"""What lies beneath Quart, at the level of ASGI: WebSockets, and bounds for requests and their bodies.
 
 Quart queues messages without a bound and, when the peer closes, cancels the handler with messages still queued: the
 last words and `stop` would be lost. So messages go straight from the server to the call, in order, each within the same
@@ -28,7 +28,7 @@ _SCOPE_KEY = "ilgi.socket"
 Receiver = Callable[[str | bytes], None]
 
 
-class MediaSocket:
+class StraightSocket:
     """One WebSocket; `close_code` is the code it ended with, None while it is open.
 
     Messages that come before `deliver_to` wait for it: there can be none before the handshake is answered, and
@@ -44,10 +44,10 @@ class MediaSocket:
         self.close_code: int | None = None
 
     @staticmethod
-    def of(scope: Any) -> "MediaSocket":
-        """The socket behind a WebSocket scope that came through `media_sockets`."""
+    def of(scope: Any) -> "StraightSocket":
+        """The socket behind a WebSocket scope that came through `straight_sockets`."""
         socket = scope[_SCOPE_KEY]
-        assert isinstance(socket, MediaSocket)
+        assert isinstance(socket, StraightSocket)
         return socket
 
     @property
@@ -88,11 +88,11 @@ class MediaSocket:
     async def send(self, text: str) -> None:
         """Send a text message; ConnectionResetError when the socket is over."""
         if self.close_code is not None:
-            raise ConnectionResetError("the media socket is closed")
+            raise ConnectionResetError("the socket is closed")
         try:
             await self._send({"type": "websocket.send", "text": text})
         except OSError as error:
-            raise ConnectionResetError("the media socket is gone") from error
+            raise ConnectionResetError("the socket is gone") from error
 
     async def close(self, code: int) -> None:
         """Close with `code`, within `CLOSE_S`; does nothing when the socket is over."""
@@ -167,14 +167,14 @@ def in_turn(app: AsgiApp) -> AsgiApp:
     return wrapped
 
 
-def media_sockets(app: AsgiApp) -> AsgiApp:
-    """ASGI middleware that puts a `MediaSocket` into the scope of every WebSocket."""
+def straight_sockets(app: AsgiApp) -> AsgiApp:
+    """ASGI middleware that puts a `StraightSocket` into the scope of every WebSocket."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
             await app(scope, receive, send)
             return
-        socket = MediaSocket(send, (scope.get("extensions") or {}).get(STRAIGHT))
+        socket = StraightSocket(send, (scope.get("extensions") or {}).get(STRAIGHT))
 
         async def receive_rest() -> MutableMapping[str, Any]:
             await socket.has_room()

@@ -17,7 +17,7 @@ from quart import Blueprint, Response, websocket
 from bot.close_codes import BROKEN, GOING_AWAY, POLICY
 from bot.diary.people import Person
 from bot.diary.store import Store
-from bot.doors.asgi import CLOSE_S, MediaSocket
+from bot.doors.asgi import CLOSE_S, StraightSocket
 from bot.doors.door import Door
 from bot.doors.identity import Identity, is_still
 from bot.doors.live import LiveCalls
@@ -111,7 +111,7 @@ class BrowserDoor(Door[Running]):
         return None
 
     async def _serve(self, running: Running, person: Person) -> None:
-        socket = MediaSocket.of(websocket.scope)
+        socket = StraightSocket.of(websocket.scope)
         opening = Opening(running.identity, running.store, running.live, person, socket)
         self._openings.add(opening)
         try:
@@ -145,7 +145,7 @@ def _not_now(status: int) -> Response:
     return Response(status=status, headers={"Retry-After": str(RETRY_AFTER_S[status])})
 
 
-async def _tell_signed_out(socket: MediaSocket) -> None:
+async def _tell_signed_out(socket: StraightSocket) -> None:
     try:
         async with asyncio.timeout(CLOSE_S):
             await socket.send(failure(Fault.SIGNED_OUT))

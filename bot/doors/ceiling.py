@@ -2,12 +2,12 @@
 
 The rule
 --------
-What a caller hears is made in steps of 20 ms, and lies at most 200 ms ahead of the ear: a loop that is late by more
-than that is heard as a gap. Long before, every answer is late, since it passes the loop some six times from the
-caller's last word to its first frame. So when of the wakes of the last 5 s two in a hundred were late by more than
-50 ms, a quarter of what lies ahead, the process takes nobody more. One stall of up to 100 ms, which nobody hears, does
-not do that. It takes callers again when for as long they were late by no more than a frame: what is left then is enough
-for another call.
+What a caller hears is made in steps of 20 ms, and lies at most 160 ms ahead of the ear, in a browser 240: a loop that
+is late by more than that is heard as a gap. Long before, every answer is late, since it passes the loop some six times
+from the caller's last word to its first frame. So when of the wakes of the last 5 s two in a hundred were late by more
+than 50 ms, a third of what lies ahead, the process takes nobody more. One stall of up to 100 ms, which nobody hears,
+does not do that. It takes callers again when for as long they were late by no more than a frame: what is left then is
+enough for another call.
 
 Fewer than 20 calls are not what makes a loop late, and to refuse one would help nobody. Without a clock: a wake is told
 in the order in which it was due, every `WAKE_MS`.

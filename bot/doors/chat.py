@@ -16,7 +16,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from bot.chatting import Chatting, Question, Send
 from bot.close_codes import GOING_AWAY, NORMAL, POLICY
 from bot.diary.people import Person
-from bot.doors.asgi import MediaSocket
+from bot.doors.asgi import StraightSocket
 from bot.doors.door import Door
 from bot.doors.events import EventBody
 from bot.doors.identity import Identity, Whose, is_still
@@ -78,7 +78,7 @@ class ChatDoor(Door[Running]):
         return None
 
     async def _serve(self, person: Person) -> None:
-        socket = MediaSocket.of(websocket.scope)
+        socket = StraightSocket.of(websocket.scope)
         socket.hold()
         talk = _Talk(self.running, person.caller_id, socket, named_session(websocket.args.get("session_id")))
         self._talks.add(talk)
@@ -128,7 +128,7 @@ class ChatDoor(Door[Running]):
 class _Talk:
     """One socket: takes its messages in order, and answers them beside each other as far as their sessions let it."""
 
-    def __init__(self, running: Running, caller_id: int, socket: MediaSocket, session_id: str | None) -> None:
+    def __init__(self, running: Running, caller_id: int, socket: StraightSocket, session_id: str | None) -> None:
         self._running = running
         self._caller_id = caller_id
         self._socket = socket

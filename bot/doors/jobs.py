@@ -18,7 +18,7 @@ from quart import Blueprint, Response, request, websocket
 from bot.close_codes import BROKEN, POLICY
 from bot.diary.stream_jobs import StreamJobs
 from bot.diary.stream_records import Claim, ClaimRefused, JobRecord, Segment
-from bot.doors.asgi import MediaSocket
+from bot.doors.asgi import StraightSocket
 from bot.doors.door import Door
 from bot.doors.identity import Identity, is_still
 from bot.doors.places import Places
@@ -57,7 +57,7 @@ class LiveJobs(Protocol):
     def left(self, job: Any, /) -> None: ...
 
 
-NewJob = Callable[[MediaSocket, Claim, wire.JobRequest], LiveJob]
+NewJob = Callable[[StraightSocket, Claim, wire.JobRequest], LiveJob]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class JobsDoor(Door[Running]):
             return _not_found()
         if claim is ClaimRefused.FULL:
             return _refused(503, "RECOGNISER_BUSY", "too many others are heard now: try again", RETRY_S)
-        socket = MediaSocket.of(websocket.scope)
+        socket = StraightSocket.of(websocket.scope)
         socket.hold()
         await websocket.accept()
         if isinstance(claim, ClaimRefused):
@@ -225,7 +225,7 @@ async def _answered(answer: Awaitable[Response]) -> Response:
         return _failed(error)
 
 
-async def _say(socket: MediaSocket, message: wire.Outbound) -> None:
+async def _say(socket: StraightSocket, message: wire.Outbound) -> None:
     try:
         await socket.send(wire.encode(message))
     except ConnectionError:

@@ -1,4 +1,4 @@
-"""The calls that are live in this process, and their owner.
+"""The calls that are live in this process, streaming jobs among them, and their owner.
 
 A call outlives its socket: after the caller is gone it still saves. So its task belongs to the process's TaskGroup and
 not to the handler of the socket. It must not know what a call does.
@@ -12,9 +12,10 @@ from bot.doors.ceiling import Ceiling
 
 
 class LiveCall(Protocol):
-    """What the door needs of a call: one media socket, from accept to everything saved."""
+    """What the door needs of a call: one socket, from accept to everything saved."""
 
     call_sid: str | None
+    """Of a streaming job its id."""
 
     def receive(self, message: str | bytes) -> None:
         """Take one message of the socket; never raises for what the peer sent."""

@@ -13,7 +13,7 @@ from bot.close_codes import POLICY
 from bot.diary.browser_talks import new_session, sid_of
 from bot.diary.people import Person
 from bot.diary.store import Store
-from bot.doors.asgi import MediaSocket
+from bot.doors.asgi import StraightSocket
 from bot.doors.identity import Identity
 from bot.doors.live import LiveCalls
 from bot.errors import StoreError
@@ -47,7 +47,9 @@ class Session:
 class Opening:
     """A socket of somebody who was `person` when it was let in."""
 
-    def __init__(self, identity: Identity, store: Store, live: LiveCalls, person: Person, socket: MediaSocket) -> None:
+    def __init__(
+        self, identity: Identity, store: Store, live: LiveCalls, person: Person, socket: StraightSocket
+    ) -> None:
         self.stream = BrowserStream()
         self.close_code = POLICY
         self._identity = identity

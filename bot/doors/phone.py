@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from quart import Blueprint, Response, request, websocket
 
 from bot.close_codes import BROKEN
-from bot.doors.asgi import BAD_FRAME, LARGEST_MESSAGE_BYTES, NOT_UTF8, TOO_BIG, MediaSocket
+from bot.doors.asgi import BAD_FRAME, LARGEST_MESSAGE_BYTES, NOT_UTF8, TOO_BIG, StraightSocket
 from bot.doors.door import Door
 from bot.doors.live import LiveCalls, NewCall
 from bot.doors.patience import Patience
@@ -52,7 +52,7 @@ class DoorStore(Protocol):
     async def call_ended(self, call_sid: str, why: str) -> None: ...
     async def is_ended(self, call_sid: str) -> bool: ...
     async def next_step(self, call_sid: str) -> str | None: ...
-    async def recording_made(self, call_sid: str, recording_sid: str, why: str) -> None: ...
+    async def recording_made(self, call_sid: str, recording_sid: str) -> None: ...
     async def is_up(self) -> bool: ...
 
 
@@ -83,7 +83,7 @@ def _recording_sid(form: Form) -> str:
 
 
 class PhoneDoor(Door[Running]):
-    """The routes under /twilio."""
+    """The routes under /twilio, but for the code that is spoken to sign in."""
 
     def __init__(self, settings: Settings, documents: Documents) -> None:
         self._settings = settings
@@ -207,7 +207,7 @@ class PhoneDoor(Door[Running]):
         live = self.running.live
         if live.draining or live.strangers >= MOST_STRANGERS:
             return Response(status=503)
-        socket = MediaSocket.of(websocket.scope)
+        socket = StraightSocket.of(websocket.scope)
         await websocket.accept()
         call = self.running.new_call(socket.send, socket.close)
         socket.deliver_to(call.receive)
@@ -232,7 +232,7 @@ class PhoneDoor(Door[Running]):
         if not recording_sid:
             await self._ended(call_sid, "nothing recorded")
             return
-        await self.running.store.recording_made(call_sid, recording_sid, "recorded")
+        await self.running.store.recording_made(call_sid, recording_sid)
         self.running.work_came()
 
     async def _note(self, call_sid: str, write: Callable[[], Awaitable[None]]) -> None:

@@ -17,8 +17,9 @@ import numpy.typing as npt
 import webrtcvad
 
 from bot.audio import mulaw
+from bot.audio.forms import TELEPHONE
 from bot.audio.frames import MULAW_FRAME_BYTES, MULAW_HZ, PCM_HZ
-from bot.audio.resample import Resampler, TelephoneEncoder
+from bot.audio.resample import Encoder, Resampler
 from bot.lab import utterances
 from bot.services import espeak
 
@@ -119,7 +120,7 @@ def way_out(sounds: Sequence[tuple[Samples, int]], from_hz: int) -> Way:
     for sound, rate_hz in sounds:
         source = ideal(sound, rate_hz, from_hz) if rate_hz != from_hz else sound
         pcm = to_pcm(source)
-        encoder = TelephoneEncoder(from_hz)
+        encoder = Encoder(from_hz, TELEPHONE)
         chunks = [pcm[at : at + CHUNK_BYTES] for at in range(0, len(pcm), CHUNK_BYTES)]
         line = b"".join(encoder.push(chunk) for chunk in chunks) + encoder.flush()
         reference = ideal(source, from_hz, MULAW_HZ)

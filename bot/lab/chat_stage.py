@@ -28,7 +28,7 @@ from bot.diary.library import Library
 from bot.diary.people import People
 from bot.diary.schema import calls, entries
 from bot.diary.store import Store, open_store
-from bot.doors.asgi import LARGEST_MESSAGE_BYTES, AsgiApp, media_sockets
+from bot.doors.asgi import LARGEST_MESSAGE_BYTES, AsgiApp, straight_sockets
 from bot.doors.chat import ChatDoor, Running
 from bot.doors.identity import Identity
 from bot.lab.http import Connection, PeerGone, Request, converse
@@ -130,7 +130,7 @@ async def _serve() -> None:
     model = ChatModel(settings.openai or OpenAiSettings())
     door, app = ChatDoor(), Quart("chat", static_folder=None)
     app.register_blueprint(door.blueprint())
-    beneath = media_sockets(cast(AsgiApp, app.asgi_app))
+    beneath = straight_sockets(cast(AsgiApp, app.asgi_app))
     app.asgi_app = beneath  # type: ignore[method-assign, assignment]
     chats = Chatting(
         Chats(store.database, store.keys, store.clock),

@@ -6,7 +6,8 @@ The rules of this file
 ----------------------
 A job is made by a request (`parse_request`), and then streamed over one socket:
 
-    binary frame         16 kHz PCM, 16 bit little-endian, mono; 960 bytes (30 ms) as a rule, any other size will do.
+    binary frame         16 kHz PCM, 16 bit little-endian, mono; 960 bytes (30 ms) as a rule, any other size will do,
+                         but for less than 200 that come faster than they are spoken.
                          It is cut into frames of 20 ms; what is left over, half a sample too, waits for the next one.
                          The server closes at one over 128 KiB (1009), and the job goes on with the next connection
     {"type": "end"}      no more audio will come; the client stays for what is still to be told

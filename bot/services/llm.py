@@ -53,18 +53,19 @@ class ChatModel:
     """One chat model. Nothing is tried twice, except once without the options that a server does not know.
 
     Whoever streams asks `breaker` for leave, since only they know what of an answer is enough; `complete` does so
-    itself. `clock`, the breaker's, counts seconds.
+    itself. `name` is its in the log; `clock`, the breaker's, counts seconds.
     """
 
     def __init__(
         self,
         settings: OpenAiSettings,
         *,
+        name: str = "model",
         first_token_s: float = FIRST_TOKEN_S,
         stall_s: float = STALL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.breaker = Breaker("model", clock=clock)
+        self.breaker = Breaker(name, clock=clock)
         self._client: AsyncOpenAI = connect(settings)
         self._completions = self._client.chat.completions  # imported now, not in the first caller's turn
         self._warmth = Warmth(self._client)

@@ -288,7 +288,6 @@ class SttStream:
         self._feed.moved()
         at_ms = self._feed.outbox.since_call_began_ms(inbound.start_ms)
         if isinstance(inbound, rtzr.Interim):
-            self.stats.interims += 1
             if (name := self._names.interim(inbound.seq, at_ms, inbound.text)) is not None:
                 self._emit(Interim(name, inbound.text))
         else:

@@ -42,7 +42,6 @@ class Account:
 
         RecogniserError: not now; RecogniserFull: no channel; RecogniserRefused: never.
         """
-        before = self._tokens.authentications
         try:
             token = await self._tokens.get()
             try:
@@ -56,8 +55,6 @@ class Account:
             raise _refusal(error) from error
         except (OSError, WebSocketException) as error:
             raise RecogniserError(f"no socket: {type(error).__name__}") from error
-        finally:
-            stats.authentications += self._tokens.authentications - before
 
     async def _handshake(self, token: Token, stats: SttStats, options: rtzr.Options) -> ClientConnection:
         now = asyncio.get_running_loop().time

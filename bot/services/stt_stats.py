@@ -21,10 +21,8 @@ class SttStats:
 
     sockets: int = 0
     connect_ms: float = 0.0  # in all: TCP, TLS and the handshake
-    authentications: int = 0  # that happened while this call opened a socket
     finalizes: int = 0
     eos: int = 0
-    interims: int = 0
     finals: int = 0
     utterances: int = 0
     reused: int = 0  # utterances that found the socket of the one before

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.audio import mulaw
-from bot.audio.resample import Resampler, TelephoneEncoder
+from bot.audio.forms import TELEPHONE
+from bot.audio.resample import Encoder, Resampler
 
 Samples = npt.NDArray[np.float64]
 PAIRS = [(8000, 16000), (24000, 8000), (22050, 8000), (16000, 8000), (48000, 8000), (44100, 16000), (11025, 16000)]
@@ -109,7 +110,7 @@ def test_other_rates_are_refused(from_hz: int, to_hz: int) -> None:
 @given(cuts=st.lists(st.integers(1, 4000), max_size=6))
 @settings(max_examples=10, deadline=None)
 def test_telephone_frames_are_whole_and_cover_the_sound(from_hz: int, cuts: list[int]) -> None:
-    encoder = TelephoneEncoder(from_hz)
+    encoder = Encoder(from_hz, TELEPHONE)
     out = [encoder.push(noise(cut)) for cut in cuts]
     out.append(encoder.flush())
     assert all(len(each) % 160 == 0 for each in out)
@@ -118,7 +119,7 @@ def test_telephone_frames_are_whole_and_cover_the_sound(from_hz: int, cuts: list
 
 
 def test_telephone_sound_is_the_sound() -> None:
-    encoder = TelephoneEncoder(24000)
+    encoder = Encoder(24000, TELEPHONE)
     line = encoder.push(pcm(sine(800, 24000))) + encoder.flush()
     heard = np.frombuffer(mulaw.decode(line), "<i2")[800:7200].astype(float)
     wanted = sine(800, 8000, late_ms=2.5)[800:7200]

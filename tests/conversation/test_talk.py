@@ -60,7 +60,6 @@ def test_jitter_is_no_gap(jitter: list[int]) -> None:
     talk = started()
     for index, off in enumerate(jitter):
         assert len(pcm(talk.hear(Media(171 + index * 20 + off, SILENCE)))) == PCM_FRAME_BYTES
-    assert talk.frames_missing == 0
 
 
 @given(st.lists(st.integers(-10_000, 200_000), max_size=20))

@@ -35,13 +35,15 @@ async def let_in(store: Store, call_sid: str, number: str | None = NUMBER) -> Ow
     return store.owned(call_sid, stream)
 
 
-async def told(store: Store, call_sid: str, *texts: str, number: str | None = NUMBER) -> OwnedCall:
-    """A call in which these were said and answered, and a draft of an entry of it all."""
+async def told(
+    store: Store, call_sid: str, *texts: str, number: str | None = NUMBER, status: Status = Status.DRAFT
+) -> OwnedCall:
+    """A call in which these were said and answered, and an entry of it all."""
     call = await let_in(store, call_sid, number)
     for turn, text in enumerate(texts):
         await call.add_said(turn, text, turn * 1000, turn * 1000 + 500)
         await call.add_heard(turn, f"{text}, 그랬군요.")
-    await call.save_entry("하루", " ".join(texts), Mood.CALM, Status.DRAFT)
+    await call.save_entry("하루", " ".join(texts), Mood.CALM, status)
     return call
 
 

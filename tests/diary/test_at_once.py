@@ -39,7 +39,7 @@ async def ring(store: Store, name: str) -> None:
     for n in range(3):
         call = await let_in(store, f"{name}{n}")
         await call.add_said(0, "쉬었어요", 0, 1)
-        await store.recording_made(f"{name}{n}", f"RE{name}{n}", "recorded")
+        await store.recording_made(f"{name}{n}", f"RE{name}{n}")
         await store.close_lapsed()
 
 

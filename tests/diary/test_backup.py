@@ -73,11 +73,9 @@ def bytes_of(url: str) -> bytes:
 
 async def fill(store: Store, clock) -> None:
     for n in range(6):
-        call = await told(
-            store, f"CA{n}", "산책을 했어요", f"{n}시에 밥을 먹었어요", number=(NUMBER, ANOTHER, None)[n % 3]
-        )
-        if n % 2:
-            await call.set_entry_status(Status.APPROVED)
+        status = Status.APPROVED if n % 2 else Status.DRAFT
+        number = (NUMBER, ANOTHER, None)[n % 3]
+        await told(store, f"CA{n}", "산책을 했어요", f"{n}시에 밥을 먹었어요", number=number, status=status)
         clock.forward(minutes=5)
     await store.owned("CA5", 1).ended("completed")
     await store.owned("CA4", 1).keep_stage('{"stage": "talk"}')

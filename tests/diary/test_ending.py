@@ -45,7 +45,7 @@ async def test_a_call_that_nobody_knows_cannot_end(store: Store) -> None:
 END: dict[str, Callable[[Store, OwnedCall], Awaitable[None]]] = {
     "the stream": lambda _, call: call.ended("approved"),
     "the status": lambda store, call: store.call_ended(call.call_sid, "completed"),
-    "the recording": lambda store, call: store.recording_made(call.call_sid, "RE1", "recorded"),
+    "the recording": lambda store, call: store.recording_made(call.call_sid, "RE1"),
 }
 
 
@@ -126,8 +126,7 @@ async def test_an_entry_is_written_of_what_was_said_and_of_nothing_else(store: S
 
 
 async def test_what_the_caller_approved_is_not_written_anew(store: Store) -> None:
-    call = await told(store, "CA1", WALK)
-    await call.set_entry_status(Status.APPROVED)
+    call = await told(store, "CA1", WALK, status=Status.APPROVED)
     await call.ended("approved")
     assert not await save_after(store, "CA1", [WALK])
     found = await after(store)

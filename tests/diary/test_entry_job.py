@@ -216,7 +216,7 @@ async def test_an_entry_for_which_nothing_better_can_come_is_whole(store: Store)
     call = await let_in(store, "CA1")
     await call.add_said(0, "네", 0, 1)
     await call.save_entry("하루", "하루였다.", Mood.CALM, Status.UNCONFIRMED)
-    await call.entry_is_behind()
+    await call.reopen_entry()
     await call.ended("goodbye")
     assert await done(store, Model()) == "done"
     assert not (await the_entry(store)).provisional

@@ -16,21 +16,15 @@ DAY = date(2026, 11, 21)
 # A call
 
 
-@pytest.mark.parametrize("way", ["forget_day", "set_entry_status", "save_entry"])
-async def test_a_forgotten_day_leaves_a_discarded_entry_and_takes_no_more_text(store: Store, way: str) -> None:
+async def test_a_forgotten_day_leaves_a_discarded_entry_and_takes_no_more_text(store: Store) -> None:
     call = await let_in(store, "CA1", NUMBER)
     await call.add_said(0, "지워 줘", 0, 1)
     await call.save_entry("비밀", "비밀이다.", Mood.SAD, Status.DRAFT)
-    if way == "forget_day":
-        await call.forget_day()
-    elif way == "set_entry_status":
-        await call.set_entry_status(Status.DISCARDED)
-    else:
-        await call.save_entry("비밀", "비밀이다.", Mood.SAD, Status.DISCARDED)
+    await call.forget_day()
     await call.add_said(1, "늦은 말", 0, 1)
     await call.add_heard(0, "비밀이다.")
     assert not await call.save_entry("다시", "다시 쓴 글이다.", Mood.SAD, Status.UNCONFIRMED)
-    assert not await call.set_entry_status(Status.APPROVED)
+    await call.reopen_entry()
     assert await store.turns("CA1") == []
     gone = EntryRecord("CA1", NUMBER, date(2026, 11, 21), None, None, None, Status.DISCARDED)
     assert await store.entries() == [gone]
@@ -67,9 +61,8 @@ async def test_delete_removes_the_entry_and_what_was_said(store: Store) -> None:
 
 @pytest.mark.parametrize("status", [Status.DRAFT, Status.UNCONFIRMED, Status.APPROVED])
 async def test_a_turn_off_the_record_goes_with_the_entry_that_may_hold_it(store: Store, status: Status) -> None:
-    call = await told(store, "CA1", "걸었어요", "비밀", "먹었어요")
+    call = await told(store, "CA1", "걸었어요", "비밀", "먹었어요", status=status)
     await call.keep_waterfall(1, Waterfall(1500, heard_ms=700))
-    await call.set_entry_status(status)
     await call.forget_turn(1)
     assert await store.turns("CA1") == [
         TurnRecord(0, "걸었어요", "걸었어요, 그랬군요.", 0, 500),
@@ -165,8 +158,7 @@ async def a_day_of_calls(store: Store, clock) -> None:
     """Two calls of the day before, three of this one, of which the last goes on; and calls of two other callers."""
     await told(store, "yesterday", "어제 이야기")
     clock.forward(days=1)
-    await told(store, "morning", "아침 이야기")
-    await store.owned("morning", 1).set_entry_status(Status.APPROVED)
+    await told(store, "morning", "아침 이야기", status=Status.APPROVED)
     await let_in(store, "silent", NUMBER)
     await told(store, "another", "다른 사람 이야기", number=ANOTHER)
     await told(store, "anonymous", "누구의 이야기", number=None)
@@ -194,7 +186,7 @@ async def test_nothing_comes_back_into_the_other_calls_of_a_forgotten_day(store:
     await store.owned("morning", 1).add_heard(0, "아침이군요")
     assert not await store.owned("morning", 1).save_entry("아침", "아침이다.", Mood.CALM, Status.APPROVED)
     assert not await save_after(store, "morning", ["아침 이야기"]) and not await save_after(store, "morning", [])
-    assert not await store.owned("morning", 1).set_entry_status(Status.APPROVED)
+    await store.owned("morning", 1).reopen_entry()
     for call_sid in ("morning", "silent"):
         await store.call_ended(call_sid, "completed")
     assert await store.turns("morning") == []

@@ -21,8 +21,7 @@ WALK, PRIZE, SECRET = "공원을 걸었어요", "상도 받았어요", "비밀�
 OWNERS_ALONE: dict[str, Callable[[OwnedCall], Awaitable[object]]] = {
     "stage": lambda call: call.keep_stage("{}"),
     "entry": lambda call: call.save_entry("하루", "하루였다.", Mood.CALM, Status.APPROVED),
-    "status": lambda call: call.set_entry_status(Status.APPROVED),
-    "behind": lambda call: call.entry_is_behind(),
+    "behind": lambda call: call.reopen_entry(),
     "record": lambda call: call.record_next(),
     "end": lambda call: call.ended("goodbye"),
     "hand-over": lambda call: call.handed_over(),
@@ -170,10 +169,10 @@ async def test_the_stage_is_the_one_that_was_kept_last(open_store) -> None:
 
 async def test_an_entry_is_one_for_each_call_and_the_last_word_counts(store: Store) -> None:
     call = await let_in(store, "CA1")
-    assert not await call.set_entry_status(Status.APPROVED)
+    await call.reopen_entry()
+    assert await store.entries() == []
     assert await call.save_entry("초안", "초안이다.", Mood.TIRED, Status.DRAFT)
-    assert await call.save_entry("산책", "공원을 걸었다.", Mood.JOY, Status.DRAFT)
-    assert await call.set_entry_status(Status.APPROVED)
+    assert await call.save_entry("산책", "공원을 걸었다.", Mood.JOY, Status.APPROVED)
     [entry] = await store.entries()
     assert (entry.caller, entry.title, entry.body, entry.mood, entry.status) == (
         NUMBER, "산책", "공원을 걸었다.", Mood.JOY, Status.APPROVED,
@@ -191,8 +190,7 @@ async def test_what_was_approved_is_replaced_by_what_is_approved_alone(store: St
 
 @pytest.mark.parametrize("status", [Status.DRAFT, Status.UNCONFIRMED, Status.APPROVED])
 async def test_an_entry_is_provisional_once_more_was_told_than_it_holds(store: Store, status: Status) -> None:
-    call = await told(store, "CA1", WALK)
-    await call.set_entry_status(status)
+    call = await told(store, "CA1", WALK, status=status)
     for turn, text in enumerate(("응, 그렇게 해 줘", "네", "고마워요"), 1):
         await call.add_said(turn, text, 0, 1)
     assert await statuses(store) == [(status, False)]
@@ -203,11 +201,10 @@ async def test_an_entry_is_provisional_once_more_was_told_than_it_holds(store: S
 
 
 async def test_what_was_told_after_an_approval_makes_it_none_at_the_end(store: Store) -> None:
-    call = await told(store, "CA1", WALK)
-    await call.set_entry_status(Status.APPROVED)
+    call = await told(store, "CA1", WALK, status=Status.APPROVED)
     await call.add_said(1, PRIZE, 0, 1)
     assert await call.save_entry("하루", "상도 받았다.", Mood.JOY, Status.UNCONFIRMED), "the last word counts"
-    await call.set_entry_status(Status.APPROVED)
+    await call.save_entry("하루", "상도 받았다.", Mood.JOY, Status.APPROVED)
     await call.add_said(2, "집에도 갔어요", 0, 1)
     await call.ended("the caller hung up")
     assert await statuses(store) == [(Status.UNCONFIRMED, True)]
@@ -224,11 +221,14 @@ async def test_late_words_of_a_stream_that_was_overtaken_leave_an_approval_as_it
 
 
 async def test_an_entry_that_is_behind_is_written_anew_unless_it_is_approved(store: Store) -> None:
-    call = await told(store, "CA1", WALK)
-    await call.entry_is_behind()
+    call = await told(store, "CA1", WALK, status=Status.APPROVED)
+    await call.reopen_entry()
     assert await statuses(store) == [(Status.DRAFT, True)]
-    await call.set_entry_status(Status.APPROVED)
+    await call.save_entry("하루", "상도 받았다.", Mood.JOY, Status.APPROVED)
     assert await statuses(store) == [(Status.APPROVED, False)]
+    await call.ended("completed")
+    await call.reopen_entry()
+    assert await statuses(store) == [(Status.UNCONFIRMED, True)], "nobody approves it any more"
 
 
 # Forgetting

@@ -41,7 +41,7 @@ async def test_a_person_is_removed_and_nobody_else(store: Store, clock, monkeypa
         call = await told(store, f"CA{n}", "걸었어요", number=number)
         await call.keep_stage("{}")
         await call.ended("goodbye")
-        await store.recording_made(f"CA{n}", f"RE{n}", "recorded")
+        await store.recording_made(f"CA{n}", f"RE{n}")
     assert await store.forget_number("+82 10") == []
     assert sorted(await store.forget_number(NUMBER)) == ["CA0", "CA3", "CA4"]
     assert await store.forget_number(NUMBER) == []

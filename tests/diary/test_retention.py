@@ -163,10 +163,10 @@ async def test_the_journals_of_removed_calls_go_and_old_ones_of_calls_that_nobod
 
 async def test_a_recording_that_nobody_fetched_is_removed_at_twilio(store, clock):
     await told(store, SIDS[0], "산책했어요")
-    await store.recording_made(SIDS[0], RECORDING, "recorded")
+    await store.recording_made(SIDS[0], RECORDING)
     clock.forward(days=3)
     await told(store, SIDS[1], "책을 읽었어요")
-    await store.recording_made(SIDS[1], "RE" + "2b" * 16, "recorded")
+    await store.recording_made(SIDS[1], "RE" + "2b" * 16)
     async with store.database.write() as connection:  # written down, and not removed yet
         args = {"call_sid": SIDS[0], "recording_sid": WRITTEN_DOWN}
         await enqueue(store.database, connection, ERASE, f"erase:{WRITTEN_DOWN}", args, now=clock())
@@ -204,7 +204,7 @@ async def test_a_day_whose_recording_cannot_be_removed_is_kept_until_it_can(stor
     await told(store, SIDS[0], "산책했어요")
     clock.forward(days=1)
     await told(store, SIDS[1], "산책했어요")
-    await store.recording_made(SIDS[1], RECORDING, "recorded")
+    await store.recording_made(SIDS[1], RECORDING)
     handler = retention(store, 1, recordings=Recordings(CarrierError("HTTP 503", status=503)))
     await handler.schedule()
     clock.forward(days=9)

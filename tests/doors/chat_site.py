@@ -13,7 +13,7 @@ from bot.chat import Answering
 from bot.chatting import Chatting
 from bot.diary.chats import Chats
 from bot.diary.store import Store
-from bot.doors.asgi import bounded_bodies, media_sockets
+from bot.doors.asgi import bounded_bodies, straight_sockets
 from bot.doors.chat import ChatDoor, Running
 from bot.doors.signature import LARGEST_BODY_BYTES
 from tests.chat_by_hand import (
@@ -84,7 +84,7 @@ async def site_of(store, library=None, people=None):
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_BODY_BYTES
     app.config["RESPONSE_TIMEOUT"] = 0.2
     app.register_blueprint(door.blueprint())
-    app.asgi_app = bounded_bodies(media_sockets(app.asgi_app), LARGEST_BODY_BYTES)
+    app.asgi_app = bounded_bodies(straight_sockets(app.asgi_app), LARGEST_BODY_BYTES)
     door.start(Running(identity, chats))
     async with serving(app) as address:
         yield Site(address, door, identity, model, store, chats)

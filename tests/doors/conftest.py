@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from quart import Quart
 
-from bot.doors.asgi import bounded_bodies, media_sockets
+from bot.doors.asgi import bounded_bodies, straight_sockets
 from bot.doors.health import HealthDoor
 from bot.doors.live import LiveCalls
 from bot.doors.patience import Patience
@@ -79,9 +79,9 @@ class NotingStore:
         self._may_fail()
         return self.next_steps.get(call_sid)
 
-    async def recording_made(self, call_sid, recording_sid, why):
+    async def recording_made(self, call_sid, recording_sid):
         self._may_fail()
-        self.ended.setdefault(call_sid, why)
+        self.ended.setdefault(call_sid, "recorded")
         if (call_sid, recording_sid) not in self.recordings:
             self.recordings.append((call_sid, recording_sid))
 
@@ -184,7 +184,7 @@ async def _open_door(**environ):
     phone = PhoneDoor(settings, Documents())
     app.register_blueprint(phone.blueprint())
     app.get("/health")(HealthDoor(phone).health)
-    app.asgi_app = bounded_bodies(media_sockets(app.asgi_app), LARGEST_BODY_BYTES)
+    app.asgi_app = bounded_bodies(straight_sockets(app.asgi_app), LARGEST_BODY_BYTES)
     async with asyncio.TaskGroup() as tasks:
         door = Door(
             app, settings, NotingStore(), LiveCalls(tasks, lambda call: call.run()), Patience(tasks, lambda note: note)

@@ -24,7 +24,7 @@ from bot.diary.store import Store
 from bot.doors import asgi, opening
 from bot.doors import browser as door_module
 from bot.doors import partings as partings_module
-from bot.doors.asgi import MediaSocket, media_sockets
+from bot.doors.asgi import StraightSocket, straight_sockets
 from bot.doors.browser import MOST_SOCKETS, BrowserDoor, Running
 from bot.doors.live import LiveCalls
 from bot.doors.opening import MOST_FAULTS
@@ -131,7 +131,7 @@ async def site_of(store: Store, tmp_path: Any) -> AsyncIterator[Site]:
 
         app = Quart("talks", static_folder=None)
         app.register_blueprint(door.blueprint())
-        app.asgi_app = media_sockets(app.asgi_app)  # type: ignore
+        app.asgi_app = straight_sockets(app.asgi_app)  # type: ignore
         door.start(Running(identity, store, live, new_call, partings, work_came))
         async with serving(app) as address:
             site.address = address
@@ -320,7 +320,7 @@ async def test_a_peer_that_reads_nothing_is_not_waited_for(monkeypatch: pytest.M
     async def never(_: object) -> None:
         await asyncio.Event().wait()
 
-    socket = MediaSocket(never)
+    socket = StraightSocket(never)
     async with asyncio.timeout(WAIT_S):
         await socket.close(1000)
     assert socket.close_code == 1000

@@ -10,7 +10,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from bot.doors import phone
-from bot.doors.asgi import LARGEST_MESSAGE_BYTES, MediaSocket, media_sockets
+from bot.doors.asgi import LARGEST_MESSAGE_BYTES, StraightSocket, straight_sockets
 
 CALL_SID = "CA" + "b2" * 16
 SIGNED_URL = "wss://diary.example.com/twilio/media"
@@ -246,15 +246,15 @@ async def test_a_socket_that_the_call_closed_is_not_closed_again():
         sent.append(event)
 
     async def app(scope, receive, send):
-        await MediaSocket.of(scope).close(1000)
+        await StraightSocket.of(scope).close(1000)
         await send({"type": "websocket.close", "code": 1000})
 
-    await media_sockets(app)({"type": "websocket"}, None, send)
+    await straight_sockets(app)({"type": "websocket"}, None, send)
     assert [event["type"] for event in sent] == ["websocket.close"]
 
 
 async def test_what_came_early_is_for_one_receiver_alone():
-    media = MediaSocket(None)
+    media = StraightSocket(None)
     media.received({"text": "early"})
     first, second = [], []
     media.deliver_to(first.append)

@@ -8,7 +8,7 @@ from quart import Quart, websocket
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from bot.doors.asgi import MediaSocket, media_sockets
+from bot.doors.asgi import StraightSocket, straight_sockets
 from tests.doors.test_media import WAIT_S, serving
 
 MESSAGE = bytes(32_000)
@@ -24,7 +24,7 @@ class Reader:
         self.over = asyncio.Event()
 
     async def __call__(self):
-        self.socket = MediaSocket.of(websocket.scope)
+        self.socket = StraightSocket.of(websocket.scope)
         self.socket.hold()
         await websocket.accept()
         reading = asyncio.ensure_future(self.read())
@@ -42,7 +42,7 @@ async def opened():
     reader = Reader()
     app = Quart("door", static_folder=None)
     app.websocket("/twilio/media")(reader.__call__)
-    app.asgi_app = media_sockets(app.asgi_app)
+    app.asgi_app = straight_sockets(app.asgi_app)
     async with serving(app) as url:
         yield reader, url
 

@@ -12,7 +12,7 @@ import uvicorn
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import async_playwright
 
-from bot.doors.asgi import media_sockets
+from bot.doors.asgi import straight_sockets
 from tests.chat_by_hand import WAIT_S, QuietServer
 from tests.doors.website import NUMBER, Site, open_site
 from tests.pages.relay import Relay, open_relay
@@ -96,7 +96,7 @@ async def open_pages(folder, make_doors=lambda _site: []):
             doors = list(make_doors(site))
             for door in doors:
                 site.app.register_blueprint(door.blueprint())
-            site.app.asgi_app = media_sockets(site.app.asgi_app)
+            site.app.asgi_app = straight_sockets(site.app.asgi_app)
             config = uvicorn.Config(
                 site.app, ws="websockets-sansio", log_config=None, lifespan="off", timeout_graceful_shutdown=1
             )

@@ -337,8 +337,8 @@ async def test_a_microphone_that_is_pulled_out_is_said_so_and_the_talk_can_be_re
 
 async def test_a_full_server_is_said_so_and_can_be_tried_again(tmp_path):
     async with open_talk(tmp_path, begin=False) as (page, door, *_):
-        full = {"type": "error", "code": "full", "message": "지금은 자리가 없어요.", "retry": True}
-        door.refuses = (full, 1013)
+        full = {"type": "error", "code": "NO_PLACE", "message": "지금은 자리가 없어요.", "retry": True}
+        door.refuses = (full, None)
         await page.click("#start")
         await page.wait_for_selector("[data-state=failed]")
         assert "자리가 없어요" in await trouble(page)

@@ -9,7 +9,6 @@ from tests.pages.browsing import becomes
 from tests.pages.talking import LEAD_S, as_wav, envelope, open_talk, sounds, spoken, tone
 from tests.pages.voice_by_hand import VOICE_HZ, Audio, Interrupt
 
-
 TRIES = 3
 """A machine that is short of time makes gaps in the browser's own microphone, before any page sees its sound."""
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from quart import Blueprint, abort, send_file, websocket
 
-from bot.doors.asgi import MediaSocket
+from bot.doors.asgi import StraightSocket
 from bot.protocols import browser_messages
 from tests.chat_by_hand import WAIT_S
 
@@ -156,7 +156,7 @@ class VoiceDoor:
             abort(403)
         if self.status or await self.site.identity.person() is None:
             abort(self.status or 401)
-        wire = MediaSocket.of(websocket.scope)
+        wire = StraightSocket.of(websocket.scope)
         wire.hold()
         await websocket.accept()
         init = self._read(await wire.pull())

@@ -6,7 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.audio import mulaw
-from bot.audio.resample import TelephoneEncoder
+from bot.audio.forms import TELEPHONE
+from bot.audio.resample import Encoder
 from bot.services import espeak
 from bot.services.shaping import CEILING_DBFS, FADE_MS, LEAD_MS, PEAK_DBFS, TAIL_MS, Louder, Shaper, levelled, louder
 
@@ -93,7 +94,7 @@ def distortion_db(frames: bytes, loud: bytes) -> float:
 @pytest.fixture(scope="module")
 def sentence() -> bytes:
     pcm, rate_hz = espeak.synthesize("오늘은 손자와 함께 가까운 공원에 다녀오셨군요.", variant="f3")
-    encoder = TelephoneEncoder(rate_hz)
+    encoder = Encoder(rate_hz, TELEPHONE)
     return encoder.push(levelled(pcm)) + encoder.flush()
 
 

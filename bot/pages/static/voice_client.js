@@ -16,7 +16,6 @@ const SIGNED_OUT = "SIGNED_OUT";
 const OVER = 1000;
 const REFUSED = 1008;
 const RESTART = 1012;
-const FULL = 1013;
 const OVERTAKEN = 4001;
 
 /**
@@ -193,7 +192,6 @@ export class VoiceClient extends EventTarget {
     clearTimeout(this.#timer);
     if (code === OVER || this.#state === "ending") this.#finish("ended");
     else if (code === OVERTAKEN) this.#finish("elsewhere");
-    else if (code === FULL) this.#finish("full");
     else if (code === REFUSED) this.#finish("error");
     else if (code === RESTART) this.#again(0);
     else if (this.#state !== "connecting") this.#again();

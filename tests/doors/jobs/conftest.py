@@ -17,7 +17,7 @@ from bot.diary.store import Store
 from bot.diary.stream_jobs import SUMMARY, StreamJobs
 from bot.diary.summary import Summariser
 from bot.diary.summary_job import SummaryJob
-from bot.doors.asgi import media_sockets
+from bot.doors.asgi import straight_sockets
 from bot.doors.jobs import JobsDoor, Running
 from bot.doors.live import LiveCalls
 from bot.lab.rtzr import RtzrLab
@@ -66,7 +66,7 @@ def open_site(lab: RtzrLab, clock: Clock, tmp_path: Path) -> Open:
             door = JobsDoor(SimpleNamespace(public_url=ORIGIN))  # type: ignore[arg-type]
             app = Quart("door", static_folder=None)
             app.register_blueprint(door.blueprint())
-            app.asgi_app = media_sockets(app.asgi_app)  # type: ignore[method-assign, assignment, arg-type]
+            app.asgi_app = straight_sockets(app.asgi_app)  # type: ignore[method-assign, assignment, arg-type]
             listener = await asyncio.to_thread(__import__("socket").create_server, ("127.0.0.1", 0))
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             http = await stack.enter_async_context(httpx2.AsyncClient(base_url=url))

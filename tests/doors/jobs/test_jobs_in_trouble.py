@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from bot.diary.stream_jobs import LEASE, RESUMABLE_FOR
 from bot.diary.stream_records import Claim
 from bot.diary.summary import Summariser
-from bot.doors.asgi import MediaSocket
+from bot.doors.asgi import StraightSocket
 from bot.doors.live import LiveCalls
 from bot.errors import ModelError, StoreError
 from bot.lab.rtzr_behaviour import Close
@@ -401,7 +401,7 @@ async def test_nobody_waits_for_the_summary_of_a_removed_job(site: Site, monkeyp
 
 async def test_a_client_that_reads_nothing_is_heard_all_the_same(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.streaming.SEND_S", 0.05)
-    monkeypatch.setattr(MediaSocket, "send", lambda *_: asyncio.Event().wait())
+    monkeypatch.setattr(StraightSocket, "send", lambda *_: asyncio.Event().wait())
     job_id = await site.create()
     async with site.stream(job_id) as socket:
         await send(socket, day())
