@@ -7,14 +7,16 @@ whole day) are granted at every one, before the model is asked.
 
 from dataclasses import dataclass, field, replace
 
+from bot.conversation.answers import answer
+from bot.conversation.clauses import clause
 from bot.conversation.commands import Manner
-from bot.conversation.intents import Intent, IntentKind, intent
+from bot.conversation.intents import Intent, IntentKind, ends_with, intent, is_mere_reason
 from bot.conversation.korean import is_backchannel, is_filler, is_polite
 from bot.conversation.lines import LINES
 from bot.conversation.moves import LISTEN, Move
 from bot.conversation.snapshot import Snapshot, Stage
 from bot.conversation.stages import Stages
-from bot.conversation.told import Told, is_content, is_passing, is_sound
+from bot.conversation.told import Told, is_content, is_passing, is_sound, tells_of_day
 
 PATIENCE_MS = 60_000
 """How long a caller who asked to be waited for is left alone."""
@@ -27,6 +29,7 @@ _GAINS_DB = (6.0, 10.0)
 _SHORT_SPEECH_WORDS = 3
 _KEYS = {"1": IntentKind.APPROVE, "2": IntentKind.CORRECT, "3": IntentKind.DISCARD}
 _ENDS = (IntentKind.FINISH, IntentKind.FAREWELL)
+_DECISIONS = (*_KEYS.values(), *_ENDS)
 _AGAIN = (IntentKind.REPEAT, IntentKind.SLOWER, IntentKind.LOUDER)
 _IS_BACK = (IntentKind.APPROVE, IntentKind.GREETING, IntentKind.REPEAT)
 
@@ -90,22 +93,18 @@ class Dialogue(Stages):
             return granted
         match self.stage:
             case Stage.TALK | Stage.GOODBYE:
-                return self._talk(text, wish)
+                return self._talk(text, wish, rest)
             case Stage.WRITING:
                 if wish is IntentKind.DISCARD:
                     return self.discard()
                 if is_content(text):
-                    self.told.add(text)
+                    self._take(text, rest)
                     return self.write()
                 return LISTEN
             case Stage.APPROVAL:
                 return self._approval(text, wish, rest)
             case Stage.CORRECTION:
-                if is_filler(text) or is_sound(text):
-                    return LISTEN
-                if wish is IntentKind.APPROVE or wish is IntentKind.DISCARD:
-                    return self._decide(wish)
-                return self._leave_unconfirmed() if wish in _ENDS else self._correct(rest or text)
+                return self._correction(text, wish, rest)
 
     def passes(self, text: str) -> bool:
         """Whether `text`, said while the bot speaks, is no turn of the caller's: the bot goes on."""
@@ -188,7 +187,11 @@ class Dialogue(Stages):
                 if self.stage is Stage.WRITING:
                     self.stage = Stage.TALK
                 return Move(say=LINES.waiting, patience_ms=PATIENCE_MS)
+            case IntentKind.OFF_RECORD if self._may_mean_another(found, interrupted=interrupted):
+                return Move(say=LINES.off_record_which, off_record=(text,) if found.about else ())
             case IntentKind.OFF_RECORD:
+                return self._off_record(self._meant(found, text))
+            case IntentKind.DISCARD if found.points and self.stage in (Stage.TALK, Stage.GOODBYE):
                 return self._off_record(self._meant(found, text))
             case IntentKind.FORGET_DAY if self.stage in (Stage.TALK, Stage.GOODBYE):
                 return self._forget_so_far(LINES.forgotten_day, whole_day=True)
@@ -200,17 +203,35 @@ class Dialogue(Stages):
     def _again(self) -> Move:
         return Move(again=True, hang_up=self.why if self.stage is Stage.GOODBYE else None)
 
-    def _meant(self, found: Intent, text: str) -> tuple[str, ...]:
-        """Take back what is to be off the record: what stands before the wish, else what was told last, and after it.
+    def _may_mean_another(self, found: Intent, *, interrupted: bool) -> bool:
+        """Whether a wish means something that was told, and not surely which: that is not guessed."""
+        if found.about:
+            return bool(self.told.texts) and not self.told.about(found.about)
+        of_the_reading = self.stage is Stage.APPROVAL and interrupted and found.points
+        return of_the_reading and len(self.told.texts) > 1 and not _tells(found.before)
 
-        A wish that comes first may mean either, so neither is kept.
+    def _meant(self, found: Intent, text: str) -> tuple[str, ...]:
+        """Take back what is to be off the record: what is named, what stands before the wish, else what was told last.
+
+        What follows the wish goes, too. A wish that comes first may mean either, as may one with a reason before it
+        (부끄러우니까 이건 적지 마), so neither is kept.
         """
+        if found.about:
+            return (text, *self.told.take_back_about(found.about))
         gone = [text] if _tells(found.before) or _tells(found.rest) else []
-        if not _tells(found.before) and (last := self.told.take_back()):
+        tells_before = _tells(found.before) and not is_mere_reason(found.before)
+        if not tells_before and (last := self.told.take_back()):
             gone.append(last)
         return tuple(gone)
 
-    def _talk(self, text: str, wish: IntentKind | None) -> Move:
+    def _take(self, text: str, rest: str) -> None:
+        """The caller told this; with `rest`, that corrects what was told before."""
+        if rest and self.said:
+            self.told.correct(rest)
+        else:
+            self.told.add(text)
+
+    def _talk(self, text: str, wish: IntentKind | None, rest: str) -> Move:
         if wish in _ENDS:
             return self._finish()
         self.stage = Stage.TALK
@@ -218,30 +239,45 @@ class Dialogue(Stages):
             return self._forget_so_far(LINES.forgotten) if self.said else Move(say=LINES.nothing_to_forget)
         if wish is IntentKind.GREETING and not self.said:
             return Move(say=LINES.greeted_back)
-        if is_content(text):
-            self.told.add(text)
+        if tells_of_day(text):
+            self._take(text, rest)
+        if wish is None and ends_with(text):
+            return self._finish()
         return Move(say=(self.notice,) if self.notice else (), ask_model=True)
 
     def _approval(self, text: str, wish: IntentKind | None, rest: str) -> Move:
-        if wish is None and (is_filler(text) or is_backchannel(text) or is_polite(text)):
+        if decision := _decision(text, wish, rest):
+            return self._leave_unconfirmed() if decision in _ENDS else self._decide(decision)
+        if is_filler(text) or is_backchannel(text) or is_polite(text):
             return LISTEN
-        if wish is IntentKind.APPROVE or wish is IntentKind.CORRECT or wish is IntentKind.DISCARD:
-            return self._decide(wish, rest)
-        if wish in _ENDS:
-            return self._leave_unconfirmed()
+        if rest:
+            return self._correct(rest)
         self._misunderstood += 1
-        if self._misunderstood > 1 or len(text.split()) > _SHORT_SPEECH_WORDS:
+        tells = clause(text) is not None or len(text.split()) > _SHORT_SPEECH_WORDS
+        if is_content(text) and (tells or self._misunderstood > 1):
             return self._correct(text)
         return Move(say=LINES.ask_approval_again)
 
-    def _decide(self, wish: IntentKind, rest: str = "") -> Move:
+    def _correction(self, text: str, wish: IntentKind | None, rest: str) -> Move:
+        if is_filler(text) or is_sound(text):
+            return LISTEN
+        if decision := _decision(text, wish, rest):
+            return self._leave_unconfirmed() if decision in _ENDS else self._decide(decision)
+        return self._correct(rest or (text if is_content(text) else ""))
+
+    def _decide(self, wish: IntentKind) -> Move:
         match wish:
             case IntentKind.APPROVE:
                 return self._approve()
             case IntentKind.DISCARD:
                 return self.discard()
             case _:
-                return self._correct(rest)
+                return self._correct("")
+
+
+def _decision(text: str, wish: IntentKind | None, rest: str) -> IntentKind | None:
+    """What the caller decides of the entry with the whole of `text`."""
+    return wish if wish in _DECISIONS and not rest else answer(text)
 
 
 def _tells(text: str) -> bool:

@@ -2,9 +2,9 @@
 
 Recognisers put spaces and punctuation where they like, so a text is matched without any. A command must fill the
 whole utterance but for fillers, politeness and a leading 네 or 아니; a story that quotes one does not match. There are
-two exceptions. A correction may be followed by more. And the wish to keep something off the record is found between
-other words, too, for it is mostly said in one breath with what it means. What else was said is given in the caller's
-own spelling.
+three exceptions. A correction may be followed by more. The wish to keep something off the record is found between other
+words, too, for it is mostly said in one breath with what it means. And a talk may be ended right behind a story. What
+else was said is given in the caller's own spelling.
 """
 
 import re
@@ -43,6 +43,10 @@ class Intent:
     """What followed it."""
     before: str = ""
     """What stood before it."""
+    points: bool = False
+    """It points at something (이건), which need not be what was said last."""
+    about: str = ""
+    """What names its object: 병원 of 병원 얘기는 빼 줘."""
 
 
 MOST_LETTERS = 32
@@ -101,7 +105,18 @@ _SIGN = re.compile(_alternatives(_OFF["signs"]))
 _POINTED = _command(_OFF["lead"], _OFF["says"])
 _QUOTED_BY = re.compile(_alternatives(_OFF["not_before"]) + "$")
 _QUOTED_AS = re.compile(_alternatives(_OFF["not_after"]))
+_QUOTED_AFTER_STOP = re.compile(_alternatives(_OFF["not_after_stop"]))
+_ABOUT = re.compile(_alternatives([_OFF["about"]]))
+_SAID_LAST = re.compile(_alternatives(_OFF["said_last"]))
+_EARLIER = _command("lead_no", [_OFF["earlier"]])
+_POINTERS = frozenset(_OFF["pointers"])
+_POINTS = re.compile(f"{_PARTS['lead_no']}{_FEW}{_PARTS['this']}")
+_OPENERS = _command("lead_no", _OFF["openers"])
+_REASON = re.compile(_alternatives(_OFF["reasons"]))
+_MOST_WORDS_OF_REASON = 4
+_ENDS = (IntentKind.FINISH, IntentKind.FAREWELL)
 _LEAD = re.compile(_PARTS["lead_no"])
+_LEADS = re.compile(_PARTS["lead_no"] + "{1,6}")
 _STOPS = (".", "?", "!", "…")
 _STOPPED = (*_STOPS, *_OFF["ends"])
 
@@ -114,11 +129,32 @@ def intent(text: str) -> Intent | None:
     if len(compact) <= MOST_LETTERS:
         for kind in _ORDER:
             if _WHOLE[kind].fullmatch(compact):
-                return Intent(kind)
-    if _SIGN.search(compact) and (found := _off_record(text.split())):
+                return Intent(kind, points=bool(_POINTS.match(compact)))
+    if _SIGN.search(compact) and (found := _off_record_by_name(text, compact) or _off_record(text.split())):
         return found
     rest = _correction(text, compact)
     return Intent(IntentKind.CORRECT, rest) if rest else None
+
+
+def ends_with(text: str) -> bool:
+    """Whether the last sentence of a longer text ends the talk."""
+    words = text.split()
+    behind = (at for at in range(1, len(words)) if words[at - 1].endswith(_STOPPED))
+    tails = (intent(" ".join(words[at:])) for at in behind if len(normalise("".join(words[at:]))) <= MOST_LETTERS)
+    return any(found and found.kind in _ENDS for found in tails)
+
+
+def is_mere_lead(text: str) -> bool:
+    """Whether it is nothing but what may lead a command: 네, 아니, 그럼."""
+    return _LEADS.fullmatch(normalise(text)) is not None
+
+
+def is_mere_reason(text: str) -> bool:
+    """Whether what stands before a wish tells nothing but why, which may be for what was told before: 부끄러우니까."""
+    compact = normalise(text)
+    return bool(_OPENERS.fullmatch(compact)) or (
+        len(text.split()) <= _MOST_WORDS_OF_REASON and _REASON.search(compact) is not None
+    )
 
 
 def _off_record(words: list[str]) -> Intent | None:
@@ -130,8 +166,22 @@ def _off_record(words: list[str]) -> Intent | None:
         )
         before, rest = words[:start], words[end:]
         if end and not _quoted(before, words[end - 1], rest):
-            return Intent(IntentKind.OFF_RECORD, rest=" ".join(rest), before=" ".join(before))
+            if _EARLIER.fullmatch(normalise("".join(before))):
+                return Intent(IntentKind.OFF_RECORD, rest=" ".join(rest), about=" ".join(before))
+            points = _POINTS.match(normalise("".join(words[start:end]))) is not None
+            return Intent(IntentKind.OFF_RECORD, rest=" ".join(rest), before=" ".join(before), points=points)
     return None
+
+
+def _off_record_by_name(text: str, compact: str) -> Intent | None:
+    """The wish to keep off the record what is named: 병원 얘기는 빼 주세요."""
+    found = _ABOUT.fullmatch(compact) if len(compact) <= MOST_LETTERS else None
+    words = _original(text, 0, found.end("about")).split() if found else []
+    start = max((at + 1 for at, word in enumerate(words[:-1]) if word.endswith(_STOPPED)), default=0)
+    before, about = " ".join(words[:start]), " ".join(words[start:])
+    if not about or normalise(words[-1]) in _POINTERS or _SAID_LAST.search(about):
+        return None
+    return Intent(IntentKind.OFF_RECORD, about=about) if not before or intent(before) else None
 
 
 def _ends_of_command(words: list[str], start: int) -> Iterator[int]:
@@ -155,7 +205,8 @@ def _quoted(before: list[str], last: str, rest: list[str]) -> bool:
     while before and _LEAD.fullmatch(normalise(before[-1])):
         before = before[:-1]
     by = bool(before) and not before[-1].endswith(_STOPS) and _QUOTED_BY.search(normalise(before[-1]))
-    return bool(by) or (not last.endswith(_STOPS) and bool(_QUOTED_AS.match(normalise("".join(rest)))))
+    quoted_as = _QUOTED_AFTER_STOP if last.endswith(_STOPS) else _QUOTED_AS
+    return bool(by) or quoted_as.match(normalise("".join(rest))) is not None
 
 
 def _correction(text: str, compact: str) -> str:
@@ -177,11 +228,9 @@ def _ends(pattern: re.Pattern[str], compact: str) -> list[int]:
     return [match.end()] if match and match.end() < len(compact) else []
 
 
-def _original(text: str, letters: int) -> str:
-    """The part of `text` behind its first `letters` letters that count."""
-    seen = 0
-    for index, char in enumerate(text):
-        if seen >= letters and normalise(char):
-            return text[index:].strip()
-        seen += len(normalise(char))
-    return ""
+def _original(text: str, start: int, end: int | None = None) -> str:
+    """The part of `text` from its letter `start` up to its letter `end`; only those that are normal letters count."""
+    places = [index for index, char in enumerate(text) if normalise(char)]
+    if start >= len(places):
+        return ""
+    return text[places[start] : places[end] if end is not None and end < len(places) else None].strip()

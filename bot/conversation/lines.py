@@ -53,6 +53,7 @@ class Lines:
     waiting: Sentences
     off_record: Sentences
     off_record_nothing: Sentences
+    off_record_which: Sentences
     off_record_rewriting: Sentences
     goodbye_off_record: Sentences
     forgotten_day: Sentences

@@ -173,7 +173,7 @@ class Stages:
 
     def read_back(self, entry: Written) -> Move:
         """Read the entry to the caller, and ask for a decision."""
-        intro = LINES.corrected_intro if self.corrections else LINES.read_back_intro
+        intro = LINES.corrected_intro if self.corrections and entry.draft > 1 else LINES.read_back_intro
         title = _TITLE.format(title=entry.title)
         return Move(say=(*intro, title, *split_sentences(entry.body), *LINES.ask_approval))
 

@@ -7,6 +7,7 @@ same breath or later.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from bot.conversation.clauses import noun_and_particle
 from bot.conversation.intents import IntentKind, intent
 from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise
 from bot.conversation.snapshot import Part, Snapshot
@@ -14,6 +15,8 @@ from bot.conversation.texts import table
 
 _SOUNDS = frozenset(table("dialogue")["sounds"])
 _PASSING = frozenset(table("dialogue")["passing"])
+_VAGUE = frozenset(table("dialogue")["vague"])
+_FEELINGS = tuple(table("dialogue")["feelings"])
 
 
 @dataclass(slots=True)
@@ -29,6 +32,11 @@ class Told:
     def said(self) -> list[str]:
         """What was told, one utterance each."""
         return [part.text for part in self._parts if not part.corrects]
+
+    @property
+    def texts(self) -> list[str]:
+        """What was told and corrected, in order."""
+        return [part.text for part in self._parts]
 
     @property
     def corrections(self) -> list[str]:
@@ -51,6 +59,21 @@ class Told:
             return ""
         self.unsettle()
         return self._parts.pop().text
+
+    def about(self, what: str) -> list[Part]:
+        """What was told or corrected of `what`, a noun or more words; latest first, and empty when it names nothing."""
+        names = [name for word in what.split() if (name := _name(word)) and name not in _VAGUE]
+        found = [(sum(_in_common(part.text, name) for name in names), part) for part in self._parts]
+        most = max((letters for letters, _ in found), default=0)
+        return [part for letters, part in reversed(found) if letters == most > 0]
+
+    def take_back_about(self, what: str) -> tuple[str, ...]:
+        """Remove what was told of `what`; give it, latest first. No entry is of the rest."""
+        gone = self.about(what)
+        if gone:
+            self.unsettle()
+            self._parts = [part for part in self._parts if part not in gone]
+        return tuple(part.text for part in gone)
 
     def drafted(self) -> None:
         """An entry is being written of all this."""
@@ -122,12 +145,6 @@ def told_in(turns: Iterable[str]) -> Told:
     return told
 
 
-def day_of_turns(turns: Iterable[str]) -> tuple[list[str], list[str]]:
-    """What of the turns of a call belongs into its diary, and what corrects it."""
-    told = told_in(turns)
-    return told.said, told.corrections
-
-
 def is_sound(text: str) -> bool:
     """Whether `text` is no word that could approve of anything, only a sign of listening."""
     return set(normalise(text)) <= _SOUNDS
@@ -144,3 +161,25 @@ def is_content(text: str) -> bool:
         return False
     found = intent(text)
     return found is None or (found.kind is IntentKind.CORRECT and bool(found.rest))
+
+
+def tells_of_day(text: str) -> bool:
+    """Whether `text`, said when there is nothing to decide, belongs into a diary: then 너무 좋아요 does, too."""
+    if is_content(text):
+        return True
+    found = intent(text)
+    judges = found is not None and (found.kind is IntentKind.APPROVE or found.kind is IntentKind.CORRECT)
+    return judges and not is_backchannel(text) and any(feeling in normalise(text) for feeling in _FEELINGS)
+
+
+def _in_common(text: str, name: str) -> int:
+    """How many letters of a name a text has, from the first on: 수술 of 수술한; a single one only as a word."""
+    if len(name) == 1:
+        return int(name in map(_name, text.split()))
+    return next((size for size in range(len(name), 1, -1) if name[:size] in normalise(text)), 0)
+
+
+def _name(word: str) -> str:
+    """The noun of a written word, for finding it in texts: 병원에서 → 병원."""
+    found = noun_and_particle(word.strip(".,?!…~"))
+    return normalise(found[0] if found else word)

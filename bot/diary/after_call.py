@@ -12,12 +12,13 @@ from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.conversation.commands import Mood, Status
+from bot.conversation.snapshot import decode
 from bot.diary import queries, rows
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
 from bot.diary.outbox import enqueue
-from bot.diary.records import said_in
 from bot.diary.schema import entries, jobs
+from bot.diary.told_after import told_after
 
 ENTRY = "entry"
 RECORDING = "recording"
@@ -29,7 +30,7 @@ RECORDED_FOR = timedelta(minutes=30)
 
 @dataclass(frozen=True, slots=True)
 class AfterCall:
-    """A call as its work finds it: what was said, turn by turn, and what there is of an entry.
+    """A call as its work finds it: what was told in it, what corrects that, and what there is of an entry.
 
     `provisional`: the entry may be written anew. Until `lease_until` a process may still be committing words of the
     call.
@@ -37,6 +38,7 @@ class AfterCall:
 
     day: date
     said: list[str]
+    corrections: list[str]
     forgotten: bool
     entry_status: Status | None
     provisional: bool
@@ -55,9 +57,13 @@ async def call_after(connection: AsyncConnection, keys: Keys, call_sid: str) -> 
         return None
     query = select(entries.c.status, entries.c.provisional).where(entries.c.call_sid == call_sid)
     entry = (await connection.execute(query)).one_or_none()
+    stage = rows.opened(call.stage_sealed, call_sid, keys)
+    snapshot = decode(stage) if stage is not None else None
+    said, corrections = told_after(await rows.turns_of(connection, keys, call_sid), snapshot)
     return AfterCall(
         day=call.day,
-        said=said_in(await rows.turns_of(connection, keys, call_sid)),
+        said=said,
+        corrections=corrections,
         forgotten=call.forgotten_at is not None,
         entry_status=None if entry is None else Status(entry.status),
         provisional=entry is not None and entry.provisional and entry.status != Status.APPROVED.value,
@@ -75,16 +81,16 @@ async def save_entry_after(  # noqa: PLR0917 (what, where, and the entry's three
     mood: Mood,
     *,
     provisional: bool,
-    of: list[str],
+    of: tuple[list[str], list[str]],
     now: datetime,
 ) -> bool:
-    """Keep an unconfirmed entry of a call, written from `of`; `provisional`: better words for it are still awaited.
+    """Keep an unconfirmed entry of a call, written from `of`: what was told, and what corrects it.
 
-    False, and nothing is kept: what was said is not just that any more, it was forgotten, or another entry is there
-    that is not provisional.
+    `provisional`: better words for it are still awaited. False, and nothing is kept: what was told is not just that any
+    more, it was forgotten, or another entry is there that is not provisional.
     """
     call = await call_after(connection, keys, call_sid)
-    if call is None or not call.awaits_entry or call.said != of:
+    if call is None or not call.awaits_entry or (call.said, call.corrections) != of:
         return False
     values = entry_values(keys, title, body, mood, Status.UNCONFIRMED, day=call.day, now=now)
     await database.upsert(connection, entries, {"call_sid": call_sid}, values | {"provisional": provisional})

@@ -15,7 +15,6 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio.engine import AsyncConnection
 
 from bot.conversation.commands import Status
-from bot.conversation.told import day_of_turns
 from bot.diary.after_call import AfterCall, call_after, save_entry_after
 from bot.diary.crypto import Keys
 from bot.diary.database import Database
@@ -55,14 +54,13 @@ class EntryJob:
             async with outbox.finish(job) as connection:
                 await self._finish_without(connection, call_sid)
             return
-        said, corrections = day_of_turns(call.said)
         try:
             # No transaction is open here: the model takes its time.
             async with asyncio.timeout(MODEL_S):
-                entry = await self.scribe.compose(said, corrections, call.day)
+                entry = await self.scribe.compose(call.said, call.corrections, call.day)
         except (ModelError, TimeoutError) as error:
             is_no_try = isinstance(error, ModelRests | ModelBusy)
-            entry = await own_sentences(said, corrections, call.day)
+            entry = await own_sentences(call.said, call.corrections, call.day)
             if is_no_try or not job.is_last_try:
                 if call.entry_status is None:
                     async with outbox.fenced(job) as connection:
@@ -99,7 +97,7 @@ class EntryJob:
             entry.body,
             entry.mood,
             provisional=provisional,
-            of=call.said,
+            of=(call.said, call.corrections),
             now=self.clock(),
         )
 
@@ -115,10 +113,7 @@ class EntryJob:
 
 def _is_wanted(call: AfterCall) -> bool:
     """Whether there is an entry to write, and something for it."""
-    if not call.awaits_entry:
-        return False
-    said, corrections = day_of_turns(call.said)
-    return tells(said, corrections)
+    return call.awaits_entry and tells(call.said, call.corrections)
 
 
 async def _unapprove_overtaken(connection: AsyncConnection, call_sid: str) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 from bot.conversation.clauses import clause, main_noun, noun_and_particle, sentences
 from bot.conversation.commands import Mood
 from bot.conversation.endings import adnominal, past, plain
-from bot.conversation.intents import IntentKind, intent
 from bot.conversation.korean import is_backchannel, is_filler, normalise
 from bot.conversation.moods import mood_of
 from bot.conversation.texts import table
+from bot.conversation.told import tells_of_day
 from bot.diary.corrections import Replacement, replace, replacement
 
 _DATA: dict[str, Any] = table("diary")
@@ -120,8 +120,7 @@ def corrected(said: Sequence[str], corrections: Sequence[str]) -> tuple[list[str
 def _belongs(sentence: str) -> bool:
     if is_filler(sentence) or is_backchannel(sentence) or _TALK.search(normalise(sentence)):
         return False
-    meant = intent(sentence)
-    return meant is None or (meant.kind is IntentKind.CORRECT and bool(meant.rest))
+    return tells_of_day(sentence)
 
 
 def diary_sentence(sentence: str) -> str:

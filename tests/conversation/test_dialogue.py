@@ -236,6 +236,61 @@ def test_who_comes_back_to_a_read_back_can_still_correct_it() -> None:
     assert dialogue.turn("고칠게 친구가 아니라 동생이야", interrupted=False).write
 
 
+@pytest.mark.parametrize("text", ["너무 좋아요", "오늘은 괜찮아요", "별로예요"])
+def test_how_a_day_was_is_told_and_decides_nothing(text: str) -> None:
+    dialogue = talking(text)
+    assert dialogue.said == [text]
+    assert at_approval().turn("너무 좋아요", interrupted=False).keep is Status.APPROVED
+
+
+def test_what_corrects_a_story_is_told_as_a_correction() -> None:
+    dialogue = talking("민호를 만났어요", "아니 민호가 아니라 민지야")
+    assert (dialogue.said, dialogue.corrections) == (["민호를 만났어요"], ["민호가 아니라 민지야"])
+    dialogue.turn("오늘은 여기까지 할게", interrupted=False)
+    move = read_back(dialogue)
+    assert move and move.say[:1] == LINES.read_back_intro
+    dialogue = writing("민호를 만났어요")
+    assert dialogue.turn("아니 민호가 아니라 민지야", interrupted=False).write
+    assert (dialogue.said, dialogue.corrections) == (["민호를 만났어요"], ["민호가 아니라 민지야"])
+    assert talking("아니 민호가 아니라 민지야").said == ["아니 민호가 아니라 민지야"]
+
+
+def test_a_talk_that_is_ended_behind_a_story_loses_no_word_of_it() -> None:
+    dialogue = Dialogue()
+    assert dialogue.turn("친구를 만났어요. 오늘은 여기까지 할게요.", interrupted=False).write
+    assert dialogue.said == ["친구를 만났어요. 오늘은 여기까지 할게요."]
+
+
+@pytest.mark.parametrize("text", ["네 맞아요 이제 끊을게요", "네 맞는 거 같아요", "아니요 고칠 거 없어요"])
+@pytest.mark.parametrize("stage", [at_approval, correcting])
+def test_an_approval_in_other_words_is_no_correction(stage: Stager, text: str) -> None:
+    dialogue = stage()
+    assert dialogue.turn(text, interrupted=False).keep is Status.APPROVED
+    assert dialogue.corrections == []
+
+
+def test_a_short_story_at_the_approval_is_taken_at_once() -> None:
+    dialogue = at_approval()
+    assert dialogue.turn("저녁에 산책했어요", interrupted=False).write
+    assert dialogue.corrections == ["저녁에 산책했어요"]
+
+
+def test_who_calls_out_at_the_approval_corrects_nothing() -> None:
+    dialogue = at_approval()
+    for _ in range(3):
+        assert dialogue.turn("여보세요?", interrupted=False).say == LINES.ask_approval_again
+    assert dialogue.turn("싫어요", interrupted=False).say == LINES.ask_correction
+    assert dialogue.turn("이름이 틀렸어요", interrupted=False).say == LINES.ask_correction
+    assert dialogue.turn("여보세요?", interrupted=False).say == LINES.ask_correction
+    assert dialogue.turn("아 몰라 그냥 지워", interrupted=False).forget == ForgetDay(for_good=True)
+    assert dialogue.corrections == []
+
+
+def test_a_goodbye_at_the_approval_is_answered() -> None:
+    move = at_approval().turn("수고하셨어요 안녕히 계세요", interrupted=False)
+    assert move.say == LINES.goodbye_unconfirmed and move.hang_up and move.keep is None
+
+
 # ── off the record ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -310,6 +365,57 @@ def test_a_secret_told_over_the_goodbye_leaves_the_approved_entry_as_it_is() -> 
     move = dialogue.removes(text)
     assert move and move.off_record == (text,) and move.hang_up
     assert not dialogue.unsettled and dialogue.entry_is_current and dialogue.said == ["친구를 만났어요"]
+
+
+@pytest.mark.parametrize("lead", ["그리고", "참", "죄송한데요", "부끄러우니까", "오늘 일기에"])
+def test_a_small_word_before_the_wish_is_not_what_it_means(lead: str) -> None:
+    dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")
+    move = dialogue.turn(f"{lead} 이건 적지 마세요", interrupted=False)
+    assert "회사에서 잘렸어요" in move.off_record and move.say == LINES.off_record
+    assert dialogue.said == ["친구를 만났어요"]
+
+
+@pytest.mark.parametrize("text", ["이건 저장하지 마세요", "이거 지워 주세요"])
+def test_a_wish_to_delete_that_points_means_the_last_thing_told(text: str) -> None:
+    dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")
+    move = dialogue.turn(text, interrupted=False)
+    assert move == Move(say=LINES.off_record, off_record=("회사에서 잘렸어요",))
+    assert at_approval().turn(text, interrupted=False).forget == ForgetDay(for_good=True)
+
+
+@pytest.mark.parametrize("text", ["오늘 하루를 지우고 싶어요", "다 지우고 싶어요", "그냥 다 잊어 줘"])
+def test_a_feeling_deletes_nothing(text: str) -> None:
+    dialogue = talking("회사에서 잘렸어요", text)
+    assert dialogue.said == ["회사에서 잘렸어요", text]
+
+
+@pytest.mark.parametrize("stage", [talking, at_approval, correcting])
+def test_what_is_off_the_record_may_be_named(stage: Stager) -> None:
+    dialogue = stage("오전에 병원에 갔어요", "친구를 만났어요", "병원에서 약을 받았어요", "산책을 했어요")
+    assert dialogue.told.about("책") == []
+    text = "병원 얘기는 빼 주세요"
+    move = dialogue.turn(text, interrupted=False)
+    assert move.off_record == (text, "병원에서 약을 받았어요", "오전에 병원에 갔어요")
+    assert dialogue.said == ["친구를 만났어요", "산책을 했어요"]
+    assert move.write is (stage is not talking)
+
+
+@pytest.mark.parametrize("stage", [talking, at_approval, correcting])
+@pytest.mark.parametrize("text", ["영화 얘기는 빼 주세요", "아까 한 얘기는 빼 주세요"])
+def test_what_is_not_surely_meant_is_asked_for(stage: Stager, text: str) -> None:
+    dialogue = stage("병원에 갔어요", "아까 친구를 만났어요")
+    before = dialogue.stage
+    move = dialogue.turn(text, interrupted=False)
+    assert move == Move(say=LINES.off_record_which, off_record=(text,))
+    assert dialogue.said == ["병원에 갔어요", "아까 친구를 만났어요"] and dialogue.stage is before
+
+
+def test_a_wish_over_the_reading_does_not_mean_what_was_told_last() -> None:
+    dialogue = at_approval("병원에 갔어요", "친구를 만났어요")
+    assert dialogue.turn("그건 빼 줘", interrupted=True) == Move(say=LINES.off_record_which)
+    assert dialogue.turn("병원 얘기는 빼 줘", interrupted=True).write and dialogue.said == ["친구를 만났어요"]
+    dialogue = at_approval("병원에 갔어요", "친구를 만났어요")
+    assert dialogue.turn("방금 한 말은 빼 줘", interrupted=True).off_record == ("친구를 만났어요",)
 
 
 @pytest.mark.parametrize("close", [Dialogue.time_is_up, lambda d: d.stt_lost(SttLoss.UNREACHABLE)])

@@ -1,10 +1,12 @@
 """Commands are whole utterances; stories that quote them are not. Spaces and punctuation never matter."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.conversation.intents import Intent, IntentKind, intent
+from bot.conversation.intents import Intent, IntentKind, ends_with, intent, is_mere_reason
 from bot.conversation.korean import normalise
 
 COMMANDS = {
@@ -59,6 +61,10 @@ COMMANDS = {
         "맞 아 요",
         "네 맞아요 좋아요",
         "고치지 마세요",
+        "네 맞는 거 같아요",
+        "맞게 적으셨어요",
+        "네 잘 정리해 주셨네요",
+        "이상 없어요",
         "음 네 괜찮아요",
     ],
     IntentKind.CORRECT: [
@@ -84,6 +90,7 @@ COMMANDS = {
         "바꿔 주세요",
         "고칠 께",
         "잘못 적으셨어요",
+        "싫어요",
     ],
     IntentKind.DISCARD: [
         "지워 줘",
@@ -106,6 +113,12 @@ COMMANDS = {
         "오늘 얘기는 저장하지 마세요",
         "이 일기 지워 줘",
         "없던 걸로 해 줘",
+        "다 없던 걸로 해 주세요",
+        "이 통화 내용 전부 삭제해 주세요",
+        "지워 주세요 전부 다",
+        "아 몰라 그냥 지워",
+        "지금까지 한 말 다 지우고 싶어요",
+        "이건 저장하지 마세요",
     ],
     IntentKind.REPEAT: [
         "다시",
@@ -166,6 +179,10 @@ COMMANDS = {
         "금방 올게요",
     ],
     IntentKind.OFF_RECORD: [
+        "오늘 일기에 이건 적지 마세요",
+        "일기에 방금 한 말은 적지 마세요",
+        "이건 비밀로 해 주세요",
+        "방금 한 말 지우고 싶어요",
         "이건 적지 마",
         "이건 적지 마세요",
         "방금 한 말은 빼 줘",
@@ -223,6 +240,14 @@ COMMANDS = {
 }
 
 STORIES = [
+    "오늘 하루를 지우고 싶어요",
+    "다 지우고 싶어요",
+    "그냥 다 잊어 줘",
+    "오늘 한 말을 다 지우고 싶어요",
+    "친구한테 심한 말을 했는데 그 말을 지우고 싶어요",
+    "엄마가 방금 거 취소해 주세요. 이렇게 말했어요.",
+    "점심에 오이가 들어간 건 빼요",
+    "친구를 만났어요 오늘 거 다 지워 줘",
     "네 끝났어요",
     "다 했어요",
     "네 다 했어요",
@@ -441,13 +466,67 @@ def test_what_is_off_the_record_is_mostly_said_in_the_same_breath(text: str, bef
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in COMMANDS.items() for text in texts])
 def test_commands(kind: IntentKind, text: str) -> None:
-    assert intent(text) == Intent(kind)
+    assert _command(text) == Intent(kind)
 
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in COMMANDS.items() for text in texts])
 def test_commands_without_spaces_and_with_too_many(kind: IntentKind, text: str) -> None:
     compact = normalise(text)
-    assert intent(compact) == intent(" ".join(compact) + " .") == Intent(kind)
+    assert _command(compact) == _command(" ".join(compact) + " .") == Intent(kind)
+
+
+def _command(text: str) -> Intent | None:
+    found = intent(text)
+    return found and replace(found, points=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "points"), [("이건 적지 마", True), ("네 이거 지워 주세요", True), ("다 지워 줘", False)]
+)
+def test_a_wish_may_point_at_something(text: str, points: bool) -> None:
+    found = intent(text)
+    assert found and found.points is points
+
+
+NAMED = [
+    ("영화 얘기는 빼 주세요", "영화"),
+    ("병원 갔다는 얘기는 지워 주세요", "병원 갔다는"),
+    ("민수랑 싸운 건 적지 말아 주세요", "민수랑 싸운"),
+    ("지민이 얘기는 비밀로 해 주세요", "지민이"),
+    ("아까 한 얘기는 빼 주세요", "아까 한"),
+    ("네 맞아요 근데 병원 얘기는 빼 주세요", "근데 병원"),
+    ("아까 한 그 얘기는 빼 주세요", "아까 한"),
+]
+
+
+@pytest.mark.parametrize(("text", "about"), NAMED)
+def test_what_is_off_the_record_may_be_named(text: str, about: str) -> None:
+    assert intent(text) == Intent(IntentKind.OFF_RECORD, about=about)
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("오늘은 친구를 만났어요. 오늘은 여기까지 할게요.", True),
+        ("친구를 만났어요 이제 끊을게요", True),
+        ("친구가 이제 끊을게요 하고 전화를 끊었어요.", False),
+        ("여기까지 할게요. 라고 선생님이 말했어요.", False),
+        ("오늘은 친구를 만났어요.", False),
+    ],
+)
+def test_a_talk_may_be_ended_behind_a_story(text: str, ends: bool) -> None:
+    assert ends_with(text) is ends
+
+
+@pytest.mark.parametrize(
+    ("text", "mere"),
+    [
+        *[(text, True) for text in ("그리고", "참", "저기 죄송한데요", "부끄러우니까", "남편이 알까 봐", "창피해서요")],
+        *[(text, False) for text in ("회사에서 잘렸어요.", "민수랑 싸웠는데", "오랜만에 친구를 만나고 나서 싸워서")],
+    ],
+)
+def test_a_reason_for_a_wish_is_not_what_it_means(text: str, mere: bool) -> None:
+    assert is_mere_reason(text) is mere
 
 
 @pytest.mark.parametrize("text", STORIES)

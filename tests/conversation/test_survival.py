@@ -42,7 +42,7 @@ from tests.conversation.kept import Kept
 from tests.conversation.line import Line
 
 WISHES = ("다시 말해 줘", "잠깐만", "천천히 말해 줘", "이건 적지 마", "오늘은 여기까지 할게", "맞아요", "네", "지워 줘")
-WISHES += ("고칠게", "안녕히 계세요", "음", "하하하", "오늘 거 다 지워 줘")
+WISHES += ("고칠게", "안녕히 계세요", "음", "하하하", "오늘 거 다 지워 줘", "친구 얘기는 빼 줘", "영화 얘기는 빼 줘")
 ACTIONS = st.one_of(
     st.sampled_from(["story", "story", "begins", "speaks", "speaks", "piece", "sent", "cough", "wait", "long"]),
     st.sampled_from(["entry", "entry", "interim", "final", "gone quiet", "speech", "starts", "lost"]),

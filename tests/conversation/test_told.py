@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.conversation.told import Told, day_of_turns, is_content, told_in
+from bot.conversation.told import Told, is_content, told_in
 
 
 def told(*texts: str) -> Told:
@@ -34,8 +34,8 @@ def test_what_is_part_of_a_day(text: str) -> None:
 
 def test_the_turns_of_a_call_are_told_apart() -> None:
     turns = ["밥을 먹었어요", "네", "잘렸어요 이건 적지 마세요", "고칠게 밥이 아니라 빵이야", "천천히", "잘게요 이제"]
-    assert day_of_turns(turns) == (["밥을 먹었어요", "잘게요 이제"], ["밥이 아니라 빵이야"])
-    assert told_in(turns).said == ["밥을 먹었어요", "잘게요 이제"]
+    day = told_in(turns)
+    assert (day.said, day.corrections) == (["밥을 먹었어요", "잘게요 이제"], ["밥이 아니라 빵이야"])
 
 
 def test_what_came_last_is_taken_back_first() -> None:
@@ -49,6 +49,26 @@ def test_what_came_last_is_taken_back_first() -> None:
         "밥을 먹었어요",
         "",
     ]
+
+
+@pytest.mark.parametrize(
+    ("what", "found"),
+    [
+        ("병원", ["약을 병원에서 받았어요", "병원에 갔어요"]),
+        ("약을 받은", ["약을 병원에서 받았어요"]),
+        ("수술한", ["수술을 했어요"]),
+        ("약국", []),
+        ("아까 한 그", []),
+        ("아까 차 산", ["차를 샀어요"]),
+        ("", []),
+    ],
+)
+def test_what_was_told_is_found_by_its_name(what: str, found: list[str]) -> None:
+    day = told("병원에 갔어요", "약을 병원에서 받았어요", "자동차 값이 올랐어요", "차를 샀어요")
+    day.correct("수술을 했어요")
+    assert [part.text for part in day.about(what)] == found
+    assert day.take_back_about(what) == tuple(found)
+    assert day.unsettled and not set(found) & set(day.texts)
 
 
 def test_a_day_is_unsettled_until_it_is_approved_and_again_after_more() -> None:

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from sqlalchemy import Executable
 
 from bot.conversation.commands import Mood, Status
+from bot.conversation.snapshot import Part, Snapshot, encode
+from bot.conversation.told import told_in
 from bot.diary.after_call import AfterCall, call_after, save_entry_after
 from bot.diary.crypto import Keys
 from bot.diary.owned import OwnedCall, add_recorded
@@ -47,6 +49,12 @@ async def told(
     return call
 
 
+async def noted(call: OwnedCall, turn: int, *parts: Part, **more: object) -> None:
+    """Keep where the talk is: it knows the turns up to `turn`, and `parts` is what they told."""
+    taken_up = {"turn": turn, "parts": parts, "changes": len(parts), **more}
+    await call.keep_stage(encode(Snapshot(**taken_up)))  # type: ignore[arg-type]
+
+
 async def entered(store: Store, call_sid: str, status: Status = Status.APPROVED, number: str | None = NUMBER) -> None:
     """A call that has an entry of this status, and nothing else."""
     call = await let_in(store, call_sid, number)
@@ -74,11 +82,12 @@ async def after(store: Store, call_sid: str = "CA1") -> AfterCall | None:
 async def save_after(
     store: Store, call_sid: str, of: list[str], *, body: str = "하루였다.", provisional: bool = False
 ) -> bool:
-    """Keep an entry as its job does, written from `of`."""
+    """Keep an entry as its job does, written from the turns `of`."""
+    told_of = told_in(of)
     async with store.database.write() as connection:
         return await save_entry_after(
             store.database, store.keys, connection, call_sid, "하루", body, Mood.CALM,
-            provisional=provisional, of=of, now=store.clock(),
+            provisional=provisional, of=(told_of.said, told_of.corrections), now=store.clock(),
         )  # fmt: skip
 
 

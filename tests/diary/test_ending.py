@@ -61,7 +61,7 @@ async def test_whoever_tells_the_end_first_and_how_often_the_work_is_the_same(
     assert await why(one) == words[order[0]]
     assert [(entry.status, entry.provisional) for entry in await one.entries()] == [(Status.UNCONFIRMED, False)]
     assert await after(one) == AfterCall(
-        date(2026, 11, 21), [WALK], False, Status.UNCONFIRMED, provisional=False, lease_until=None
+        date(2026, 11, 21), [WALK], [], False, Status.UNCONFIRMED, provisional=False, lease_until=None
     )
     assert await one.is_ended("CA1")
     assert sorted(await work(one)) == ["entry:CA1", "recording:RE1"]

@@ -577,3 +577,8 @@ def test_any_day_makes_an_entry(said: list[str], corrections: list[str]) -> None
     assert 0 < len(entry.title) <= TITLE_LETTERS
     assert isinstance(entry.mood, Mood)
     assert isinstance(problems(entry, said), list)
+
+
+def test_how_the_day_was_is_no_answer_in_an_entry() -> None:
+    body = plain_entry(["친구를 만났어요. 너무 좋아요. 네 감사합니다."], [], DAY).body
+    assert body == "친구를 만났다. 너무 좋았다."

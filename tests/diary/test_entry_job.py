@@ -3,24 +3,31 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from bot.conversation.commands import Mood, Status
-from bot.diary.entries import TIMEOUT_S, Scribe, plain_entry
+from bot.conversation.dialogue import Dialogue
+from bot.conversation.events import EntryWritten
+from bot.conversation.snapshot import Part, encode
+from bot.diary.crypto import Keys
+from bot.diary.entries import TIMEOUT_S, Entry, Scribe, plain_entry
 from bot.diary.entry_job import BUSY_S, MODEL_S, EntryJob
 from bot.diary.outbox import LEASE_S, TRIES, Job, Later, Outbox
 from bot.diary.owned import LEASE, OwnedCall
 from bot.diary.records import EntryRecord
+from bot.diary.schema import calls
 from bot.diary.store import Store
-from bot.errors import LeaseLost, ModelBusy, ModelError, ModelRests
+from bot.errors import LeaseLost, ModelBusy, ModelError, ModelRests, WrongKey
 from bot.jobs import handlers
 from bot.worker import LONGEST_TRY_S
 from tests.diary.conftest import Clock
-from tests.diary.talks import NUMBER, let_in, recorded
+from tests.diary.talks import NEWER_SECRET, NUMBER, change, let_in, noted, recorded
 
 WALK, PRIZE, SECRET = "공원을 걸었어요", "상도 받았어요", "회사에서 잘렸어요"
 DAY = date(2026, 11, 21)
@@ -48,15 +55,32 @@ class Model:
         return WRITTEN
 
 
+class Writer(Scribe):
+    """Writes the caller's own sentences, after `meanwhile`."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[object]] | None = None) -> None:
+        super().__init__(None)
+        self.meanwhile = meanwhile
+        self.told: list[tuple[list[str], list[str]]] = []
+
+    async def compose(self, said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
+        self.told.append((list(said), list(corrections)))
+        if self.meanwhile:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return await super().compose(said, corrections, day)
+
+
 def said_to(messages: Sequence[dict[str, str]]) -> list[str]:
     return [str(said) for said in json.loads(messages[1]["content"])["said"]]
 
 
-def entry_job(store: Store, model: Model | None) -> EntryJob:
-    return EntryJob(store.database, store.keys, Scribe(model), store.clock)
+def entry_job(store: Store, model: Model | Writer | None) -> EntryJob:
+    scribe = model if isinstance(model, Writer) else Scribe(model)
+    return EntryJob(store.database, store.keys, scribe, store.clock)
 
 
-async def done(store: Store, model: Model | None) -> str:
+async def done(store: Store, model: Model | Writer | None) -> str:
     """Do the one job that is due as a worker does; gives how its try ended."""
     (job,) = await store.outbox.claim(["entry"], 4)
     try:
@@ -240,6 +264,156 @@ async def test_no_transaction_is_open_while_the_model_writes(store: Store) -> No
 
     call = await ended(store, WALK)
     assert await done(store, Model(meanwhile=somebody_else_writes)) == "done"
+
+
+# What the talk took of a turn
+
+WITH, INSTEAD, ALSO = "민수랑 공원에 갔어요", "민수 말고 민호랑 갔어요", "그리고 저녁에 혼자 산책했어요"
+ANSWER = "일기장에 잘 넣어 두시면 되겠네요"
+
+
+async def talked(call: OwnedCall, *texts: str) -> None:
+    """A talk in which these were said, and the entry was read back after each for which one was written."""
+    dialogue = Dialogue()
+    for turn, text in enumerate(texts):
+        dialogue.turn(text, interrupted=False)
+        await call.add_said(turn, text, turn * 1000, turn * 1000 + 500)
+        if dialogue.written(EntryWritten(dialogue.draft, "하루", "민수랑 공원에 갔다.", Mood.CALM)):
+            await call.save_entry("하루", "민수랑 공원에 갔다.", Mood.CALM, Status.DRAFT)
+            dialogue.spoken()
+        await call.keep_stage(encode(replace(dialogue.noted(), turn=turn)))
+
+
+@pytest.mark.parametrize("status", [None, Status.DRAFT, Status.UNCONFIRMED, Status.APPROVED])
+async def test_what_was_said_at_the_read_back_still_corrects_the_entry_after_the_call(
+    status: Status | None, store: Store, clock: Clock
+) -> None:
+    call = await let_in(store, "CA1")
+    await talked(call, WITH, "오늘은 여기까지 할게", INSTEAD, ALSO)
+    if status:
+        await call.save_entry("하루", "민호랑 공원에 갔다.", Mood.CALM, status)
+    await call.add_said(4, PRIZE, 5000, 6000)
+    # The process of the call is killed here.
+    await store.call_ended("CA1", "completed")
+    clock.forward(minutes=2)
+    writer = Writer()
+    assert await done(store, writer) == "done"
+    assert writer.told == [([WITH, PRIZE], [INSTEAD, ALSO])]
+    entry = await the_entry(store)
+    assert (entry.status, entry.provisional) == (Status.UNCONFIRMED, False)
+
+
+async def test_the_callers_own_sentences_have_the_corrections_of_the_talk(store: Store) -> None:
+    call = await let_in(store, "CA1")
+    await talked(call, WITH, "오늘은 여기까지 할게", INSTEAD)
+    await call.reopen_entry()
+    await call.ended("the caller hung up")
+    assert await done(store, None) == "done"
+    assert (await the_entry(store)).body == "민호랑 공원에 갔다."
+
+
+async def test_an_answer_of_which_the_talk_took_nothing_is_not_in_the_entry(store: Store) -> None:
+    call = await let_in(store, "CA1")
+    for turn, text in enumerate((WALK, ANSWER, PRIZE)):
+        await call.add_said(turn, text, turn, turn + 1)
+    await noted(call, 2, Part(WALK), Part(PRIZE))
+    await call.ended("the caller hung up")
+    writer = Writer()
+    assert await done(store, writer) == "done"
+    assert writer.told == [([WALK, PRIZE], [])]
+
+
+async def test_an_answer_alone_makes_no_entry(store: Store) -> None:
+    call = await let_in(store, "CA1")
+    await call.add_said(0, ANSWER, 0, 1)
+    await noted(call, 0, changes=2)
+    await call.ended("goodbye")
+    assert await done(store, Model()) == "done"
+    assert await store.entries() == []
+
+
+async def test_turns_that_the_talk_did_not_get_to_are_told(store: Store) -> None:
+    call = await let_in(store, "CA1")
+    for turn, text in enumerate((WITH, INSTEAD, WALK)):
+        await call.add_said(turn, text, turn, turn + 1)
+    await noted(call, 1, Part(WITH), Part(INSTEAD, corrects=True))
+    await call.ended("the recogniser was lost")
+    await recorded(store, "CA1", PRIZE)
+    writer = Writer()
+    assert await done(store, writer) == "done"
+    assert writer.told == [([WITH, WALK, PRIZE], [INSTEAD])]
+
+
+async def test_what_was_recorded_after_all_was_forgotten_is_told(store: Store) -> None:
+    call = await let_in(store, "CA1")
+    for turn, text in enumerate((WALK, SECRET)):
+        await call.add_said(turn, text, turn, turn + 1)
+    await call.forget_so_far()
+    await noted(call, 1, changes=3)
+    await recorded(store, "CA1", PRIZE)
+    await call.ended("the recogniser was lost")
+    writer = Writer()
+    assert await done(store, writer) == "done"
+    assert writer.told == [([PRIZE], [])]
+
+
+async def test_words_that_were_added_to_a_turn_are_told_with_it(store: Store) -> None:
+    call = await let_in(store, "CA1")
+    await call.add_said(0, WITH, 0, 1)
+    await call.add_said(1, INSTEAD, 2, 3)
+    await noted(call, 1, Part(WITH), Part(INSTEAD, corrects=True))
+    await call.add_said(1, f"{INSTEAD} 상도 받았어요", 2, 5)
+    await call.ended("goodbye")
+    writer = Writer()
+    assert await done(store, writer) == "done"
+    assert writer.told == [([WITH], [f"{INSTEAD} 상도 받았어요"])]
+
+
+async def test_a_part_of_a_turn_that_was_forgotten_does_not_come_back(store: Store) -> None:
+    call = await let_in(store, "CA1")
+    for turn, text in enumerate((WITH, SECRET, INSTEAD)):
+        await call.add_said(turn, text, turn, turn + 1)
+    await call.forget_turn(1)
+    await noted(call, 2, Part(WITH), Part(SECRET), Part(INSTEAD, corrects=True))
+    await call.ended("goodbye")
+    writer = Writer()
+    assert await done(store, writer) == "done"
+    assert writer.told == [([WITH], [INSTEAD])]
+
+
+@pytest.mark.parametrize("stage", ["", "{", "[]", '{"turn": "two"}', '{"turn": 2}'])
+async def test_without_a_stage_that_can_be_read_words_alone_decide(stage: str, store: Store) -> None:
+    call = await let_in(store, "CA1")
+    for turn, text in enumerate((WALK, "네", "고칠게 공원이 아니라 바다야")):
+        await call.add_said(turn, text, turn, turn + 1)
+    await call.keep_stage(stage)
+    await call.ended("goodbye")
+    writer = Writer()
+    assert await done(store, writer) == "done"
+    assert writer.told == [([WALK], ["공원이 아니라 바다야"])]
+
+
+async def test_a_stage_that_no_key_opens_is_named_by_its_call(store: Store) -> None:
+    await ended(store, WALK)
+    await change(store, update(calls).values(stage_sealed=Keys.parse(NEWER_SECRET).encrypt("{}")))
+    with pytest.raises(WrongKey, match="call CA1"):
+        await done(store, Model())
+    assert await store.entries() == []
+
+
+async def test_an_entry_that_was_written_before_the_talk_had_judged_a_turn_is_written_anew(
+    store: Store, clock: Clock
+) -> None:
+    call = await let_in(store, "CA1")
+    await call.add_said(0, WITH, 0, 1)
+    await call.add_said(1, ALSO, 2, 3)
+    await store.call_ended("CA1", "completed")
+    clock.forward(minutes=2)
+    writer = Writer(lambda: noted(call, 1, Part(WITH), Part(ALSO, corrects=True)))
+    assert await done(store, writer) == "later"
+    clock.forward(seconds=2)
+    assert await done(store, writer) == "done"
+    assert writer.told == [([WITH, ALSO], []), ([WITH], [ALSO])]
 
 
 # Others are at it

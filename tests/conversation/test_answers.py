@@ -1,0 +1,42 @@
+"""An answer to the entry that was read may come in many words; no story is one."""
+
+import pytest
+
+from bot.conversation.answers import answer
+from bot.conversation.intents import IntentKind
+
+ANSWERS = [
+    ("네 맞아요 이제 끊을게요", IntentKind.APPROVE),
+    ("맞아요 잘 정리해 주셨네요", IntentKind.APPROVE),
+    ("아니요 고칠 거 없어요", IntentKind.APPROVE),
+    ("네 저장해 주시고 끊을게요", IntentKind.APPROVE),
+    ("응 맞아 고마워 잘 자", IntentKind.APPROVE),
+    ("아니다 그냥 놔두세요", IntentKind.APPROVE),
+    ("지워 주세요 이만 끊을게요", IntentKind.DISCARD),
+    ("틀렸어요 다시 써 주세요", IntentKind.CORRECT),
+    ("아니요 고쳐 주세요 감사합니다", IntentKind.CORRECT),
+    ("수고하셨어요 안녕히 계세요", IntentKind.FAREWELL),
+    ("감사합니다 오늘은 여기까지 할게요", IntentKind.FINISH),
+]
+
+
+@pytest.mark.parametrize(("text", "kind"), ANSWERS)
+def test_many_words_with_one_meaning(text: str, kind: IntentKind) -> None:
+    assert answer(text) is kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "맞아요 지워 주세요",
+        "네 맞아요 그리고 저녁에 산책했어요",
+        "민수가 아니라 민호예요",
+        "민수랑 영화도 봤어요",
+        "감사합니다 정말",
+        "여보세요 여보세요",
+        " ".join(["맞아요"] * 13),
+    ],
+)
+def test_anything_else_decides_nothing(text: str) -> None:
+    assert answer(text) is None
