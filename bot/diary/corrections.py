@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from bot.conversation.clauses import noun_and_particle
+from bot.conversation.clauses import noun_and_particle, sentences
 from bot.conversation.endings import past
 from bot.conversation.hangul import PARTICLES, final_of, has_pair, is_syllable, particle
 from bot.conversation.korean import strip_fillers
@@ -13,11 +13,21 @@ from bot.conversation.texts import table
 
 _DATA: dict[str, Any] = table("diary")["corrections"]
 _PATTERNS = tuple(re.compile(pattern) for pattern in _DATA["patterns"])
+_LEAD = re.compile(_DATA["lead"])
 _NEW_ENDS = re.compile(_DATA["new_ends"] + "$")
+_OVER = re.compile(_DATA["over"] + "$")
+_MAY_BE_OVER = re.compile(_DATA["may_be_over"] + "$")
+_BEGINS = frozenset(_DATA["begins"])
+_INSTEAD = frozenset(_DATA["instead"])
+_CONNECTS = tuple(_DATA["connects"])
+_BEFORE_VERB = frozenset(_DATA["before_verb"])
+_COMPANION = frozenset(_DATA["companion"])
+_PEOPLE = frozenset(table("endings")["lists"]["people"])
 _FORMS = "|".join(sorted({form for pair in PARTICLES.values() for form in pair}, key=len, reverse=True))
 _MOST_WORDS = 4
+_MOST_WORDS_OF_ONE = 12
 # These may as well be the end of the noun: 회의, 포도, 아이.
-_MAY_BE_NOUN = frozenset({"이", "가", "만", "도", "로", "의", "과", "은", "에"})
+_MAY_BE_NOUN = frozenset({"이", "가", "만", "도", "로", "의", "과", "은"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +38,57 @@ class Replacement:
     new: str
 
 
+def pieces(correction: str) -> list[str]:
+    """The sentences of a correction, cut where a replacement is over or begins: 민수가 아니라 민호고 / 영화가 아니라 …
+
+    The right word said once more is left out: 지수야 / 지수.
+    """
+    cut: list[str] = []
+    for sentence in sentences(correction):
+        words, start = sentence.split(), 0
+        for end in range(1, len(words)):
+            if _is_over(words[start:end], words[end:]):
+                cut.append(" ".join([*words[start : end - 1], _finished(words[end - 1])]))
+                start = end
+        cut.append(" ".join(words[start:]))
+    found: list[str] = []
+    for piece in cut:
+        before = replacement(found[-1]) if found else None
+        if before is None or _NEW_ENDS.sub("", _bare(piece), count=1) != before.new:
+            found.append(piece)
+    return found
+
+
+def _finished(word: str) -> str:
+    """갔고 → 갔다: what came behind it is on its own."""
+    told = past(word)
+    return word if told is None or told.finished else f"{told.form}다"
+
+
+def _is_over(words: list[str], rest: list[str]) -> bool:
+    """Whether something else begins behind these words of a sentence."""
+    told, another = past(words[-1]), not _INSTEAD.isdisjoint(rest)
+    breaks = told is not None and not told.finished
+    if len(words) > _MOST_WORDS_OF_ONE or (breaks and another):
+        return breaks and another
+    over = breaks or rest[0] in _BEGINS or _ends_in_verb(words) or _ends_in_is(words, surely=another)
+    return (over or (another and words[-1].endswith(","))) and replacement(" ".join(words)) is not None
+
+
+def _ends_in_is(words: list[str], *, surely: bool = False) -> bool:
+    """Whether the last word says that something is so: 민호예요, 네 시고; 사고 only when it is `surely` no noun."""
+    word = words[-1].rstrip(".,!?…~")
+    if _OVER.search(word):
+        return True
+    stem = word.removesuffix("요")
+    if not _MAY_BE_OVER.search(word) or (stem.endswith("고") and final_of(stem[:-1])):
+        return False
+    return surely or len(word) > 2 or bool(numbers(" ".join(words[-2:])))
+
+
 def replacement(correction: str) -> Replacement | None:
-    """What a correction replaces by what, or None when it only adds something."""
-    text = re.sub(r"\s+", " ", strip_fillers(correction)).strip(" .,?!…~")
+    """What a correction replaces by what, or None when it only adds something, or goes on behind what is right."""
+    text = _LEAD.sub("", _bare(strip_fillers(correction)))
     for pattern in _PATTERNS:
         match = pattern.match(text)
         if not match:
@@ -41,20 +99,54 @@ def replacement(correction: str) -> Replacement | None:
     return None
 
 
+def _bare(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip(" .,?!…~")
+
+
 def _right(new: str) -> str:
-    """The right word alone: 지훈이랑 먹었어요 → 지훈; 네 시예요 → 네 시."""
+    """The right word alone: 지훈이랑 먹었어요 → 지훈; 네 시예요 → 네 시. Empty when more follows: 민호야 저녁에."""
     words = new.split()
-    told = len(words) > 1 and past(words[-1]) is not None
-    right = " ".join(words[:-1]) if told else _NEW_ENDS.sub("", new, count=1).strip()
-    return (
-        _without_particle(right) if told or right.endswith(("에서", "으로", "한테", "에게", "까지", "부터")) else right
-    )
+    while _ends_in_verb(words):
+        words.pop()
+    if _connects(words) or not _INSTEAD.isdisjoint(words) or any(_breaks(words[:end]) for end in range(1, len(words))):
+        return ""
+    told = len(words) < len(new.split())
+    right = " ".join(words) if told else _NEW_ENDS.sub("", new, count=1).strip()
+    if told or right.endswith(("에서", "으로", "한테", "에게", "까지", "부터")):
+        return _without_particle(right, subject=told)
+    return right
 
 
-def _without_particle(word: str) -> str:
+def _breaks(words: list[str]) -> bool:
+    """Whether what is right, or something that was told, has ended with the last word."""
+    last = words[-1]
+    return past(last) is not None or last.endswith((".", "?", "!")) or _ends_in_is(words) or _connects(words)
+
+
+def _ends_in_verb(words: list[str]) -> bool:
+    """Whether the last word is a verb with something before it: 지훈이랑 먹었어요, 빵을 먹고."""
+    return len(words) > 1 and (past(words[-1]) is not None or _connects(words, surely=True))
+
+
+def _connects(words: list[str], *, surely: bool = False) -> bool:
+    """Whether the last word looks like a verb that goes on: 민호랑 만나고; `surely`: it can be no noun, as 영희고."""
+    word = words[-1].rstrip(",").removesuffix("요")
+    if len(words) < 2 or not word.endswith(_CONNECTS) or _OVER.search(word):
+        return False
+    if not (found := noun_and_particle(words[-2])) or not surely:
+        return found is not None
+    may_be_noun = word.endswith("고") and not final_of(word[:-1])
+    return found[1] in _BEFORE_VERB or (found[1] in _COMPANION and not may_be_noun)
+
+
+def _without_particle(word: str, *, subject: bool = False) -> str:
+    """The word without what is surely a particle; with `subject`, 이 and 가 mark one."""
     head, _, last = word.rpartition(" ")
-    found = noun_and_particle(last)
-    return f"{head} {found[0]}".strip() if found and found[1] not in _MAY_BE_NOUN else word
+    if not (found := noun_and_particle(last)):
+        return word
+    noun, after = found
+    sure = after not in _MAY_BE_NOUN or (subject and after in {"이", "가"} and (len(noun) > 1 or noun in _PEOPLE))
+    return f"{head} {noun}".strip() if sure else word
 
 
 def _spellings(old: str) -> tuple[str, ...]:
@@ -63,6 +155,8 @@ def _spellings(old: str) -> tuple[str, ...]:
     spellings: list[str] = []
     for start in range(len(words)):
         part = " ".join(words[start:])
+        if numbers(part) != numbers(old):
+            break
         spellings += dict.fromkeys((_without_particle(part), part))
         if part.endswith("이") and len(part) > 2 and is_syllable(part[-2]) and final_of(part[:-1]):
             spellings.append(part[:-1])

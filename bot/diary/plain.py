@@ -13,7 +13,7 @@ from bot.conversation.korean import is_backchannel, is_filler, normalise
 from bot.conversation.moods import mood_of
 from bot.conversation.texts import table
 from bot.conversation.told import tells_of_day
-from bot.diary.corrections import Replacement, replace, replacement
+from bot.diary.corrections import Replacement, pieces, replace, replacement
 
 _DATA: dict[str, Any] = table("diary")
 _TALK = re.compile("|".join(_DATA["talk"]))
@@ -104,16 +104,25 @@ def is_fragment(sentence: str) -> bool:
 
 
 def corrected(said: Sequence[str], corrections: Sequence[str]) -> tuple[list[str], list[Replacement], list[str]]:
-    """What was said with the corrections put in, what they replace, and those that had nothing to replace in it."""
-    told, found, left = list(said), [], []
+    """What was said with the corrections put in, what they replace, and what of them had nothing to replace.
+
+    A correction is put in what those before it left, too, unless that was to replace something itself.
+    """
+    told, found = list(said), list[Replacement]()
+    left: list[str] = []
     for correction in corrections:
-        wanted = replacement(correction)
-        replaced = [replace(text, wanted) for text in told] if wanted else told
-        if wanted:
+        cut, rest = pieces(correction), []
+        for piece in cut:
+            if not (wanted := replacement(piece)):
+                rest.append(piece)
+                continue
             found.append(wanted)
-        if replaced == told:
-            left.append(correction)
-        told = replaced
+            replaced = [replace(text, wanted) for text in told]
+            added = [text if any(map(replacement, pieces(text))) else replace(text, wanted) for text in left]
+            if (replaced, added) == (told, left):
+                rest.append(piece)
+            told, left = replaced, added
+        left += rest if len(rest) < len(cut) else [correction]
     return told, found, left
 
 

@@ -167,6 +167,15 @@ def test_nothing_said_gives_an_empty_entry() -> None:
         ("딸기가 아니라 사과를 샀어요", "딸기를 샀다", "사과를 샀다"),
         ("회의가 아니라 면접이야", "회의에 갔다", "면접에 갔다"),
         ("지수예요 지민이 아니에요", "지민을 만났다", "지수를 만났다"),
+        ("민호가 아니라 민수가 맞아", "민호랑 갔다", "민수랑 갔다"),
+        ("민호 말고 민수 맞아요", "민호를 만났다", "민수를 만났다"),
+        ("세 시가 아니라 네 시가 맞습니다", "세 시에 갔다", "네 시에 갔다"),
+        ("세 시가 아니라 네 시에 갔어요", "세 시에 갔다", "네 시에 갔다"),
+        ("세 시가 아니라 네 시예요", "두 시에 갔다", "두 시에 갔다"),
+        ("민호가 아니라 동생이 왔어요", "민호가 왔는데 민호를 못 봤다", "동생이 왔는데 동생을 못 봤다"),
+        ("아니 그게 아니라 민호가 아니라 민수라니까요", "민호를 만났다", "민수를 만났다"),
+        ("영화가 아니라 연극이었거든요", "영화를 봤다", "연극을 봤다"),
+        ("밥이 아니라 빵을 먹고요", "밥을 먹었다", "빵을 먹었다"),
     ],
 )
 def test_a_correction_replaces_a_word_and_its_particle(correction: str, before: str, after: str) -> None:
@@ -175,7 +184,18 @@ def test_a_correction_replaces_a_word_and_its_particle(correction: str, before: 
     assert replace(before, wanted) == after
 
 
-@pytest.mark.parametrize("correction", ["책도 읽었어요", "", "점심은 두 시에 먹었어요"])
+@pytest.mark.parametrize(
+    "correction",
+    [
+        "책도 읽었어요",
+        "",
+        "점심은 두 시에 먹었어요",
+        "그게 아니라 민호야",
+        "민수가 아니라 민호야 저녁에 산책했어요",
+        "영화도 아니고 연극도 아니라 뮤지컬이에요",
+        "민수가 아니라 민호랑 만나고 집에 왔어요",
+    ],
+)
 def test_what_replaces_nothing_is_no_replacement(correction: str) -> None:
     assert replacement(correction) is None
 
@@ -186,6 +206,41 @@ def test_corrections_change_the_plain_entry_or_are_added() -> None:
     assert "지수를 만나서" in entry.body
     assert "네 시에 카페에" in entry.body
     assert entry.body.endswith("저녁에는 책도 읽었다.")
+
+
+@pytest.mark.parametrize(
+    ("correction", "body"),
+    [
+        ("민수가 아니라 민호야. 그리고 저녁에 산책했어요.", "민호랑 영화를 봤다. 밥을 먹었다. 그리고 저녁에 산책했다."),
+        ("민수가 아니라 민호야 그리고 저녁에 산책했어요", "민호랑 영화를 봤다. 밥을 먹었다. 그리고 저녁에 산책했다."),
+        ("민수 말고 민호요, 그리고 저녁에 산책했어요", "민호랑 영화를 봤다. 밥을 먹었다. 그리고 저녁에 산책했다."),
+        ("민수 말고 민호요 저녁에 산책했어요", "민호랑 영화를 봤다. 밥을 먹었다. 저녁에 산책했다."),
+        ("민수를 민호로 바꿔 주세요 그리고 잤어요", "민호랑 영화를 봤다. 밥을 먹었다. 그리고 잤다."),
+        ("저녁에 산책했고 민수가 아니라 민호예요", "민호랑 영화를 봤다. 밥을 먹었다. 저녁에 산책했다."),
+        ("민수가 아니라 민호랑 만났는데 민호가 울었어요", "민호랑 영화를 봤다. 밥을 먹었다. 민호가 울었다."),
+        ("밥이 아니라 빵을 먹고 커피도 마셨어요", "민수랑 영화를 봤다. 빵을 먹었다. 커피도 마셨다."),
+        ("민수가 아니라 민호고 영화가 아니라 연극이에요", "민호랑 연극을 봤다. 밥을 먹었다."),
+        ("아니 민수 말고 민호, 밥 말고 빵이고 영화 말고 연극", "민호랑 연극을 봤다. 빵을 먹었다."),
+        ("민수가 아니라 지훈이고 영화를 연극으로 바꿔 줘", "지훈이랑 연극을 봤다. 밥을 먹었다."),
+        ("민수가 아니라 민호가 맞고 영화가 아니라 연극이 맞아요", "민호랑 연극을 봤다. 밥을 먹었다."),
+        ("민수가 아니라 민호야 민호", "민호랑 영화를 봤다. 밥을 먹었다."),
+        ("민수가 아니라 민호요. 민호.", "민호랑 영화를 봤다. 밥을 먹었다."),
+        ("영화가 아니라 사고 현장이에요", "민수랑 사고 현장을 봤다. 밥을 먹었다."),
+        ("산책도 했고 책도 읽었어요", "민수랑 영화를 봤다. 밥을 먹었다. 산책도 했고 책도 읽었다."),
+        (
+            "지훈이가 아니라 민호고 연극이 아니라 영화예요",
+            "민수랑 영화를 봤다. 밥을 먹었다. 지훈이가 아니라 민호고 연극이 아니라 영화다.",
+        ),
+    ],
+)
+def test_a_correction_that_goes_on_replaces_and_adds(correction: str, body: str) -> None:
+    assert plain_entry(["민수랑 영화를 봤어요", "밥을 먹었어요"], [correction], DAY).body == body
+
+
+def test_a_correction_is_put_in_what_one_before_it_added() -> None:
+    corrections = ["그리고 민수랑 산책했어요", "민수가 아니라 민호예요"]
+    assert plain_entry(["밥을 먹었어요"], corrections, DAY).body == "밥을 먹었다. 그리고 민호랑 산책했다."
+    assert plain_entry(["밥을 먹었어요"], corrections[1:] * 2, DAY).body.count("민수가 아니라 민호") == 2
 
 
 @pytest.mark.parametrize(
