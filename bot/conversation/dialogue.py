@@ -149,14 +149,18 @@ class Dialogue(Stages):
                 return self.discard()
             case Intent(IntentKind.FORGET_DAY) if not self._day_discarded:
                 return self.discard(whole_day=True)
-            case Intent(IntentKind.OFF_RECORD) if gone := self._meant(found, text):
+            case Intent(IntentKind.OFF_RECORD) if not self._may_mean_another(found) and (
+                gone := self._meant(found, text)
+            ):
                 return self._off_record_at_goodbye(gone)
         return None
 
     def reopens(self, text: str) -> bool:
         """Whether `text`, said while the goodbye is spoken, is real talk; if so, the talk goes on."""
-        wish = _wish(text)
-        if not self.reopenable or not (is_content(text) or wish is IntentKind.WAIT or wish in _AGAIN):
+        found = intent(text)
+        wish = found.kind if found else None
+        asks_back = found is not None and wish is IntentKind.OFF_RECORD and self._may_mean_another(found)
+        if not self.reopenable or not (is_content(text) or wish is IntentKind.WAIT or wish in _AGAIN or asks_back):
             return False
         if wish not in _AGAIN:
             self.stage = Stage.TALK
@@ -203,7 +207,7 @@ class Dialogue(Stages):
     def _again(self) -> Move:
         return Move(again=True, hang_up=self.why if self.stage is Stage.GOODBYE else None)
 
-    def _may_mean_another(self, found: Intent, *, interrupted: bool) -> bool:
+    def _may_mean_another(self, found: Intent, *, interrupted: bool = False) -> bool:
         """Whether a wish means something that was told, and not surely which: that is not guessed."""
         if found.about:
             return bool(self.told.texts) and not self.told.about(found.about)

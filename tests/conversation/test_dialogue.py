@@ -410,6 +410,15 @@ def test_what_is_not_surely_meant_is_asked_for(stage: Stager, text: str) -> None
     assert dialogue.said == ["병원에 갔어요", "아까 친구를 만났어요"] and dialogue.stage is before
 
 
+def test_what_is_not_surely_meant_over_the_goodbye_is_asked_for() -> None:
+    dialogue = at_goodbye("병원에 갔어요", "친구를 만났어요")
+    text = "참 영화 얘기는 빼 주세요"
+    assert dialogue.removes(text) is None and dialogue.reopens(text)
+    assert dialogue.turn(text, interrupted=False).say == LINES.off_record_which and not dialogue.unsettled
+    move = at_goodbye("병원에 갔어요", "친구를 만났어요").removes("병원 얘기는 빼 주세요")
+    assert move and move.off_record == ("병원 얘기는 빼 주세요", "병원에 갔어요") and move.hang_up
+
+
 def test_a_wish_over_the_reading_does_not_mean_what_was_told_last() -> None:
     dialogue = at_approval("병원에 갔어요", "친구를 만났어요")
     assert dialogue.turn("그건 빼 줘", interrupted=True) == Move(say=LINES.off_record_which)
