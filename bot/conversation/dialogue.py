@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from bot.conversation.answers import answer
 from bot.conversation.clauses import clause
 from bot.conversation.commands import Manner
-from bot.conversation.intents import Intent, IntentKind, ends_with, intent, is_mere_reason
+from bot.conversation.intents import Intent, IntentKind, ends_with, intent, is_mere_reason, is_topic
 from bot.conversation.korean import is_backchannel, is_filler, is_polite
 from bot.conversation.lines import LINES
 from bot.conversation.moves import LISTEN, Move
@@ -192,7 +192,7 @@ class Dialogue(Stages):
                     self.stage = Stage.TALK
                 return Move(say=LINES.waiting, patience_ms=PATIENCE_MS)
             case IntentKind.OFF_RECORD if self._may_mean_another(found, interrupted=interrupted):
-                return Move(say=LINES.off_record_which, off_record=(text,) if found.about else ())
+                return Move(say=LINES.off_record_which, off_record=(text,) if self._named(found) else ())
             case IntentKind.OFF_RECORD:
                 return self._off_record(self._meant(found, text))
             case IntentKind.DISCARD if found.points and self.stage in (Stage.TALK, Stage.GOODBYE):
@@ -209,10 +209,15 @@ class Dialogue(Stages):
 
     def _may_mean_another(self, found: Intent, *, interrupted: bool = False) -> bool:
         """Whether a wish means something that was told, and not surely which: that is not guessed."""
-        if found.about:
-            return bool(self.told.texts) and not self.told.about(found.about)
+        if named := self._named(found):
+            return bool(self.told.texts) and not self.told.about(named)
         of_the_reading = self.stage is Stage.APPROVAL and interrupted and found.points
         return of_the_reading and len(self.told.texts) > 1 and not _tells(found.before)
+
+    def _named(self, found: Intent) -> str:
+        """What names the object of a wish; before a pointer only while nothing new is being told."""
+        tells = self.stage in (Stage.TALK, Stage.GOODBYE)
+        return found.before if found.points and not tells and is_topic(found.before) else found.about
 
     def _meant(self, found: Intent, text: str) -> tuple[str, ...]:
         """Take back what is to be off the record: what is named, what stands before the wish, else what was told last.
@@ -220,8 +225,8 @@ class Dialogue(Stages):
         What follows the wish goes, too. A wish that comes first may mean either, as may one with a reason before it
         (부끄러우니까 이건 적지 마), so neither is kept.
         """
-        if found.about:
-            return (text, *self.told.take_back_about(found.about))
+        if named := self._named(found):
+            return (text, *self.told.take_back_about(named))
         gone = [text] if _tells(found.before) or _tells(found.rest) else []
         tells_before = _tells(found.before) and not is_mere_reason(found.before)
         if not tells_before and (last := self.told.take_back()):

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot.conversation.korean import normalise
+from bot.conversation.naming import in_common, names_in
 from bot.conversation.texts import table
 
 
@@ -102,11 +103,12 @@ _NO = re.compile(_alternatives(_CORRECT["no"]))
 _INSTEAD = re.compile(_alternatives(_CORRECT["instead"]))
 _OFF: dict[str, Any] = _DATA["off_record"]
 _SIGN = re.compile(_alternatives(_OFF["signs"]))
-_POINTED = _command(_OFF["lead"], _OFF["says"])
+_POINTED = _command(_OFF["lead"], [*_OFF["says"], *_OFF["beside"]])
 _QUOTED_BY = re.compile(_alternatives(_OFF["not_before"]) + "$")
 _QUOTED_AS = re.compile(_alternatives(_OFF["not_after"]))
 _QUOTED_AFTER_STOP = re.compile(_alternatives(_OFF["not_after_stop"]))
 _ABOUT = re.compile(_alternatives([_OFF["about"]]))
+_TOPIC = re.compile(_alternatives([_OFF["topic"]]))
 _SAID_LAST = re.compile(_alternatives(_OFF["said_last"]))
 _EARLIER = _command("lead_no", [_OFF["earlier"]])
 _POINTERS = frozenset(_OFF["pointers"])
@@ -130,7 +132,7 @@ def intent(text: str) -> Intent | None:
         for kind in _ORDER:
             if _WHOLE[kind].fullmatch(compact):
                 return Intent(kind, points=bool(_POINTS.match(compact)))
-    if _SIGN.search(compact) and (found := _off_record_by_name(text, compact) or _off_record(text.split())):
+    if _SIGN.search(compact) and (found := _off_record_by_name(text.split()) or _off_record(text.split())):
         return found
     rest = _correction(text, compact)
     return Intent(IntentKind.CORRECT, rest) if rest else None
@@ -157,6 +159,11 @@ def is_mere_reason(text: str) -> bool:
     )
 
 
+def is_topic(text: str) -> bool:
+    """Whether what stands before a wish that points may name what it points at: 병원 간 거, 그건 빼 줘."""
+    return (len(text.split()) == 1 and not is_mere_reason(text)) or _TOPIC.search(normalise(text)) is not None
+
+
 def _off_record(words: list[str]) -> Intent | None:
     """The wish to keep something off the record, between other words: the longest that stands at the first place."""
     signs = [bool(_SIGN.search(normalise(word))) for word in words]
@@ -173,15 +180,22 @@ def _off_record(words: list[str]) -> Intent | None:
     return None
 
 
-def _off_record_by_name(text: str, compact: str) -> Intent | None:
-    """The wish to keep off the record what is named: 병원 얘기는 빼 주세요."""
-    found = _ABOUT.fullmatch(compact) if len(compact) <= MOST_LETTERS else None
-    words = _original(text, 0, found.end("about")).split() if found else []
-    start = max((at + 1 for at, word in enumerate(words[:-1]) if word.endswith(_STOPPED)), default=0)
-    before, about = " ".join(words[:start]), " ".join(words[start:])
-    if not about or normalise(words[-1]) in _POINTERS or _SAID_LAST.search(about):
-        return None
-    return Intent(IntentKind.OFF_RECORD, about=about) if not before or intent(before) else None
+def _off_record_by_name(words: list[str]) -> Intent | None:
+    """The wish to keep off the record what is named: 병원 얘기는 빼 주세요; maybe right behind it (`before`)."""
+    for start in (at for at in reversed(range(len(words))) if at == 0 or words[at - 1].endswith(_STOPPED)):
+        compact, before = normalise("".join(words[start:])), " ".join(words[:start])
+        if len(compact) > MOST_LETTERS:
+            return None
+        if not (found := _ABOUT.fullmatch(compact)):
+            continue
+        about = _original(" ".join(words[start:]), 0, found.end("about"))
+        if not about or normalise(about.split()[-1]) in _POINTERS or _SAID_LAST.search(about):
+            return None
+        leads = intent(before)
+        if not before or (leads and not leads.rest):
+            return Intent(IntentKind.OFF_RECORD, about=about)
+        return Intent(IntentKind.OFF_RECORD, before=before) if in_common(before, names_in(about)) else None
+    return None
 
 
 def _ends_of_command(words: list[str], start: int) -> Iterator[int]:
@@ -196,8 +210,9 @@ def _asks(words: list[str], start: int, end: int) -> bool:
     """Whether these words are a wish; one that points at nothing has to be a sentence of its own."""
     begins = start == 0 or words[start - 1].endswith(_STOPPED)
     alone = begins and (end == len(words) or words[end - 1].endswith(_STOPS))
-    pattern = _WHOLE[IntentKind.OFF_RECORD] if alone else _POINTED
-    return pattern.fullmatch(normalise("".join(words[start:end]))) is not None
+    patterns = (_WHOLE[IntentKind.OFF_RECORD], _POINTED) if alone else (_POINTED,)
+    compact = normalise("".join(words[start:end]))
+    return any(pattern.fullmatch(compact) for pattern in patterns)
 
 
 def _quoted(before: list[str], last: str, rest: list[str]) -> bool:

@@ -7,15 +7,14 @@ same breath or later.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from bot.conversation.clauses import noun_and_particle
 from bot.conversation.intents import IntentKind, intent
 from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise
+from bot.conversation.naming import in_common, names_in
 from bot.conversation.snapshot import Part, Snapshot
 from bot.conversation.texts import table
 
 _SOUNDS = frozenset(table("dialogue")["sounds"])
 _PASSING = frozenset(table("dialogue")["passing"])
-_VAGUE = frozenset(table("dialogue")["vague"])
 _FEELINGS = tuple(table("dialogue")["feelings"])
 
 
@@ -62,8 +61,8 @@ class Told:
 
     def about(self, what: str) -> list[Part]:
         """What was told or corrected of `what`, a noun or more words; latest first, and empty when it names nothing."""
-        names = [name for word in what.split() if (name := _name(word)) and name not in _VAGUE]
-        found = [(sum(_in_common(part.text, name) for name in names), part) for part in self._parts]
+        names = names_in(what)
+        found = [(in_common(part.text, names), part) for part in self._parts]
         most = max((letters for letters, _ in found), default=0)
         return [part for letters, part in reversed(found) if letters == most > 0]
 
@@ -170,16 +169,3 @@ def tells_of_day(text: str) -> bool:
     found = intent(text)
     judges = found is not None and (found.kind is IntentKind.APPROVE or found.kind is IntentKind.CORRECT)
     return judges and not is_backchannel(text) and any(feeling in normalise(text) for feeling in _FEELINGS)
-
-
-def _in_common(text: str, name: str) -> int:
-    """How many letters of a name a text has, from the first on: 수술 of 수술한; a single one only as a word."""
-    if len(name) == 1:
-        return int(name in map(_name, text.split()))
-    return next((size for size in range(len(name), 1, -1) if name[:size] in normalise(text)), 0)
-
-
-def _name(word: str) -> str:
-    """The noun of a written word, for finding it in texts: 병원에서 → 병원."""
-    found = noun_and_particle(word.strip(".,?!…~"))
-    return normalise(found[0] if found else word)

@@ -400,6 +400,27 @@ def test_what_is_off_the_record_may_be_named(stage: Stager) -> None:
     assert move.write is (stage is not talking)
 
 
+@pytest.mark.parametrize("stage", [at_approval, correcting])
+@pytest.mark.parametrize("named", ["병원 간 거", "병원에 갔다는 얘기", "병원"])
+def test_what_stands_before_a_pointer_names_it_while_the_entry_is_decided_on(stage: Stager, named: str) -> None:
+    dialogue = stage("병원에 갔어요", "친구를 만났어요")
+    assert dialogue.turn(f"{named} 그건 빼 주세요", interrupted=False).write and dialogue.said == ["친구를 만났어요"]
+    dialogue = stage("산책을 했어요", "친구를 만났어요")
+    assert dialogue.turn(f"{named} 그건 빼 주세요", interrupted=False).say == LINES.off_record_which
+
+
+def test_what_stands_before_a_pointer_in_the_talk_is_itself_what_is_meant() -> None:
+    dialogue = talking("병원에 갔어요", "친구를 만났어요")
+    move = dialogue.turn("친구가 병원에 간 거 이건 빼 주세요", interrupted=False)
+    assert len(move.off_record) == 1 and dialogue.said == ["병원에 갔어요", "친구를 만났어요"]
+
+
+def test_a_correction_before_a_wish_is_not_lost() -> None:
+    dialogue = at_approval("병원에서 민수를 만났어요")
+    move = dialogue.turn("아니 민수가 아니라 민호예요. 병원 얘기는 빼 주세요.", interrupted=False)
+    assert move.write and dialogue.corrections == ["민수가 아니라 민호예요. 병원 얘기는 빼 주세요."]
+
+
 @pytest.mark.parametrize("stage", [talking, at_approval, correcting])
 @pytest.mark.parametrize("text", ["영화 얘기는 빼 주세요", "아까 한 얘기는 빼 주세요"])
 def test_what_is_not_surely_meant_is_asked_for(stage: Stager, text: str) -> None:
