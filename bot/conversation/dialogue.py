@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from bot.conversation.answers import answer
 from bot.conversation.clauses import clause
 from bot.conversation.commands import Manner
-from bot.conversation.intents import Intent, IntentKind, ends_with, intent, is_mere_reason, is_topic
+from bot.conversation.intents import (
+    Intent,
+    IntentKind,
+    ends_with,
+    intent,
+    is_mere_lead,
+    is_mere_reason,
+    is_topic,
+    puts_right,
+)
 from bot.conversation.korean import is_backchannel, is_filler, is_polite
 from bot.conversation.lines import LINES
 from bot.conversation.moves import LISTEN, Move
@@ -255,6 +264,8 @@ class Dialogue(Stages):
         return Move(say=(self.notice,) if self.notice else (), ask_model=True)
 
     def _approval(self, text: str, wish: IntentKind | None, rest: str) -> Move:
+        if _asks_back(text):
+            return Move(say=LINES.ask_approval_again)
         if decision := _decision(text, wish, rest):
             return self._leave_unconfirmed() if decision in _ENDS else self._decide(decision)
         if is_filler(text) or is_backchannel(text) or is_polite(text):
@@ -262,12 +273,14 @@ class Dialogue(Stages):
         if rest:
             return self._correct(rest)
         self._misunderstood += 1
-        tells = clause(text) is not None or len(text.split()) > _SHORT_SPEECH_WORDS
+        tells = clause(text) is not None or len(text.split()) > _SHORT_SPEECH_WORDS or puts_right(text)
         if is_content(text) and (tells or self._misunderstood > 1):
             return self._correct(text)
         return Move(say=LINES.ask_approval_again)
 
     def _correction(self, text: str, wish: IntentKind | None, rest: str) -> Move:
+        if _asks_back(text):
+            return self._correct("")
         if is_filler(text) or is_sound(text):
             return LISTEN
         if decision := _decision(text, wish, rest):
@@ -287,6 +300,11 @@ class Dialogue(Stages):
 def _decision(text: str, wish: IntentKind | None, rest: str) -> IntentKind | None:
     """What the caller decides of the entry with the whole of `text`."""
     return wish if wish in _DECISIONS and not rest else answer(text)
+
+
+def _asks_back(text: str) -> bool:
+    """Whether `text` approves of nothing, but has not understood: 네?"""
+    return text.rstrip().endswith("?") and is_mere_lead(text)
 
 
 def _tells(text: str) -> bool:

@@ -101,6 +101,7 @@ _BUT = re.compile(
 )
 _NO = re.compile(_alternatives(_CORRECT["no"]))
 _INSTEAD = re.compile(_alternatives(_CORRECT["instead"]))
+_REQUEST = re.compile(_alternatives([_CORRECT["requests"]]))
 _OFF: dict[str, Any] = _DATA["off_record"]
 _SIGN = re.compile(_alternatives(_OFF["signs"]))
 _POINTED = _command(_OFF["lead"], [*_OFF["says"], *_OFF["beside"]])
@@ -144,6 +145,12 @@ def ends_with(text: str) -> bool:
     behind = (at for at in range(1, len(words)) if words[at - 1].endswith(_STOPPED))
     tails = (intent(" ".join(words[at:])) for at in behind if len(normalise("".join(words[at:]))) <= MOST_LETTERS)
     return any(found and found.kind in _ENDS for found in tails)
+
+
+def puts_right(text: str) -> bool:
+    """Whether a text says what is to stand instead of what, or how it is to be written: 밥이 아니고 국수요."""
+    compact = normalise(text)
+    return _INSTEAD.search(compact) is not None or _REQUEST.search(compact) is not None
 
 
 def is_mere_lead(text: str) -> bool:

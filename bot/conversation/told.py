@@ -7,7 +7,7 @@ same breath or later.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from bot.conversation.intents import IntentKind, intent
+from bot.conversation.intents import IntentKind, intent, is_mere_lead
 from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise
 from bot.conversation.naming import in_common, names_in
 from bot.conversation.snapshot import Part, Snapshot
@@ -15,7 +15,7 @@ from bot.conversation.texts import table
 
 _SOUNDS = frozenset(table("dialogue")["sounds"])
 _PASSING = frozenset(table("dialogue")["passing"])
-_FEELINGS = tuple(table("dialogue")["feelings"])
+_DECIDES = tuple(table("dialogue")["decides"])
 
 
 @dataclass(slots=True)
@@ -168,4 +168,6 @@ def tells_of_day(text: str) -> bool:
         return True
     found = intent(text)
     judges = found is not None and (found.kind is IntentKind.APPROVE or found.kind is IntentKind.CORRECT)
-    return judges and not is_backchannel(text) and any(feeling in normalise(text) for feeling in _FEELINGS)
+    if not judges or is_backchannel(text) or is_polite(text) or is_mere_lead(text):
+        return False
+    return not any(word in normalise(text) for word in _DECIDES)

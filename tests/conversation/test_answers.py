@@ -17,6 +17,10 @@ ANSWERS = [
     ("아니요 고쳐 주세요 감사합니다", IntentKind.CORRECT),
     ("수고하셨어요 안녕히 계세요", IntentKind.FAREWELL),
     ("감사합니다 오늘은 여기까지 할게요", IntentKind.FINISH),
+    ("어머 너무 예쁘게 써 주셨네요", IntentKind.APPROVE),
+    ("뭐 딱히 고칠 건 없네요", IntentKind.APPROVE),
+    ("지금 밥 먹어야 돼서 끊을게요", IntentKind.FAREWELL),
+    ("바쁘니까 나중에 확인할게요", IntentKind.FAREWELL),
 ]
 
 
@@ -34,6 +38,7 @@ def test_many_words_with_one_meaning(text: str, kind: IntentKind) -> None:
         "민수가 아니라 민호예요",
         "민수랑 영화도 봤어요",
         "감사합니다 정말",
+        "친구를 만나서 좋아요",
         "여보세요 여보세요",
         " ".join(["맞아요"] * 13),
     ],

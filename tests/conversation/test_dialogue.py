@@ -400,6 +400,29 @@ def test_what_is_off_the_record_may_be_named(stage: Stager) -> None:
     assert move.write is (stage is not talking)
 
 
+@pytest.mark.parametrize("text", ["네?", "예?", "응?"])
+def test_who_has_not_understood_approves_of_nothing(text: str) -> None:
+    assert at_approval().turn(text, interrupted=False) == Move(say=LINES.ask_approval_again)
+    assert correcting().turn(text, interrupted=False) == Move(say=LINES.ask_correction)
+
+
+@pytest.mark.parametrize("text", ["친구가 아니라 동생이에요", "밥이 아니고 국수요", "존댓말로 써 주세요"])
+def test_few_words_that_put_something_right_are_a_correction_at_once(text: str) -> None:
+    dialogue = at_approval("친구랑 밥을 먹었어요")
+    assert dialogue.turn(text, interrupted=False).write and dialogue.corrections == [text]
+
+
+@pytest.mark.parametrize("text", ["하나 더 있어요", "추가할 게 있는데요", "한 가지만 더 말할게요"])
+def test_who_has_more_to_tell_of_an_entry_is_asked_for_it(text: str) -> None:
+    assert at_approval().turn(text, interrupted=False).say == LINES.ask_correction
+
+
+@pytest.mark.parametrize("text", ["잘 됐어요", "마음에 들어요", "확인했어요", "통과", "너무 좋아요"])
+def test_what_judges_an_entry_judges_a_day_while_it_is_told(text: str) -> None:
+    assert talking("시험을 봤어요", text).said == ["시험을 봤어요", text]
+    assert at_approval().turn(text, interrupted=False).keep
+
+
 @pytest.mark.parametrize("stage", [at_approval, correcting])
 @pytest.mark.parametrize("named", ["병원 간 거", "병원에 갔다는 얘기", "병원"])
 def test_what_stands_before_a_pointer_names_it_while_the_entry_is_decided_on(stage: Stager, named: str) -> None:
