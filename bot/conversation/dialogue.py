@@ -169,7 +169,8 @@ class Dialogue(Stages):
         found = intent(text)
         wish = found.kind if found else None
         asks_back = found is not None and wish is IntentKind.OFF_RECORD and self._may_mean_another(found)
-        if not self.reopenable or not (is_content(text) or wish is IntentKind.WAIT or wish in _AGAIN or asks_back):
+        speaks = is_content(text) or wish is IntentKind.WAIT or wish in _AGAIN or asks_back or _corrects(text, wish)
+        if not self.reopenable or not speaks:
             return False
         if wish not in _AGAIN:
             self.stage = Stage.TALK
@@ -259,6 +260,8 @@ class Dialogue(Stages):
             return Move(say=LINES.greeted_back)
         if tells_of_day(text):
             self._take(text, rest)
+        elif self.entry_is_current and _corrects(text, wish):
+            return self._correct("")
         if wish is None and ends_with(text):
             return self._finish()
         return Move(say=(self.notice,) if self.notice else (), ask_model=True)
@@ -300,6 +303,11 @@ class Dialogue(Stages):
 def _decision(text: str, wish: IntentKind | None, rest: str) -> IntentKind | None:
     """What the caller decides of the entry with the whole of `text`."""
     return wish if wish in _DECISIONS and not rest else answer(text)
+
+
+def _corrects(text: str, wish: IntentKind | None) -> bool:
+    """Whether `text` says that the entry is to be corrected, in more than 아니."""
+    return wish is IntentKind.CORRECT and not is_mere_lead(text)
 
 
 def _asks_back(text: str) -> bool:

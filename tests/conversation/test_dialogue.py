@@ -417,6 +417,15 @@ def test_who_has_more_to_tell_of_an_entry_is_asked_for_it(text: str) -> None:
     assert at_approval().turn(text, interrupted=False).say == LINES.ask_correction
 
 
+@pytest.mark.parametrize("text", ["고칠게요", "아 이름이 틀렸어요", "고칠 게 있어요"])
+def test_who_wants_to_correct_over_the_goodbye_is_asked_what(text: str) -> None:
+    dialogue = at_goodbye("친구를 만났어요")
+    assert dialogue.reopens(text)
+    assert dialogue.turn(text, interrupted=True) == Move(say=LINES.ask_correction)
+    assert dialogue.turn("친구가 아니라 동생이에요", interrupted=False).write
+    assert not at_goodbye("친구를 만났어요").reopens("아니")
+
+
 @pytest.mark.parametrize("text", ["잘 됐어요", "마음에 들어요", "확인했어요", "통과", "너무 좋아요"])
 def test_what_judges_an_entry_judges_a_day_while_it_is_told(text: str) -> None:
     assert talking("시험을 봤어요", text).said == ["시험을 봤어요", text]
