@@ -13,6 +13,7 @@ from bot.conversation.texts import table
 
 _DATA: dict[str, Any] = table("diary")["corrections"]
 _PATTERNS = tuple(re.compile(pattern) for pattern in _DATA["patterns"])
+_APART = re.compile(_DATA["apart"])
 _LEAD = re.compile(_DATA["lead"])
 _NEW_ENDS = re.compile(_DATA["new_ends"] + "$")
 _OVER = re.compile(_DATA["over"] + "$")
@@ -43,6 +44,8 @@ def pieces(correction: str) -> list[str]:
 
     The right word said once more is left out: 지수야 / 지수.
     """
+    if apart := _APART.match(_bare(correction)):
+        return [f"{apart['old']} 아니라 {apart['new']}"]
     cut: list[str] = []
     for sentence in sentences(correction):
         words, start = sentence.split(), 0
