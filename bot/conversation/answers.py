@@ -1,6 +1,6 @@
 """What a caller decides of an entry that was read, in however many words: 네 맞아요, 고맙습니다, 이제 끊을게요."""
 
-from bot.conversation.intents import IntentKind, intent, is_mere_lead, is_mere_reason
+from bot.conversation.intents import IntentKind, end_with_reason, intent, is_mere_lead
 from bot.conversation.korean import is_backchannel, is_filler, is_polite
 
 _MOST_WORDS = 12
@@ -17,20 +17,11 @@ def answer(text: str) -> IntentKind | None:
     words = text.split()
     answers = _answers(words) if 1 < len(words) <= _MOST_WORDS else None
     if answers is None:
-        return _end_with_reason(words)
+        return end_with_reason(text)
     kinds = [kind for kind, is_mere in answers if kind in _DECISIONS and not is_mere]
     kinds = kinds or [kind for kind, _ in answers if kind in _DECISIONS]
     kinds = kinds or [kind for kind, _ in answers if kind in _ENDS][:1]
     return kinds[0] if len(set(kinds)) == 1 else None
-
-
-def _end_with_reason(words: list[str]) -> IntentKind | None:
-    """The goodbye behind a reason for it: 지금 밥 먹어야 돼서 끊을게요."""
-    for start in range(1, min(len(words), _MOST_WORDS)):
-        found = intent(" ".join(words[start:]))
-        if found and found.kind in _ENDS and is_mere_reason(" ".join(words[:start])):
-            return found.kind
-    return None
 
 
 def _answers(words: list[str]) -> list[tuple[IntentKind | None, bool]] | None:

@@ -13,6 +13,7 @@ from bot.conversation.commands import Manner
 from bot.conversation.intents import (
     Intent,
     IntentKind,
+    end_with_reason,
     ends_with,
     intent,
     is_mere_lead,
@@ -251,7 +252,7 @@ class Dialogue(Stages):
             self.told.add(text)
 
     def _talk(self, text: str, wish: IntentKind | None, rest: str) -> Move:
-        if wish in _ENDS:
+        if wish in _ENDS or (not self.said and end_with_reason(text)):
             return self._finish()
         self.stage = Stage.TALK
         if wish is IntentKind.DISCARD:

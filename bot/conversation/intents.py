@@ -118,6 +118,7 @@ _OPENERS = _command("lead_no", _OFF["openers"])
 _REASON = re.compile(_alternatives(_OFF["reasons"]))
 _MOST_WORDS_OF_REASON = 4
 _ENDS = (IntentKind.FINISH, IntentKind.FAREWELL)
+_SURE_END = re.compile(_alternatives([_DATA["finish"]["sure"]]))
 _LEAD = re.compile(_PARTS["lead_no"])
 _LEADS = re.compile(_PARTS["lead_no"] + "{1,6}")
 _STOPS = (".", "?", "!", "…")
@@ -140,11 +141,28 @@ def intent(text: str) -> Intent | None:
 
 
 def ends_with(text: str) -> bool:
-    """Whether the last sentence of a longer text ends the talk."""
+    """Whether the last sentence of a longer text ends the talk, or a text that gives a reason for it."""
     words = text.split()
-    behind = (at for at in range(1, len(words)) if words[at - 1].endswith(_STOPPED))
-    tails = (intent(" ".join(words[at:])) for at in behind if len(normalise("".join(words[at:]))) <= MOST_LETTERS)
-    return any(found and found.kind in _ENDS for found in tails)
+    for at in range(len(words)):
+        tail = " ".join(words[at:])
+        if (at and not words[at - 1].endswith(_STOPPED)) or len(normalise(tail)) > MOST_LETTERS:
+            continue
+        found = intent(tail) if at else None
+        if (found and found.kind in _ENDS) or end_with_reason(tail):
+            return True
+    return False
+
+
+def end_with_reason(text: str) -> IntentKind | None:
+    """The goodbye in a text that gives nothing but a reason for it: 지금 밥 먹어야 돼서 끊을게요."""
+    words = text.split()
+    for start in range(1, min(len(words), _MOST_WORDS_OF_REASON + 1)):
+        end = " ".join(words[start:])
+        if _SURE_END.search(normalise(end)) and is_mere_reason(" ".join(words[:start])):
+            found = intent(end)
+            if found and found.kind in _ENDS:
+                return found.kind
+    return None
 
 
 def puts_right(text: str) -> bool:

@@ -39,6 +39,7 @@ def test_many_words_with_one_meaning(text: str, kind: IntentKind) -> None:
         "민수랑 영화도 봤어요",
         "감사합니다 정말",
         "친구를 만나서 좋아요",
+        "아기가 졸려서 잘 자요",
         "여보세요 여보세요",
         " ".join(["맞아요"] * 13),
     ],

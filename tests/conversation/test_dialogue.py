@@ -426,6 +426,12 @@ def test_who_wants_to_correct_over_the_goodbye_is_asked_what(text: str) -> None:
     assert not at_goodbye("친구를 만났어요").reopens("아니")
 
 
+def test_a_reason_to_end_is_no_day() -> None:
+    assert Dialogue().turn("바빠서 끊을게요", interrupted=False).say == LINES.goodbye_nothing
+    dialogue = talking("친구를 만났어요")
+    assert dialogue.turn("엄마가 불러서 끊을게요", interrupted=False).write and len(dialogue.said) == 2
+
+
 @pytest.mark.parametrize("text", ["잘 됐어요", "마음에 들어요", "확인했어요", "통과", "너무 좋아요"])
 def test_what_judges_an_entry_judges_a_day_while_it_is_told(text: str) -> None:
     assert talking("시험을 봤어요", text).said == ["시험을 봤어요", text]
