@@ -226,9 +226,9 @@ class Dialogue(Stages):
         return of_the_reading and len(self.told.texts) > 1 and not _tells(found.before)
 
     def _named(self, found: Intent) -> str:
-        """What names the object of a wish; before a pointer only while nothing new is being told."""
-        tells = self.stage in (Stage.TALK, Stage.GOODBYE)
-        return found.before if found.points and not tells and is_topic(found.before) else found.about
+        """What names the object of a wish, also before a pointer."""
+        of_told = self.stage not in (Stage.TALK, Stage.GOODBYE)
+        return found.before if found.points and is_topic(found.before, of_told=of_told) else found.about
 
     def _meant(self, found: Intent, text: str) -> tuple[str, ...]:
         """Take back what is to be off the record: what is named, what stands before the wish, else what was told last.

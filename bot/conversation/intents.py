@@ -109,6 +109,7 @@ _QUOTED_BY = re.compile(_alternatives(_OFF["not_before"]) + "$")
 _QUOTED_AS = re.compile(_alternatives(_OFF["not_after"]))
 _QUOTED_AFTER_STOP = re.compile(_alternatives(_OFF["not_after_stop"]))
 _ABOUT = re.compile(_alternatives([_OFF["about"]]))
+_TOLD = re.compile(_alternatives([_OFF["told"]]))
 _TOPIC = re.compile(_alternatives([_OFF["topic"]]))
 _SAID_LAST = re.compile(_alternatives(_OFF["said_last"]))
 _EARLIER = _command("lead_no", [_OFF["earlier"]])
@@ -184,9 +185,15 @@ def is_mere_reason(text: str) -> bool:
     )
 
 
-def is_topic(text: str) -> bool:
-    """Whether what stands before a wish that points may name what it points at: 병원 간 거, 그건 빼 줘."""
-    return (len(text.split()) == 1 and not is_mere_reason(text)) or _TOPIC.search(normalise(text)) is not None
+def is_topic(text: str, *, of_told: bool) -> bool:
+    """Whether what stands before a wish that points names what it points at: 아까 병원 간 얘기, 그건 빼 줘.
+
+    `of_told`: it can only be something that was told, so that 병원 or 병원 간 거 does, too.
+    """
+    if _TOLD.search(normalise(text)):
+        return True
+    is_noun = len(text.split()) == 1 and not is_mere_reason(text)
+    return of_told and (is_noun or _TOPIC.search(normalise(text)) is not None)
 
 
 def _off_record(words: list[str]) -> Intent | None:

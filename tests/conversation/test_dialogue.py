@@ -438,6 +438,14 @@ def test_what_judges_an_entry_judges_a_day_while_it_is_told(text: str) -> None:
     assert at_approval().turn(text, interrupted=False).keep
 
 
+@pytest.mark.parametrize("stage", [talking, at_approval])
+@pytest.mark.parametrize("named", ["아까 병원 간 거", "병원 얘기", "아까 한 병원 이야기"])
+def test_what_was_told_may_be_named_before_a_pointer(stage: Stager, named: str) -> None:
+    dialogue = stage("병원에 갔어요", "친구를 만났어요")
+    assert "병원에 갔어요" in dialogue.turn(f"{named} 그거 지워 주세요", interrupted=False).off_record
+    assert dialogue.said == ["친구를 만났어요"]
+
+
 @pytest.mark.parametrize("stage", [at_approval, correcting])
 @pytest.mark.parametrize("named", ["병원 간 거", "병원에 갔다는 얘기", "병원"])
 def test_what_stands_before_a_pointer_names_it_while_the_entry_is_decided_on(stage: Stager, named: str) -> None:
