@@ -17,6 +17,8 @@ from bot.diary.corrections import Replacement, pieces, replace, replacement
 
 _DATA: dict[str, Any] = table("diary")
 _TALK = re.compile("|".join(_DATA["talk"]))
+_TO_WRITE = re.compile(_DATA["wishes"]["to_write"])
+_HOW_TO_WRITE = re.compile("|".join(_DATA["wishes"]["how"]))
 _SELF: dict[str, str] = table("plain")["self"]
 _FELT: dict[str, str] = table("plain")["felt"]
 _MID_POLITE = re.compile(r"(는데|은데|인데|고|구|서|니까|지만|거든|는|은)요$")
@@ -44,7 +46,7 @@ class Entry:
 def plain_entry(said: Sequence[str], corrections: Sequence[str], day: date) -> Entry:
     """The caller's own sentences as an entry, with the corrections put in; nothing is added that was not said."""
     told, added = told_sentences(said, corrections)
-    return entry_of([*told, *added], day)
+    return entry_of([*told, *filter(None, map(_as_told, added))], day)
 
 
 def told_sentences(said: Sequence[str], corrections: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -56,7 +58,9 @@ def told_sentences(said: Sequence[str], corrections: Sequence[str]) -> tuple[lis
 
 def tells(said: Sequence[str], corrections: Sequence[str]) -> bool:
     """Whether there is anything for a diary: whether `plain_entry` has a body."""
-    return any(_belongs(sentence) for text in (*said, *corrections) for sentence in sentences(text))
+    return any(_belongs(sentence) for text in said for sentence in sentences(text)) or any(
+        _belongs(sentence) and _as_told(sentence) for text in corrections for sentence in sentences(text)
+    )
 
 
 def entry_of(told: list[str], day: date) -> Entry:
@@ -130,6 +134,15 @@ def _belongs(sentence: str) -> bool:
     if is_filler(sentence) or is_backchannel(sentence) or _TALK.search(normalise(sentence)):
         return False
     return tells_of_day(sentence)
+
+
+def _as_told(sentence: str) -> str:
+    """What a correction tells of the day: 운동도 했다고 적어 주세요 → 운동도 했다; empty for 존댓말로 써 주세요."""
+    bare = sentence.rstrip(".!?… ")
+    if _HOW_TO_WRITE.search(bare):
+        return ""
+    wish = _TO_WRITE.match(bare)
+    return f"{wish['told'][:-1]}다" if wish else sentence
 
 
 def diary_sentence(sentence: str) -> str:

@@ -241,6 +241,22 @@ def test_a_correction_that_goes_on_replaces_and_adds(correction: str, body: str)
     assert plain_entry(["민수랑 영화를 봤어요", "밥을 먹었어요"], [correction], DAY).body == body
 
 
+@pytest.mark.parametrize(
+    ("correction", "body"),
+    [
+        ("저녁에 운동도 했다고 적어 주세요.", "밥을 먹었다. 저녁에 운동도 했다."),
+        ("동생 이름은 지수라고 써 줘", "밥을 먹었다. 동생 이름은 지수다."),
+        ("민수를 민호라고 써 줘", "밥을 먹었다. 민수를 민호라고 써 줘."),
+        ("존댓말로 써 주세요", "밥을 먹었다."),
+        ("좀 더 자세히 써 주세요. 국도 먹었어요.", "밥을 먹었다. 국도 먹었다."),
+        ("제목이 마음에 안 들어요", "밥을 먹었다."),
+        ("엄마가 예쁘게 해 줬어요", "밥을 먹었다. 엄마가 예쁘게 해 줬다."),
+    ],
+)
+def test_a_wish_how_to_write_is_no_part_of_the_plain_entry(correction: str, body: str) -> None:
+    assert plain_entry(["밥을 먹었어요"], [correction], DAY).body == body
+
+
 def test_a_correction_is_put_in_what_one_before_it_added() -> None:
     corrections = ["그리고 민수랑 산책했어요", "민수가 아니라 민호예요"]
     assert plain_entry(["밥을 먹었어요"], corrections, DAY).body == "밥을 먹었다. 그리고 민호랑 산책했다."
@@ -572,7 +588,7 @@ async def test_a_day_of_corrections_alone_is_written_by_the_model() -> None:
 
 @given(
     st.lists(st.sampled_from((*SAID, "음", "여보세요"))),
-    st.lists(st.sampled_from(("지민이가 아니라 지수야", "네", "라면도요"))),
+    st.lists(st.sampled_from(("지민이가 아니라 지수야", "네", "라면도요", "존댓말로 써 주세요"))),
 )
 def test_there_is_something_for_a_diary_when_its_entry_has_a_body(said: list[str], corrections: list[str]) -> None:
     assert tells(said, corrections) == bool(plain_entry(said, corrections, DAY).body)
