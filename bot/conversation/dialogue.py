@@ -19,6 +19,7 @@ from bot.conversation.intents import (
     is_mere_lead,
     is_mere_reason,
     is_topic,
+    may_tell,
     puts_right,
 )
 from bot.conversation.korean import is_backchannel, is_filler, is_polite
@@ -252,7 +253,7 @@ class Dialogue(Stages):
             self.told.add(text)
 
     def _talk(self, text: str, wish: IntentKind | None, rest: str) -> Move:
-        if wish in _ENDS or (not self.said and end_with_reason(text)):
+        if (wish in _ENDS and not may_tell(text)) or (not self.said and end_with_reason(text)):
             return self._finish()
         self.stage = Stage.TALK
         if wish is IntentKind.DISCARD:

@@ -118,7 +118,10 @@ _POINTS = re.compile(f"{_PARTS['lead_no']}{_FEW}{_PARTS['this']}")
 _OPENERS = _command("lead_no", _OFF["openers"])
 _REASON = re.compile(_alternatives(_OFF["reasons"]))
 _MOST_WORDS_OF_REASON = 4
+_REASON_OF_OTHERS = re.compile(_alternatives(_OFF["reasons_of_others"]))
+_MOST_WORDS_OF_OTHERS = 7
 _ENDS = (IntentKind.FINISH, IntentKind.FAREWELL)
+_STATE = re.compile(_alternatives([_DATA["farewell"]["states"]]))
 _SURE_END = re.compile(_alternatives([_DATA["finish"]["sure"]]))
 _LEAD = re.compile(_PARTS["lead_no"])
 _LEADS = re.compile(_PARTS["lead_no"] + "{1,6}")
@@ -149,9 +152,14 @@ def ends_with(text: str) -> bool:
         if (at and not words[at - 1].endswith(_STOPPED)) or len(normalise(tail)) > MOST_LETTERS:
             continue
         found = intent(tail) if at else None
-        if (found and found.kind in _ENDS) or end_with_reason(tail):
+        if (found and found.kind in _ENDS and not may_tell(tail)) or end_with_reason(tail):
             return True
     return False
+
+
+def may_tell(text: str) -> bool:
+    """Whether a goodbye may as well tell how somebody is: 잘 지내요."""
+    return _STATE.fullmatch(normalise(text)) is not None
 
 
 def end_with_reason(text: str) -> IntentKind | None:
@@ -179,9 +187,11 @@ def is_mere_lead(text: str) -> bool:
 
 def is_mere_reason(text: str) -> bool:
     """Whether what stands before a wish tells nothing but why, which may be for what was told before: 부끄러우니까."""
-    compact = normalise(text)
-    return bool(_OPENERS.fullmatch(compact)) or (
-        len(text.split()) <= _MOST_WORDS_OF_REASON and _REASON.search(compact) is not None
+    compact, words = normalise(text), len(text.split())
+    return (
+        _OPENERS.fullmatch(compact) is not None
+        or (words <= _MOST_WORDS_OF_REASON and _REASON.search(compact) is not None)
+        or (words <= _MOST_WORDS_OF_OTHERS and _REASON_OF_OTHERS.search(compact) is not None)
     )
 
 
@@ -251,7 +261,7 @@ def _quoted(before: list[str], last: str, rest: list[str]) -> bool:
     """Whether the command between these words is what somebody else said."""
     while before and _LEAD.fullmatch(normalise(before[-1])):
         before = before[:-1]
-    by = bool(before) and not before[-1].endswith(_STOPS) and _QUOTED_BY.search(normalise(before[-1]))
+    by = bool(before) and not before[-1].endswith(_STOPS) and _QUOTED_BY.search(normalise("".join(before[-2:])))
     quoted_as = _QUOTED_AFTER_STOP if last.endswith(_STOPS) else _QUOTED_AS
     return bool(by) or quoted_as.match(normalise("".join(rest))) is not None
 

@@ -7,7 +7,7 @@ same breath or later.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from bot.conversation.intents import IntentKind, intent, is_mere_lead
+from bot.conversation.intents import IntentKind, intent, is_mere_lead, may_tell
 from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise
 from bot.conversation.naming import in_common, names_in
 from bot.conversation.snapshot import Part, Snapshot
@@ -163,8 +163,8 @@ def is_content(text: str) -> bool:
 
 
 def tells_of_day(text: str) -> bool:
-    """Whether `text`, said when there is nothing to decide, belongs into a diary: then 너무 좋아요 does, too."""
-    if is_content(text):
+    """Whether `text`, said when there is nothing to decide, belongs into a diary: then 너무 좋아요 and 잘 지내요 do."""
+    if is_content(text) or may_tell(text):
         return True
     found = intent(text)
     judges = found is not None and (found.kind is IntentKind.APPROVE or found.kind is IntentKind.CORRECT)

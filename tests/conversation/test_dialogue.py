@@ -426,6 +426,12 @@ def test_who_wants_to_correct_over_the_goodbye_is_asked_what(text: str) -> None:
     assert not at_goodbye("친구를 만났어요").reopens("아니")
 
 
+def test_how_somebody_is_ends_no_talk() -> None:
+    dialogue = talking("어머니를 만났어요", "네 잘 지내요")
+    assert dialogue.stage is Stage.TALK and dialogue.said == ["어머니를 만났어요", "네 잘 지내요"]
+    assert at_approval().turn("잘 지내요", interrupted=False).hang_up
+
+
 def test_a_reason_to_end_is_no_day() -> None:
     assert Dialogue().turn("바빠서 끊을게요", interrupted=False).say == LINES.goodbye_nothing
     dialogue = talking("친구를 만났어요")
