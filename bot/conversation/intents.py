@@ -214,7 +214,7 @@ def _off_record(words: list[str]) -> Intent | None:
             (end for end in _ends_of_command(words, start) if any(signs[start:end]) and _asks(words, start, end)), 0
         )
         before, rest = words[:start], words[end:]
-        if end and not _quoted(before, words[end - 1], rest):
+        if end and not _quoted(before, words[start:end], rest):
             if _EARLIER.fullmatch(normalise("".join(before))):
                 return Intent(IntentKind.OFF_RECORD, rest=" ".join(rest), about=" ".join(before))
             points = _POINTS.match(normalise("".join(words[start:end]))) is not None
@@ -230,7 +230,7 @@ def _off_record_by_name(words: list[str]) -> Intent | None:
             return None
         if not (found := _ABOUT.fullmatch(compact)):
             continue
-        about = _original(" ".join(words[start:]), 0, found.end("about"))
+        about = _original(" ".join(words[start:]), found.start("about"), found.end("about"))
         if not about or normalise(about.split()[-1]) in _POINTERS or _SAID_LAST.search(about):
             return None
         leads = intent(before)
@@ -257,12 +257,14 @@ def _asks(words: list[str], start: int, end: int) -> bool:
     return any(pattern.fullmatch(compact) for pattern in patterns)
 
 
-def _quoted(before: list[str], last: str, rest: list[str]) -> bool:
-    """Whether the command between these words is what somebody else said."""
+def _quoted(before: list[str], command: list[str], rest: list[str]) -> bool:
+    """Whether the command between these words is what somebody else said, maybe more than once."""
     while before and _LEAD.fullmatch(normalise(before[-1])):
         before = before[:-1]
     by = bool(before) and not before[-1].endswith(_STOPS) and _QUOTED_BY.search(normalise("".join(before[-2:])))
-    quoted_as = _QUOTED_AFTER_STOP if last.endswith(_STOPS) else _QUOTED_AS
+    while size := next((size for size in range(len(command), 0, -1) if rest[:size] == command[-size:]), 0):
+        rest = rest[size:]
+    quoted_as = _QUOTED_AFTER_STOP if command[-1].endswith(_STOPS) else _QUOTED_AS
     return bool(by) or quoted_as.match(normalise("".join(rest))) is not None
 
 
