@@ -166,8 +166,8 @@ def end_with_reason(text: str) -> IntentKind | None:
     """The goodbye in a text that gives nothing but a reason for it: 지금 밥 먹어야 돼서 끊을게요."""
     words = text.split()
     for start in range(1, min(len(words), _MOST_WORDS_OF_REASON + 1)):
-        end = " ".join(words[start:])
-        if _SURE_END.search(normalise(end)) and is_mere_reason(" ".join(words[:start])):
+        end = normalise("".join(words[start:]))
+        if len(end) <= MOST_LETTERS and _SURE_END.search(end) and is_mere_reason(" ".join(words[:start])):
             found = intent(end)
             if found and found.kind in _ENDS:
                 return found.kind
