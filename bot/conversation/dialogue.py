@@ -168,11 +168,12 @@ class Dialogue(Stages):
 
     def reopens(self, text: str) -> bool:
         """Whether `text`, said while the goodbye is spoken, is real talk; if so, the talk goes on."""
+        if not self.reopenable:
+            return False
         found = intent(text)
         wish = found.kind if found else None
-        asks_back = found is not None and wish is IntentKind.OFF_RECORD and self._may_mean_another(found)
-        speaks = is_content(text) or wish is IntentKind.WAIT or wish in _AGAIN or asks_back or _corrects(text, wish)
-        if not self.reopenable or not speaks:
+        asks_which = found is not None and wish is IntentKind.OFF_RECORD and self._may_mean_another(found)
+        if not (is_content(text) or wish in (IntentKind.WAIT, *_AGAIN) or asks_which or _corrects(text, wish)):
             return False
         if wish not in _AGAIN:
             self.stage = Stage.TALK

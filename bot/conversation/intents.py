@@ -138,7 +138,8 @@ def intent(text: str) -> Intent | None:
         for kind in _ORDER:
             if _WHOLE[kind].fullmatch(compact):
                 return Intent(kind, points=bool(_POINTS.match(compact)))
-    if _SIGN.search(compact) and (found := _off_record_by_name(text.split()) or _off_record(text.split())):
+    words = text.split()
+    if _SIGN.search(compact) and (found := _off_record_by_name(words) or _off_record(words)):
         return found
     rest = _correction(text, compact)
     return Intent(IntentKind.CORRECT, rest) if rest else None
