@@ -204,7 +204,7 @@ class Dialogue(Stages):
                 if self.stage is Stage.WRITING:
                     self.stage = Stage.TALK
                 return Move(say=LINES.waiting, patience_ms=PATIENCE_MS)
-            case IntentKind.OFF_RECORD if self._may_mean_another(found, interrupted=interrupted):
+            case IntentKind.OFF_RECORD | IntentKind.DISCARD if self._may_mean_another(found, interrupted=interrupted):
                 return Move(say=LINES.off_record_which, off_record=(text,) if self._named(found) else ())
             case IntentKind.OFF_RECORD:
                 return self._off_record(self._meant(found, text))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 from bot.conversation.korean import normalise
@@ -60,7 +61,7 @@ _FEW = "{0,6}"  # politeness has an end, and so has the time that a search may t
 
 def _alternatives(patterns: list[str]) -> str:
     """Patterns as one group, with the named parts put in; spaces in the data are for the reader."""
-    joined = "|".join(pattern.replace(" ", "") for pattern in patterns)
+    joined = "|".join(pattern.replace(" ?", "").replace(" ", "") for pattern in patterns)
     return "(?:" + re.sub(r"\{([가-힣a-z_]+)\}", lambda match: _PARTS[match.group(1)], joined) + ")"
 
 
@@ -100,6 +101,8 @@ _BUT = re.compile(
     f"{_PARTS['lead']}{_FEW}(?:{_alternatives(_DATA['approve']['says'])})?{_alternatives(_CORRECT['but'])}"
 )
 _NO = re.compile(_alternatives(_CORRECT["no"]))
+_NO_WORD = re.compile(f"{_PARTS['no']}+")
+_LEAD_NO_WORD = re.compile(f"{_PARTS['no']}+|{_PARTS['filler']}")
 _INSTEAD = re.compile(_alternatives(_CORRECT["instead"]))
 _REQUEST = re.compile(_alternatives([_CORRECT["requests"]]))
 _OFF: dict[str, Any] = _DATA["off_record"]
@@ -114,7 +117,7 @@ _TOPIC = re.compile(_alternatives([_OFF["topic"]]))
 _SAID_LAST = re.compile(_alternatives(_OFF["said_last"]))
 _EARLIER = _command("lead_no", [_OFF["earlier"]])
 _POINTERS = frozenset(_OFF["pointers"])
-_POINTS = re.compile(f"{_PARTS['lead_no']}{_FEW}{_PARTS['this']}")
+_POINTS = re.compile(f"{_PARTS['lead_no']}{_FEW}(?:{_PARTS['this']}|{_PARTS['that_story']})")
 _OPENERS = _command("lead_no", _OFF["openers"])
 _REASON = re.compile(_alternatives(_OFF["reasons"]))
 _MOST_WORDS_OF_REASON = 4
@@ -274,12 +277,18 @@ def _correction(text: str, compact: str) -> str:
     for end in _ends(_BEGINS, compact):
         if not _NOT_AFTER.match(compact[end:]):
             return _original(text, end)
-    for pattern in (_NO, _BUT):
-        for end in _ends(pattern, compact):
-            rest = compact[end:]
-            if len(rest) <= MOST_LETTERS and _INSTEAD.search(rest):
-                return _original(text, end)
+    for end in (*(_ends_of_no(text) or _ends(_NO, compact)), *_ends(_BUT, compact)):
+        rest = compact[end:]
+        if len(rest) <= MOST_LETTERS and _INSTEAD.search(rest):
+            return _original(text, end)
     return ""
+
+
+def _ends_of_no(text: str) -> list[int]:
+    """Where the words end that are each 아니 or a filler, when another follows: the 오 of 아니 오늘 is of 오늘."""
+    words = [normalise(word) for word in text.split()]
+    leading = list(takewhile(_LEAD_NO_WORD.fullmatch, words[:-1]))
+    return [len("".join(leading))] if any(map(_NO_WORD.fullmatch, leading)) else []
 
 
 def _ends(pattern: re.Pattern[str], compact: str) -> list[int]:

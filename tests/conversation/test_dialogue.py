@@ -483,6 +483,19 @@ def test_what_is_not_surely_meant_is_asked_for(stage: Stager, text: str) -> None
     assert dialogue.said == ["병원에 갔어요", "아까 친구를 만났어요"] and dialogue.stage is before
 
 
+@pytest.mark.parametrize("text", ["그 얘기는 지워 줘", "그거 지워 주세요", "이건 저장하지 마"])
+def test_what_is_pointed_at_over_the_reading_is_asked_for_and_deletes_nothing(text: str) -> None:
+    dialogue = at_approval("병원에 갔어요", "친구를 만났어요")
+    assert dialogue.turn(text, interrupted=True) == Move(say=LINES.off_record_which)
+    assert len(dialogue.said) == 2 and dialogue.stage is Stage.APPROVAL
+
+
+@pytest.mark.parametrize("text", ["없어요", "할게요", "하죠", "아 맞다"])
+def test_what_has_no_object_approves_of_nothing(text: str) -> None:
+    dialogue = at_approval()
+    assert dialogue.turn(text, interrupted=False).say == LINES.ask_approval_again and dialogue.unsettled
+
+
 def test_what_is_not_surely_meant_over_the_goodbye_is_asked_for() -> None:
     dialogue = at_goodbye("병원에 갔어요", "친구를 만났어요")
     text = "참 영화 얘기는 빼 주세요"
