@@ -118,6 +118,8 @@ def goodbye_or_not(floor: Floor, now_ms: int) -> State:
     if removal := floor.dialogue.removes(text):
         floor.utterances.end_turn()
         floor.stop_reply(now_ms)
+        if removal.left:
+            floor.end_turn(now_ms, removal.left)
         return floor.carry_out(removal, now_ms)
     if floor.dialogue.reopens(text):
         floor.stop_reply(now_ms)

@@ -160,10 +160,10 @@ class Dialogue(Stages):
                 return self.discard()
             case Intent(IntentKind.FORGET_DAY) if not self._day_discarded:
                 return self.discard(whole_day=True)
-            case Intent(IntentKind.OFF_RECORD) if not self._may_mean_another(found) and (
-                gone := self._meant(found, text)
-            ):
-                return self._off_record_at_goodbye(gone)
+            case Intent(IntentKind.OFF_RECORD) if not self._may_mean_another(found):
+                gone, left = self._meant(found, text), self._leave(found)
+                if gone or left:
+                    return replace(self._off_record_at_goodbye(gone), left=left)
         return None
 
     def reopens(self, text: str) -> bool:
@@ -205,11 +205,11 @@ class Dialogue(Stages):
                     self.stage = Stage.TALK
                 return Move(say=LINES.waiting, patience_ms=PATIENCE_MS)
             case IntentKind.OFF_RECORD | IntentKind.DISCARD if self._may_mean_another(found, interrupted=interrupted):
-                return Move(say=LINES.off_record_which, off_record=(text,) if self._named(found) else ())
+                return self._ask_which(found, text)
             case IntentKind.OFF_RECORD:
-                return self._off_record(self._meant(found, text))
+                return self._take_off_record(found, text)
             case IntentKind.DISCARD if found.points and self.stage in (Stage.TALK, Stage.GOODBYE):
-                return self._off_record(self._meant(found, text))
+                return self._take_off_record(found, text)
             case IntentKind.FORGET_DAY if self.stage in (Stage.TALK, Stage.GOODBYE):
                 return self._forget_so_far(LINES.forgotten_day, whole_day=True)
             case IntentKind.FORGET_DAY:
@@ -223,14 +223,37 @@ class Dialogue(Stages):
     def _may_mean_another(self, found: Intent, *, interrupted: bool = False) -> bool:
         """Whether a wish means something that was told, and not surely which: that is not guessed."""
         if named := self._named(found):
-            return bool(self.told.texts) and not self.told.about(named)
+            return bool(self.told.texts or self._left(found)) and not self.told.about(named)
         of_the_reading = self.stage is Stage.APPROVAL and interrupted and found.points
         return of_the_reading and len(self.told.texts) > 1 and not _tells(found.before)
 
-    def _named(self, found: Intent) -> str:
-        """What names the object of a wish, also before a pointer."""
+    def _named(self, found: Intent) -> tuple[str, ...]:
+        """What names the objects of a wish, also before a pointer."""
         of_told = self.stage not in (Stage.TALK, Stage.GOODBYE)
-        return found.before if found.points and is_topic(found.before, of_told=of_told) else found.about
+        return (found.before,) if found.points and is_topic(found.before, of_told=of_told) else found.about
+
+    def _take_off_record(self, found: Intent, text: str) -> Move:
+        gone, left = self._meant(found, text), self._leave(found)
+        return replace(self._off_record(gone, left=left), left=left)
+
+    def _ask_which(self, found: Intent, text: str) -> Move:
+        named, left = self._named(found), self._leave(found)
+        move = self.write() if left and self.stage not in (Stage.TALK, Stage.GOODBYE) else Move()
+        return replace(move, say=LINES.off_record_which, off_record=(text,) if named and not left else (), left=left)
+
+    def _leave(self, found: Intent) -> str:
+        """Take what was told beside a wish that does not mean it."""
+        left = self._left(found)
+        rest = correction.rest if left and (correction := intent(left)) else ""
+        if left and (self.said or not rest):
+            decides = self.stage in (Stage.APPROVAL, Stage.CORRECTION)
+            self._take(left, rest or (left if decides else ""))
+        return left
+
+    def _left(self, found: Intent) -> str:
+        """What was told beside a wish that does not mean it; empty when that is nothing for a diary."""
+        means_what_follows = not (found.about or found.before or self.told.texts)
+        return found.left if is_content(found.left) and not means_what_follows else ""
 
     def _meant(self, found: Intent, text: str) -> tuple[str, ...]:
         """Take back what is to be off the record: what is named, what stands before the wish, else what was told last.
@@ -238,13 +261,14 @@ class Dialogue(Stages):
         What follows the wish goes, too. A wish that comes first may mean either, as may one with a reason before it
         (부끄러우니까 이건 적지 마), so neither is kept.
         """
+        own = () if self._left(found) else (text,)
         if named := self._named(found):
-            return (text, *self.told.take_back_about(named))
-        gone = [text] if _tells(found.before) or _tells(found.rest) else []
+            return (*own, *self.told.take_back_about(named))
+        gone = own if _tells(found.before) or _tells(found.rest) else ()
         tells_before = _tells(found.before) and not is_mere_reason(found.before)
         if not tells_before and (last := self.told.take_back()):
-            gone.append(last)
-        return tuple(gone)
+            gone = (*gone, last)
+        return gone
 
     def _take(self, text: str, rest: str) -> None:
         """The caller told this; with `rest`, that corrects what was told before."""

@@ -186,7 +186,7 @@ class Floor(BotsReplies):
         move = self.dialogue.turn(text, interrupted=bool(self.broken_off))
         state = self.carry_out(move, now_ms)
         self.answer_reply = self.ledger.reply if self.ledger else None
-        if self.ledger and not (move.forget or move.keep or move.off_record):
+        if self.ledger and not (move.forget or move.keep or move.off_record or move.left):
             self.undo = Undo(self.ledger.reply, before, broken_off)
         return state
 
@@ -243,6 +243,11 @@ class Floor(BotsReplies):
             self.transcript.forget()
             self.last_said = ()
             self.out.append(move.forget)
+        if move.left:
+            self.transcript.reword(move.left)
+            for at, command in enumerate(self.out):
+                if isinstance(command, KeepSaid) and command.turn == self.transcript.turn:
+                    self.out[at] = replace(command, text=move.left)
         for text in move.off_record:
             self.last_said = ()
             if removed := self.transcript.take_off_record(text):

@@ -9,9 +9,9 @@ else was said is given in the caller's own spelling.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import takewhile
+from itertools import dropwhile, pairwise, takewhile
 from typing import Any
 
 from bot.conversation.korean import normalise
@@ -47,15 +47,17 @@ class Intent:
     """What stood before it."""
     points: bool = False
     """It points at something (이건), which need not be what was said last."""
-    about: str = ""
-    """What names its object: 병원 of 병원 얘기는 빼 줘."""
+    about: tuple[str, ...] = ()
+    """What names its objects: 병원 of 병원 얘기는 빼 줘."""
+    left: str = ""
+    """What was told beside it and is not meant: 산책했어요 of 산책했어요. 병원 얘기는 빼 줘."""
 
 
 MOST_LETTERS = 32
 """A command has no more letters; an utterance that has more is a story, with a command in it at most."""
 
 _DATA: dict[str, Any] = table("intents")
-_PARTS: dict[str, str] = {}
+_PARTS: dict[str, str] = {"past": "[" + "".join(map(chr, range(ord("갔"), ord("힣") + 1, 28))) + "]"}
 _FEW = "{0,6}"  # politeness has an end, and so has the time that a search may take
 
 
@@ -111,7 +113,10 @@ _POINTED = _command(_OFF["lead"], [*_OFF["says"], *_OFF["beside"]])
 _QUOTED_BY = re.compile(_alternatives(_OFF["not_before"]) + "$")
 _QUOTED_AS = re.compile(_alternatives(_OFF["not_after"]))
 _QUOTED_AFTER_STOP = re.compile(_alternatives(_OFF["not_after_stop"]))
-_ABOUT = re.compile(_alternatives([_OFF["about"]]))
+_ABOUT = [re.compile(_alternatives([pattern])) for pattern in _OFF["about"]]
+_AND = re.compile(_alternatives([_OFF["and"]]))
+_PAST_CLAUSE = re.compile(_alternatives([_OFF["past_clause"]]) + "$")
+_GOES_ON = re.compile(_alternatives(_OFF["goes_on"]))
 _TOLD = re.compile(_alternatives([_OFF["told"]]))
 _TOPIC = re.compile(_alternatives([_OFF["topic"]]))
 _SAID_LAST = re.compile(_alternatives(_OFF["said_last"]))
@@ -129,7 +134,7 @@ _SURE_END = re.compile(_alternatives([_DATA["finish"]["sure"]]))
 _LEAD = re.compile(_PARTS["lead_no"])
 _LEADS = re.compile(_PARTS["lead_no"] + "{1,6}")
 _STOPS = (".", "?", "!", "…")
-_STOPPED = (*_STOPS, *_OFF["ends"])
+_ENDS_SENTENCE = re.compile(_alternatives(_OFF["ends"]) + "$")
 
 
 def intent(text: str) -> Intent | None:
@@ -153,7 +158,7 @@ def ends_with(text: str) -> bool:
     words = text.split()
     for at in range(len(words)):
         tail = " ".join(words[at:])
-        if (at and not words[at - 1].endswith(_STOPPED)) or len(normalise(tail)) > MOST_LETTERS:
+        if (at and not _stops(words[at - 1])) or len(normalise(tail)) > MOST_LETTERS:
             continue
         found = intent(tail) if at else None
         if (found and found.kind in _ENDS and not may_tell(tail)) or end_with_reason(tail):
@@ -219,29 +224,85 @@ def _off_record(words: list[str]) -> Intent | None:
         )
         before, rest = words[:start], words[end:]
         if end and not _quoted(before, words[start:end], rest):
+            behind = " ".join(rest)
+            left = behind if _GOES_ON.match(normalise(behind)) else ""
+            found = Intent(IntentKind.OFF_RECORD, rest=behind, left=left)
             if _EARLIER.fullmatch(normalise("".join(before))):
-                return Intent(IntentKind.OFF_RECORD, rest=" ".join(rest), about=" ".join(before))
+                return replace(found, about=(" ".join(before),))
             points = _POINTS.match(normalise("".join(words[start:end]))) is not None
-            return Intent(IntentKind.OFF_RECORD, rest=" ".join(rest), before=" ".join(before), points=points)
+            return replace(found, before=" ".join(before), points=points)
     return None
 
 
 def _off_record_by_name(words: list[str]) -> Intent | None:
-    """The wish to keep off the record what is named: 병원 얘기는 빼 주세요; maybe right behind it (`before`)."""
-    for start in (at for at in reversed(range(len(words))) if at == 0 or words[at - 1].endswith(_STOPPED)):
-        compact, before = normalise("".join(words[start:])), " ".join(words[:start])
-        if len(compact) > MOST_LETTERS:
-            return None
-        if not (found := _ABOUT.fullmatch(compact)):
-            continue
-        about = _original(" ".join(words[start:]), found.start("about"), found.end("about"))
-        if not about or normalise(about.split()[-1]) in _POINTERS or _SAID_LAST.search(about):
-            return None
-        leads = intent(before)
-        if not before or (leads and not leads.rest):
-            return Intent(IntentKind.OFF_RECORD, about=about)
-        return Intent(IntentKind.OFF_RECORD, before=before) if in_common(before, names_in(about)) else None
-    return None
+    """The wish to keep off the record what is named, or more of them, and what is told beside them.
+
+    What names it in the same breath is meant, with all that follows it up to the wish; else what was told before.
+    """
+    wishes = list(_named_wishes(words))
+    if not wishes:
+        return None
+    places = [0, *(place for start, end, _ in wishes for place in (start, end)), len(words)]
+    names = {about: names_in(about) for _, _, abouts in wishes for about in abouts}
+    gone: list[str] = []
+    left: list[str] = []
+    for start, end in zip(places[::2], places[1::2], strict=True):
+        sentences = _sentences(words[start:end])
+        names_it = [any(in_common(sentence, name) for name in names.values()) for sentence in sentences]
+        first = names_it.index(True) if any(names_it) else len(sentences)
+        if start and not any(names.values()):  # 이제부터 하는 얘기는 적지 마 means what follows
+            first = 0
+        left += filter(_tells, sentences[:first])
+        gone += sentences[first:]
+    before = " ".join(gone)
+    about = tuple(about for about, name in names.items() if not in_common(before, name))
+    return Intent(IntentKind.OFF_RECORD, before=before, about=about, left=" ".join(left))
+
+
+def _tells(sentence: str) -> bool:
+    """Whether a sentence beside a wish is no command and no reason for it."""
+    words = list(dropwhile(lambda word: _OPENERS.fullmatch(normalise(word)), sentence.split()))
+    found = intent(" ".join(words))
+    return bool(words) and not is_mere_reason(sentence) and (found is None or bool(found.rest))
+
+
+def _named_wishes(words: list[str]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+    """Where the wishes begin and end that name their objects, and the names."""
+    signs = [bool(_SIGN.search(normalise(word))) for word in words]
+    done = 0
+    for start in filter(lambda start: _begins_sentence(words, start), range(len(words))):
+        ends = (end for end in _ends_of_command(words, start) if start >= done and any(signs[start:end]))
+        found = next(((match, end) for end in ends if (match := _about(words[start:end]))), None)
+        if found and not _quoted([], words[start : found[1]], words[found[1] :]):
+            match, done = found
+            yield start, done, tuple(filter(None, map(str.strip, _AND.split(match))))
+
+
+def _about(command: list[str]) -> str:
+    """What names the object of a wish of one sentence; empty when these words are none, or point at something."""
+    compact, text = normalise("".join(command)), " ".join(command)
+    for found in filter(None, (pattern.fullmatch(compact) for pattern in _ABOUT)):
+        until = len(_original(text, 0, found.end("about")).split())
+        about = _original(text, found.start("about"), found.end("about"))
+        points = not about or normalise(about.split()[-1]) in _POINTERS or _SAID_LAST.search(about)
+        if not points and not any(_begins_sentence(command, at) for at in range(1, until)):
+            return about
+    return ""
+
+
+def _stops(word: str) -> bool:
+    """Whether a sentence ends with this word, maybe without a full stop."""
+    return word.endswith(_STOPS) or _ENDS_SENTENCE.search(normalise(word)) is not None
+
+
+def _begins_sentence(words: list[str], at: int) -> bool:
+    """Whether a sentence may begin at this word: it is the first, or the one before it ends one."""
+    return at == 0 or _stops(words[at - 1]) or _PAST_CLAUSE.search(words[at - 1]) is not None
+
+
+def _sentences(words: list[str]) -> list[str]:
+    begins = [at for at in range(len(words)) if _begins_sentence(words, at)]
+    return [" ".join(words[start:end]) for start, end in pairwise([*begins, len(words)])]
 
 
 def _ends_of_command(words: list[str], start: int) -> Iterator[int]:
@@ -254,7 +315,7 @@ def _ends_of_command(words: list[str], start: int) -> Iterator[int]:
 
 def _asks(words: list[str], start: int, end: int) -> bool:
     """Whether these words are a wish; one that points at nothing has to be a sentence of its own."""
-    begins = start == 0 or words[start - 1].endswith(_STOPPED)
+    begins = start == 0 or _stops(words[start - 1])
     alone = begins and (end == len(words) or words[end - 1].endswith(_STOPS))
     patterns = (_WHOLE[IntentKind.OFF_RECORD], _POINTED) if alone else (_POINTED,)
     compact = normalise("".join(words[start:end]))

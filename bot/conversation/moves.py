@@ -21,6 +21,8 @@ class Move:
     forget: ForgetDay | None = None
     off_record: tuple[str, ...] = ()
     """What the caller wants to have said to nobody, as it was said, latest first."""
+    left: str = ""
+    """All that is kept of what the caller said last."""
     manner: Manner | None = None
     """Speak like this from now on."""
     patience_ms: int = 0

@@ -135,9 +135,9 @@ class Stages:
         self.told.clear()
         self.entry, self.entry_stands = None, False
 
-    def _off_record(self, gone: tuple[str, ...]) -> Move:
-        """What the texts `gone` told is kept nowhere; an entry that may hold it is written anew."""
-        if not gone:
+    def _off_record(self, gone: tuple[str, ...], *, left: str) -> Move:
+        """What the texts `gone` told is kept nowhere; an entry that may hold it is written anew with what is `left`."""
+        if not gone and not left:
             return Move(say=LINES.off_record_nothing)
         self.entry, self.entry_stands = None, False
         self.told.unsettle()

@@ -59,16 +59,19 @@ class Told:
         self.unsettle()
         return self._parts.pop().text
 
-    def about(self, what: str) -> list[Part]:
-        """What was told or corrected of `what`, a noun or more words; latest first, and empty when it names nothing."""
-        names = names_in(what)
-        found = [(in_common(part.text, names), part) for part in self._parts]
-        most = max((letters for letters, _ in found), default=0)
-        return [part for letters, part in reversed(found) if letters == most > 0]
+    def about(self, named: Iterable[str]) -> list[Part]:
+        """What was told or corrected of each that is named; latest first, and empty when one names nothing."""
+        found = [self._about(names_in(name)) for name in named]
+        return [part for part in reversed(self._parts) if any(part in parts for parts in found)] if all(found) else []
 
-    def take_back_about(self, what: str) -> tuple[str, ...]:
-        """Remove what was told of `what`; give it, latest first. No entry is of the rest."""
-        gone = self.about(what)
+    def _about(self, names: list[str]) -> list[Part]:
+        found = [(in_common(part.text, names), part) for part in self._parts]
+        most = max((common for common, _ in found), default=0)
+        return [part for common, part in found if common == most > 0]
+
+    def take_back_about(self, named: Iterable[str]) -> tuple[str, ...]:
+        """Remove what was told of all that is named; give it, latest first. No entry is of the rest."""
+        gone = self.about(named)
         if gone:
             self.unsettle()
             self._parts = [part for part in self._parts if part not in gone]
@@ -141,6 +144,8 @@ def told_in(turns: Iterable[str]) -> Told:
             told.correct(found.rest)
         elif is_content(text):
             told.add(text)
+        elif found and is_content(found.left):
+            told.add(found.left)
     return told
 
 

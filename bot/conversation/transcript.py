@@ -43,6 +43,11 @@ class Transcript:
         """The caller's turn goes on: its text is no exchange yet."""
         return self.history.pop().text
 
+    def reword(self, text: str) -> None:
+        """The caller's last turn reads `text`."""
+        self._said[-1] = (self.turn, text)
+        self.history[-1] = Exchange("caller", text)
+
     def hearing(self, turn: int, words: str) -> KeepHeard | None:
         """The caller has heard `words` of what is still being said since turn `turn`; None: that is kept already."""
         self._listens_since(turn)

@@ -392,7 +392,7 @@ def test_a_feeling_deletes_nothing(text: str) -> None:
 @pytest.mark.parametrize("stage", [talking, at_approval, correcting])
 def test_what_is_off_the_record_may_be_named(stage: Stager) -> None:
     dialogue = stage("오전에 병원에 갔어요", "친구를 만났어요", "병원에서 약을 받았어요", "산책을 했어요")
-    assert dialogue.told.about("책") == []
+    assert dialogue.told.about(["책"]) == []
     text = "병원 얘기는 빼 주세요"
     move = dialogue.turn(text, interrupted=False)
     assert move.off_record == (text, "병원에서 약을 받았어요", "오전에 병원에 갔어요")
@@ -467,10 +467,62 @@ def test_what_stands_before_a_pointer_in_the_talk_is_itself_what_is_meant() -> N
     assert len(move.off_record) == 1 and dialogue.said == ["병원에 갔어요", "친구를 만났어요"]
 
 
-def test_a_correction_before_a_wish_is_not_lost() -> None:
-    dialogue = at_approval("병원에서 민수를 만났어요")
-    move = dialogue.turn("아니 민수가 아니라 민호예요. 병원 얘기는 빼 주세요.", interrupted=False)
-    assert move.write and dialogue.corrections == ["민수가 아니라 민호예요. 병원 얘기는 빼 주세요."]
+@pytest.mark.parametrize("stage", [talking, at_approval, correcting])
+def test_a_correction_beside_a_wish_is_not_lost(stage: Stager) -> None:
+    dialogue = stage("병원에 갔어요", "민수를 만났어요")
+    dialogue.turn("아니 민수가 아니라 민호예요. 병원 얘기는 빼 주세요.", interrupted=False)
+    assert (dialogue.said, dialogue.corrections) == (["민수를 만났어요"], ["민수가 아니라 민호예요."])
+    dialogue = stage("병원에서 민수를 만났어요")
+    dialogue.turn("아니 민수가 아니라 민호예요. 병원 얘기는 빼 주세요.", interrupted=False)
+    assert dialogue.told.texts == []
+
+
+@pytest.mark.parametrize("text", ["산책을 했어요. 병원 얘기는 빼 주세요.", "병원 얘기는 빼 주세요. 산책을 했어요."])
+def test_a_story_beside_a_wish_that_names_another_is_told(text: str) -> None:
+    dialogue = talking("병원에 갔어요", "친구를 만났어요")
+    move = dialogue.turn(text, interrupted=False)
+    assert move == Move(say=LINES.off_record, off_record=("병원에 갔어요",), left="산책을 했어요.")
+    assert dialogue.said == ["친구를 만났어요", "산책을 했어요."]
+    dialogue = at_approval("병원에 갔어요", "친구를 만났어요")
+    assert dialogue.turn(text, interrupted=False).write
+    assert (dialogue.said, dialogue.corrections) == (["친구를 만났어요"], ["산책을 했어요."])
+
+
+@pytest.mark.parametrize("text", ["산책을 했어요. 영화 얘기는 빼 주세요.", "산책을 했어요. 아까 한 얘기는 빼 주세요."])
+def test_a_story_beside_a_wish_that_names_nothing_is_told(text: str) -> None:
+    dialogue = Dialogue()
+    assert dialogue.turn(text, interrupted=False) == Move(say=LINES.off_record_which, left="산책을 했어요.")
+    assert dialogue.said == ["산책을 했어요."]
+    dialogue = at_approval("친구를 만났어요")
+    move = dialogue.turn(text, interrupted=False)
+    assert move.write and move.say == LINES.off_record_which and dialogue.corrections == ["산책을 했어요."]
+
+
+def test_a_story_beside_a_wish_over_the_goodbye_is_told() -> None:
+    dialogue = at_goodbye("병원에 갔어요", "친구를 만났어요")
+    move = dialogue.removes("산책도 했어요. 병원 얘기는 빼 주세요.")
+    assert move and (move.off_record, move.left) == (("병원에 갔어요",), "산책도 했어요.") and move.hang_up
+    assert dialogue.said == ["친구를 만났어요", "산책도 했어요."] and dialogue.unsettled
+
+
+def test_what_goes_on_behind_a_wish_that_points_back_is_told() -> None:
+    dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")
+    move = dialogue.turn("이건 적지 마세요. 아 그리고 저녁에는 딸이 왔어요.", interrupted=False)
+    assert (move.off_record, move.left) == (("회사에서 잘렸어요",), "아 그리고 저녁에는 딸이 왔어요.")
+    assert dialogue.said == ["친구를 만났어요", "아 그리고 저녁에는 딸이 왔어요."]
+    text = "이건 적지 마세요. 그리고 회사에서 잘렸어요."
+    assert Dialogue().turn(text, interrupted=False).off_record == (text,)
+
+
+def test_two_stories_are_taken_off_the_record_with_one_wish_or_none_is() -> None:
+    texts = ("시어머니가 오셨어요", "남편이 화를 냈어요", "산책을 했어요")
+    for wish in ("시어머니 얘기랑 남편 얘기는 적지 마세요", "남편 얘기는 빼 주세요. 시어머니 얘기도 빼 주세요."):
+        dialogue = talking(*texts)
+        assert dialogue.turn(wish, interrupted=False).off_record == (wish, texts[1], texts[0])
+        assert dialogue.said == ["산책을 했어요"]
+    dialogue = talking(*texts)
+    assert dialogue.turn("시어머니 얘기랑 친구 얘기는 빼 줘", interrupted=False).say == LINES.off_record_which
+    assert dialogue.said == list(texts)
 
 
 @pytest.mark.parametrize("stage", [talking, at_approval, correcting])

@@ -38,6 +38,10 @@ def test_the_turns_of_a_call_are_told_apart() -> None:
     assert (day.said, day.corrections) == (["밥을 먹었어요", "잘게요 이제"], ["밥이 아니라 빵이야"])
 
 
+def test_a_story_beside_a_wish_that_names_another_is_told() -> None:
+    assert told_in(["산책했어요. 병원 얘기는 빼 줘.", "네. 병원 얘기는 빼 줘."]).said == ["산책했어요."]
+
+
 def test_what_came_last_is_taken_back_first() -> None:
     day = told("밥을 먹었어요", "산책을 했어요")
     day.correct("밥이 아니라 빵이야")
@@ -66,9 +70,25 @@ def test_what_came_last_is_taken_back_first() -> None:
 def test_what_was_told_is_found_by_its_name(what: str, found: list[str]) -> None:
     day = told("병원에 갔어요", "약을 병원에서 받았어요", "자동차 값이 올랐어요", "차를 샀어요")
     day.correct("수술을 했어요")
-    assert [part.text for part in day.about(what)] == found
-    assert day.take_back_about(what) == tuple(found)
+    assert [part.text for part in day.about([what])] == found
+    assert day.take_back_about([what]) == tuple(found)
     assert day.unsettled and not set(found) & set(day.texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("고모", ["고모가 오셨어요"]),
+        ("어머니", ["시어머니가 오셨어요"]),
+        ("김민수", []),
+        ("고모부네", []),
+        ("지민이", ["김지민을 만났어요"]),
+        ("고모랑 시어머니", ["시어머니가 오셨어요", "고모가 오셨어요"]),
+    ],
+)
+def test_a_name_is_a_word_before_it_is_a_part_of_one(name: str, found: list[str]) -> None:
+    day = told("고모가 오셨어요", "시어머니가 오셨어요", "시고모가 가셨어요", "김민지를 만났어요", "김지민을 만났어요")
+    assert [part.text for part in day.about([name])] == found
 
 
 def test_a_day_is_unsettled_until_it_is_approved_and_again_after_more() -> None:

@@ -37,6 +37,15 @@ def test_a_turn_is_forgotten_before_the_wish_is_kept(line: Line) -> None:
     assert commands.index(ForgetTurn(0)) < commands.index(kept)
 
 
+def test_the_wish_itself_is_not_kept_when_a_story_beside_it_is(line: Line) -> None:
+    talked(line, SECRET)
+    line.bot_speaks()
+    commands = line.says("비가 왔어요. 회사 얘기는 빼 주세요.")
+    assert ForgetTurn(0) in commands
+    assert [command.text for command in commands if isinstance(command, KeepSaid)] == ["비가 왔어요."]
+    assert [exchange.text for exchange in line.turns.history if exchange.who == "caller"] == ["비가 왔어요."]
+
+
 def test_a_turn_of_the_stream_before_can_be_taken_off_the_record() -> None:
     line = Line(before=before("오늘은 비가 왔어요", SECRET, next_turn=5, numbers=(0, 4)))
     line.bot_speaks()
