@@ -24,6 +24,14 @@ def answer(text: str) -> IntentKind | None:
     return kinds[0] if len(set(kinds)) == 1 else None
 
 
+def says_goodbye(text: str) -> bool:
+    """Whether a text is made of nothing but goodbyes, thanks and 네: 이만 끊을게요, 안녕히 계세요."""
+    words = text.split()
+    answers = (_answers(words) or []) if len(words) <= _MOST_WORDS else []
+    decides = any(kind in _DECISIONS and not is_mere for kind, is_mere in answers)
+    return not decides and any(kind in _ENDS for kind, _ in answers)
+
+
 def _answers(words: list[str]) -> list[tuple[IntentKind | None, bool]] | None:
     """The words cut into answers, each as long as can be; None when they cannot be cut so.
 

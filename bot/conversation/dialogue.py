@@ -7,7 +7,7 @@ whole day) are granted at every one, before the model is asked.
 
 from dataclasses import dataclass, field, replace
 
-from bot.conversation.answers import answer
+from bot.conversation.answers import answer, says_goodbye
 from bot.conversation.clauses import clause
 from bot.conversation.commands import Manner
 from bot.conversation.intents import (
@@ -16,17 +16,20 @@ from bot.conversation.intents import (
     end_with_reason,
     ends_with,
     intent,
+    is_impatience,
     is_mere_lead,
     is_mere_reason,
+    is_patience,
     is_topic,
     may_tell,
     puts_right,
 )
-from bot.conversation.korean import is_backchannel, is_filler, is_polite
+from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise
 from bot.conversation.lines import LINES
 from bot.conversation.moves import LISTEN, Move
 from bot.conversation.snapshot import Snapshot, Stage
 from bot.conversation.stages import Stages
+from bot.conversation.texts import table
 from bot.conversation.told import Told, is_content, is_passing, is_sound, tells_of_day
 
 PATIENCE_MS = 60_000
@@ -38,6 +41,8 @@ NOTICE = LINES.greeting_first[1]
 _PACES = (0.8, 0.7)
 _GAINS_DB = (6.0, 10.0)
 _SHORT_SPEECH_WORDS = 3
+_UNSURE = frozenset(table("dialogue")["unsure"])
+_CANCELS = frozenset(table("dialogue")["cancels"])
 _KEYS = {"1": IntentKind.APPROVE, "2": IntentKind.CORRECT, "3": IntentKind.DISCARD}
 _ENDS = (IntentKind.FINISH, IntentKind.FAREWELL)
 _DECISIONS = (*_KEYS.values(), *_ENDS)
@@ -71,7 +76,6 @@ class Dialogue(Stages):
                 entry_stands=self.entry_stands,
                 draft=self.draft,
                 silences=self.silences,
-                misunderstood=self._misunderstood,
                 held=self._held,
                 discarded=self._discarded,
                 day_discarded=self._day_discarded,
@@ -86,7 +90,7 @@ class Dialogue(Stages):
         """Be where another process was."""
         self.stage, self.reopenable, self.told = noted.stage, noted.reopenable, Told.of(noted)
         self.entry, self.entry_stands, self.draft = noted.entry, noted.entry_stands, noted.draft
-        self.silences, self._misunderstood, self._held = noted.silences, noted.misunderstood, noted.held
+        self.silences, self._held = noted.silences, noted.held
         self._discarded, self._day_discarded, self.why = noted.discarded, noted.day_discarded, noted.why
         self.notice, self.manner = noted.notice, Manner(noted.pace, noted.gain_db)
 
@@ -106,12 +110,7 @@ class Dialogue(Stages):
             case Stage.TALK | Stage.GOODBYE:
                 return self._talk(text, wish, rest)
             case Stage.WRITING:
-                if wish is IntentKind.DISCARD:
-                    return self.discard()
-                if is_content(text):
-                    self._take(text, rest)
-                    return self.write()
-                return LISTEN
+                return self._writing(text, wish, rest)
             case Stage.APPROVAL:
                 return self._approval(text, wish, rest)
             case Stage.CORRECTION:
@@ -173,6 +172,8 @@ class Dialogue(Stages):
         found = intent(text)
         wish = found.kind if found else None
         asks_which = found is not None and wish is IntentKind.OFF_RECORD and self._may_mean_another(found)
+        if says_goodbye(text):
+            return False
         if not (is_content(text) or wish in (IntentKind.WAIT, *_AGAIN) or asks_which or _corrects(text, wish)):
             return False
         if wish not in _AGAIN:
@@ -278,7 +279,8 @@ class Dialogue(Stages):
             self.told.add(text)
 
     def _talk(self, text: str, wish: IntentKind | None, rest: str) -> Move:
-        if (wish in _ENDS and not may_tell(text)) or (not self.said and end_with_reason(text)):
+        ends = says_goodbye(text) if wish is None else wish in _ENDS and not may_tell(text)
+        if ends or (not self.said and end_with_reason(text)):
             return self._finish()
         self.stage = Stage.TALK
         if wish is IntentKind.DISCARD:
@@ -286,12 +288,25 @@ class Dialogue(Stages):
         if wish is IntentKind.GREETING and not self.said:
             return Move(say=LINES.greeted_back)
         if tells_of_day(text):
-            self._take(text, rest)
+            self._take(text, rest if puts_right(rest) else "")
         elif self.entry_is_current and _corrects(text, wish):
             return self._correct("")
         if wish is None and ends_with(text):
             return self._finish()
         return Move(say=(self.notice,) if self.notice else (), ask_model=True)
+
+    def _writing(self, text: str, wish: IntentKind | None, rest: str) -> Move:
+        if wish is IntentKind.DISCARD:
+            return self.discard()
+        if _corrects(text, wish) and not rest:
+            self.stage = Stage.TALK
+            return Move(say=LINES.ask_correction)
+        if is_impatience(text):
+            return Move(say=LINES.still_writing)
+        if not is_content(text) or is_patience(text) or says_goodbye(text):
+            return LISTEN
+        self._take(text, rest or (text if puts_right(text) else ""))
+        return self.write()
 
     def _approval(self, text: str, wish: IntentKind | None, rest: str) -> Move:
         if _asks_back(text):
@@ -302,9 +317,8 @@ class Dialogue(Stages):
             return LISTEN
         if rest:
             return self._correct(rest)
-        self._misunderstood += 1
         tells = clause(text) is not None or len(text.split()) > _SHORT_SPEECH_WORDS or puts_right(text)
-        if is_content(text) and (tells or self._misunderstood > 1):
+        if is_content(text) and tells:
             return self._correct(text)
         return Move(say=LINES.ask_approval_again)
 
@@ -313,6 +327,11 @@ class Dialogue(Stages):
             return self._correct("")
         if is_filler(text) or is_sound(text):
             return LISTEN
+        if normalise(text) in _UNSURE:
+            return self._correct("")
+        if normalise(text) in _CANCELS:
+            self.stage = Stage.APPROVAL
+            return Move(say=LINES.ask_approval_again)
         if decision := _decision(text, wish, rest):
             return self._leave_unconfirmed() if decision in _ENDS else self._decide(decision)
         return self._correct(rest or (text if is_content(text) else ""))

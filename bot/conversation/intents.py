@@ -133,6 +133,8 @@ _STATE = re.compile(_alternatives([_DATA["farewell"]["states"]]))
 _SURE_END = re.compile(_alternatives([_DATA["finish"]["sure"]]))
 _LEAD = re.compile(_PARTS["lead_no"])
 _LEADS = re.compile(_PARTS["lead_no"] + "{1,6}")
+_PATIENCE = _command(_DATA["patience"]["lead"], _DATA["patience"]["says"])
+_IMPATIENCE = _command(_DATA["impatience"]["lead"], _DATA["impatience"]["says"])
 _STOPS = (".", "?", "!", "…")
 _ENDS_SENTENCE = re.compile(_alternatives(_OFF["ends"]) + "$")
 
@@ -187,6 +189,16 @@ def puts_right(text: str) -> bool:
     """Whether a text says what is to stand instead of what, or how it is to be written: 밥이 아니고 국수요."""
     compact = normalise(text)
     return _INSTEAD.search(compact) is not None or _REQUEST.search(compact) is not None
+
+
+def is_patience(text: str) -> bool:
+    """Whether a text, said while an entry is written, only leaves the time for it: 천천히 하세요."""
+    return _PATIENCE.fullmatch(normalise(text)) is not None
+
+
+def is_impatience(text: str) -> bool:
+    """Whether a text, said while an entry is written, only asks how long that takes: 얼마나 걸려요?"""
+    return _IMPATIENCE.fullmatch(normalise(text)) is not None
 
 
 def is_mere_lead(text: str) -> bool:

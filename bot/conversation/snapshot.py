@@ -63,7 +63,6 @@ class Snapshot:
     """An entry is kept that holds all that was told."""
     draft: int = 0
     silences: int = 0
-    misunderstood: int = 0
     held: bool = False
     """The caller broke the read-back off, to be waited for."""
     patience_ms: int = 0

@@ -32,7 +32,6 @@ class Stages:
     draft: int = 0
     silences: int = 0
     """How many prompts the caller has left unanswered."""
-    _misunderstood: int = 0
     _discarded: bool = False
     _day_discarded: bool = False
     why: str = ""
@@ -87,7 +86,6 @@ class Stages:
             if not self.entry.body:
                 return self._goodbye(LINES.goodbye_nothing, "nothing said", reopenable=True)
             self.stage = Stage.APPROVAL
-            self._misunderstood = 0
             return self.read_back(self.entry)
         return None
 

@@ -36,9 +36,8 @@ def told_after(turns: Iterable[TurnRecord], snapshot: Snapshot | None) -> tuple[
 def _taken(spoken: list[_Spoken], snapshot: Snapshot) -> dict[int, Part | None]:
     """What the talk took of the turns that it has judged, by their places: None where it was nothing for a diary.
 
-    A turn of which it took nothing is one of those only when that is sure: every part has its turn, no other stream has
-    used the turn's number, and the talk has not asked in vain what was meant since the last part. What was recorded has
-    no times, and no talk has heard it.
+    A turn of which it took nothing is one of those only when that is sure: every part has its turn, and no other stream
+    has used the turn's number. What was recorded has no times, and no talk has heard it.
     """
     known = {
         place: normalise(text)
@@ -55,9 +54,8 @@ def _taken(spoken: list[_Spoken], snapshot: Snapshot) -> dict[int, Part | None]:
     told_anything = bool(snapshot.parts) or snapshot.changes > 0
     if told_anything and len(taken) == len(snapshot.parts):
         streams = Counter(turn.turn for turn, _ in spoken)
-        asked_in_vain = snapshot.misunderstood > 0 and snapshot.settled != snapshot.changes
         for place in known:
-            if streams[spoken[place][0].turn] == 1 and not (asked_in_vain and place > last):
+            if streams[spoken[place][0].turn] == 1:
                 taken.setdefault(place, None)
     return taken
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.conversation.answers import answer
+from bot.conversation.answers import answer, says_goodbye
 from bot.conversation.intents import IntentKind
 
 ANSWERS = [
@@ -21,6 +21,8 @@ ANSWERS = [
     ("뭐 딱히 고칠 건 없네요", IntentKind.APPROVE),
     ("지금 밥 먹어야 돼서 끊을게요", IntentKind.FAREWELL),
     ("바쁘니까 나중에 확인할게요", IntentKind.FAREWELL),
+    ("네 너무 예쁘게 잘 써 주셨어요", IntentKind.APPROVE),
+    ("네 그대로 잘 적어 주셨네요 마음에 쏙 들어요", IntentKind.APPROVE),
 ]
 
 
@@ -46,3 +48,19 @@ def test_many_words_with_one_meaning(text: str, kind: IntentKind) -> None:
 )
 def test_anything_else_decides_nothing(text: str) -> None:
     assert answer(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("이만 끊을게요 안녕히 계세요", True),
+        ("네 감사합니다 끊을게요", True),
+        ("네 고맙습니다", False),
+        ("틀렸어요 끊을게요", False),
+        ("친구를 만났어요 끊을게요", False),
+        (" ".join(["끊을게요"] * 13), False),
+        ("", False),
+    ],
+)
+def test_a_goodbye_may_come_in_parts(text: str, ends: bool) -> None:
+    assert says_goodbye(text) is ends

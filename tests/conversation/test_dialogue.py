@@ -71,10 +71,12 @@ def test_a_long_sentence_at_the_approval_is_a_correction() -> None:
     assert dialogue.turn("그 친구 이름은 지민이라고 적어 주세요", interrupted=False).write
 
 
-def test_a_short_unclear_answer_is_asked_again_once() -> None:
+@pytest.mark.parametrize("text", ["글쎄 말이야", "파란색", "3번", "취소할게요"])
+def test_a_short_unclear_answer_is_asked_again_and_is_no_correction(text: str) -> None:
     dialogue = at_approval()
-    assert dialogue.turn("파란색", interrupted=False).say == LINES.ask_approval_again
-    assert dialogue.turn("파란색", interrupted=False).write
+    for _ in range(3):
+        assert dialogue.turn(text, interrupted=False).say == LINES.ask_approval_again
+    assert dialogue.corrections == [] and dialogue.turn("네 맞아요", interrupted=False).keep
 
 
 def test_listening_to_the_read_back_is_not_approving_it() -> None:
@@ -102,6 +104,8 @@ def test_an_approved_day_is_settled_until_more_is_said() -> None:
 
 POLITE = (
     *("네", "안녕히 계세요", "음", "", "감사합니다", "네 고맙습니다", "알겠습니다", "네 알겠어요", "편히 쉬세요"),
+    *("들어 주셔서 감사합니다", "좋은 꿈 꾸세요", "고생 많으셨어요", "새해 복 많이 받으세요", "응 고마워 잘 자"),
+    *("네 다음에 또 전화할게요 안녕히 계세요", "네 그랬어요"),
     *("고생하셨어요", "건강하세요", "네 좋은 밤 되세요", "내일 또 봐요", "정말 고마워요 안녕히 계세요"),
 )
 
@@ -141,6 +145,13 @@ def test_a_copy_is_left_alone() -> None:
 def test_which_keys_mean_something(stage: Stage, known: str) -> None:
     dialogue = Dialogue(stage=stage)
     assert {digit for digit in "0123456789*#" if dialogue.knows_key(digit)} == set(known)
+
+
+@pytest.mark.parametrize("text", ["네 그랬어요", "네 그러네요", "네에"])
+def test_who_agrees_while_listening_approves_only_behind_the_read_back(text: str) -> None:
+    dialogue = at_approval()
+    assert dialogue.turn(text, interrupted=True).go_on
+    assert dialogue.turn(text, interrupted=False).keep is Status.APPROVED
 
 
 @pytest.mark.parametrize("text", ["하하", "오", "그렇구나", "그러게요", "감사합니다", "음"])
@@ -417,6 +428,53 @@ def test_who_has_more_to_tell_of_an_entry_is_asked_for_it(text: str) -> None:
     assert at_approval().turn(text, interrupted=False).say == LINES.ask_correction
 
 
+@pytest.mark.parametrize("text", ["네 맞는데요 하나 틀렸어요", "다 맞는데 하나만 고쳐 줘", "이름이요"])
+def test_who_says_that_there_is_something_to_correct_is_asked_what(text: str) -> None:
+    dialogue = at_approval()
+    assert dialogue.turn(text, interrupted=False).say == LINES.ask_correction and dialogue.corrections == []
+
+
+@pytest.mark.parametrize("text", ["모르겠어요", "어디를요?", "제목이요"])
+def test_who_does_not_say_how_to_correct_is_asked_again(text: str) -> None:
+    dialogue = correcting()
+    assert dialogue.turn(text, interrupted=False).say == LINES.ask_correction
+    assert dialogue.turn("친구가 아니라 동생이에요", interrupted=False).write and len(dialogue.corrections) == 1
+
+
+def test_who_takes_a_correction_back_decides_once_more() -> None:
+    dialogue = correcting()
+    assert dialogue.turn("취소할게요", interrupted=False) == Move(say=LINES.ask_approval_again)
+    assert dialogue.stage is Stage.APPROVAL and dialogue.corrections == []
+    assert correcting().turn("생각해 보니 고칠 거 없네요", interrupted=False).keep
+    assert correcting().turn("원래대로 해 줘", interrupted=False).keep
+
+
+@pytest.mark.parametrize(
+    "text", ["천천히 하세요", "네 기다릴게요", "알아서 저장해 주세요", "이만 끊을게요 안녕히 계세요"]
+)
+def test_who_waits_for_the_entry_adds_nothing_to_it(text: str) -> None:
+    dialogue = writing()
+    assert dialogue.turn(text, interrupted=False) == Move() and len(dialogue.said) == 1
+
+
+@pytest.mark.parametrize("text", ["빨리 해 줘", "얼마나 걸려요?", "아직 멀었어요?"])
+def test_who_cannot_wait_is_told_that_it_is_nearly_done(text: str) -> None:
+    dialogue = writing()
+    assert dialogue.turn(text, interrupted=False) == Move(say=LINES.still_writing) and len(dialogue.said) == 1
+
+
+def test_what_puts_something_right_while_the_entry_is_written_is_a_correction() -> None:
+    dialogue = writing("민수를 만났어요")
+    assert dialogue.turn("민수가 아니라 민호예요", interrupted=False).write
+    assert dialogue.corrections == ["민수가 아니라 민호예요"]
+    assert dialogue.turn("하나 더 있어요", interrupted=False) == Move(say=LINES.ask_correction)
+    assert dialogue.turn("산책도 했어요", interrupted=False).ask_model and dialogue.said[-1] == "산책도 했어요"
+
+
+def test_what_only_begins_like_a_correction_is_told_with_every_word() -> None:
+    assert talking("시댁에 갔어요", "안 맞아요 남편이랑 성격이").said[-1] == "안 맞아요 남편이랑 성격이"
+
+
 @pytest.mark.parametrize("text", ["고칠게요", "아 이름이 틀렸어요", "고칠 게 있어요"])
 def test_who_wants_to_correct_over_the_goodbye_is_asked_what(text: str) -> None:
     dialogue = at_goodbye("친구를 만났어요")
@@ -430,6 +488,13 @@ def test_how_somebody_is_ends_no_talk() -> None:
     dialogue = talking("어머니를 만났어요", "네 잘 지내요")
     assert dialogue.stage is Stage.TALK and dialogue.said == ["어머니를 만났어요", "네 잘 지내요"]
     assert at_approval().turn("잘 지내요", interrupted=False).hang_up
+
+
+@pytest.mark.parametrize("text", ["이만 끊을게요 안녕히 계세요", "끝이에요 끊을게요", "할 말 다 했어 이제 끊어"])
+def test_a_goodbye_in_more_than_one_part_is_no_day(text: str) -> None:
+    dialogue = talking("친구를 만났어요")
+    assert dialogue.turn(text, interrupted=False).write and dialogue.said == ["친구를 만났어요"]
+    assert Dialogue().turn(text, interrupted=False).say == LINES.goodbye_nothing
 
 
 def test_a_reason_to_end_is_no_day() -> None:

@@ -307,16 +307,6 @@ def test_a_correction_is_asked_for_again(line: Line, way, lead: tuple[str, ...])
     assert then.all(WriteEntry)[-1].corrections == ("친구가 아니라 동생이야",)
 
 
-def test_a_second_thing_that_nobody_understands_is_a_correction(line: Line) -> None:
-    at_approval(line)
-    line.says("글쎄 말이야")
-    line.bot_speaks()
-    then = killed(line)
-    then.bot_speaks()
-    then.says("글쎄 말이야")
-    assert then.all(WriteEntry)
-
-
 # ── the goodbye ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

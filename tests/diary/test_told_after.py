@@ -1,7 +1,5 @@
 """bot/diary/told_after.py: what the talk took of a turn counts, and no word that it did not take is lost."""
 
-from dataclasses import replace
-
 import pytest
 
 from bot.conversation.snapshot import Part, Snapshot
@@ -46,14 +44,6 @@ def test_a_correction_is_the_end_of_its_turn() -> None:
 def test_what_the_talk_took_for_an_answer_is_nothing_for_a_diary() -> None:
     assert told_after(turns(WALK, APPROVAL, PRIZE), at(2, story(WALK), story(PRIZE))) == ([WALK, PRIZE], [])
     assert told_after(turns(APPROVAL), Snapshot(turn=0, changes=2)) == ([], []), "all that was told was taken back"
-
-
-def test_what_the_talk_asked_about_in_vain_is_judged_by_its_words() -> None:
-    talk = turns(WALK, APPROVAL, PRIZE, "오늘은 여기까지 할게", "산책도 했어요", "음")
-    asked = replace(at(5, story(WALK), story(PRIZE)), misunderstood=1)
-    assert told_after(talk, asked) == ([WALK, PRIZE, "산책도 했어요"], [])
-    approved = replace(asked, settled=asked.changes)
-    assert told_after(talk, approved) == ([WALK, PRIZE], [])
 
 
 def test_what_only_sounds_like_a_story_of_another_turn_is_not_taken_for_it() -> None:
