@@ -160,8 +160,10 @@ class Dialogue(Stages):
             case Intent(IntentKind.FORGET_DAY) if not self._day_discarded:
                 return self.discard(whole_day=True)
             case Intent(IntentKind.OFF_RECORD) if not self._may_mean_another(found):
-                gone, left = self._meant(found, text), self._leave(found)
+                left = self._left(found)
+                gone = self._meant(found, text, left)
                 if gone or left:
+                    self._leave(left)
                     return replace(self._off_record_at_goodbye(gone), left=left)
         return None
 
@@ -172,8 +174,6 @@ class Dialogue(Stages):
         found = intent(text)
         wish = found.kind if found else None
         asks_which = found is not None and wish is IntentKind.OFF_RECORD and self._may_mean_another(found)
-        if says_goodbye(text):
-            return False
         if not (is_content(text) or wish in (IntentKind.WAIT, *_AGAIN) or asks_which or _corrects(text, wish)):
             return False
         if wish not in _AGAIN:
@@ -234,35 +234,39 @@ class Dialogue(Stages):
         return (found.before,) if found.points and is_topic(found.before, of_told=of_told) else found.about
 
     def _take_off_record(self, found: Intent, text: str) -> Move:
-        gone, left = self._meant(found, text), self._leave(found)
+        left = self._left(found)
+        gone = self._meant(found, text, left)
+        self._leave(left)
         return replace(self._off_record(gone, left=left), left=left)
 
     def _ask_which(self, found: Intent, text: str) -> Move:
-        named, left = self._named(found), self._leave(found)
+        named, left = self._named(found), self._left(found)
+        self._leave(left)
         move = self.write() if left and self.stage not in (Stage.TALK, Stage.GOODBYE) else Move()
         return replace(move, say=LINES.off_record_which, off_record=(text,) if named and not left else (), left=left)
 
-    def _leave(self, found: Intent) -> str:
-        """Take what was told beside a wish that does not mean it."""
-        left = self._left(found)
+    def _left(self, found: Intent) -> str:
+        """What was told beside a wish that does not mean it; empty when that is nothing for a diary."""
+        corrects = found.left and _wish(found.left) is IntentKind.CORRECT
+        means_what_follows = not found.about and not found.before
+        if not self.told.texts and (corrects or means_what_follows):
+            return ""
+        return found.left if is_content(found.left) else ""
+
+    def _leave(self, left: str) -> None:
+        """Take what was told beside a wish; a correction of what is gone is nothing any more."""
         rest = correction.rest if left and (correction := intent(left)) else ""
         if left and (self.said or not rest):
             decides = self.stage in (Stage.APPROVAL, Stage.CORRECTION)
             self._take(left, rest or (left if decides else ""))
-        return left
 
-    def _left(self, found: Intent) -> str:
-        """What was told beside a wish that does not mean it; empty when that is nothing for a diary."""
-        means_what_follows = not (found.about or found.before or self.told.texts)
-        return found.left if is_content(found.left) and not means_what_follows else ""
-
-    def _meant(self, found: Intent, text: str) -> tuple[str, ...]:
+    def _meant(self, found: Intent, text: str, left: str) -> tuple[str, ...]:
         """Take back what is to be off the record: what is named, what stands before the wish, else what was told last.
 
-        What follows the wish goes, too. A wish that comes first may mean either, as may one with a reason before it
-        (부끄러우니까 이건 적지 마), so neither is kept.
+        What follows the wish goes, too, but for what is `left`. A wish that comes first may mean either, as may one
+        with a reason before it (부끄러우니까 이건 적지 마), so neither is kept.
         """
-        own = () if self._left(found) else (text,)
+        own = () if left else (text,)
         if named := self._named(found):
             return (*own, *self.told.take_back_about(named))
         gone = own if _tells(found.before) or _tells(found.rest) else ()
@@ -303,7 +307,7 @@ class Dialogue(Stages):
             return Move(say=LINES.ask_correction)
         if is_impatience(text):
             return Move(say=LINES.still_writing)
-        if not is_content(text) or is_patience(text) or says_goodbye(text):
+        if not is_content(text) or is_patience(text):
             return LISTEN
         self._take(text, rest or (text if puts_right(text) else ""))
         return self.write()

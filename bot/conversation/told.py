@@ -7,6 +7,7 @@ same breath or later.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from bot.conversation.answers import says_goodbye
 from bot.conversation.intents import IntentKind, intent, is_mere_lead, may_tell
 from bot.conversation.korean import is_backchannel, is_filler, is_polite, normalise
 from bot.conversation.naming import in_common, names_in
@@ -164,7 +165,9 @@ def is_content(text: str) -> bool:
     if not text or is_filler(text) or is_backchannel(text) or is_polite(text):
         return False
     found = intent(text)
-    return found is None or (found.kind is IntentKind.CORRECT and bool(found.rest))
+    if found is None:
+        return not says_goodbye(text)
+    return found.kind is IntentKind.CORRECT and bool(found.rest)
 
 
 def tells_of_day(text: str) -> bool:

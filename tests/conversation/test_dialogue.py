@@ -575,6 +575,9 @@ def test_what_goes_on_behind_a_wish_that_points_back_is_told() -> None:
     move = dialogue.turn("이건 적지 마세요. 아 그리고 저녁에는 딸이 왔어요.", interrupted=False)
     assert (move.off_record, move.left) == (("회사에서 잘렸어요",), "아 그리고 저녁에는 딸이 왔어요.")
     assert dialogue.said == ["친구를 만났어요", "아 그리고 저녁에는 딸이 왔어요."]
+    dialogue = talking("회사에서 잘렸어요")
+    dialogue.turn("방금 한 말은 빼 줘. 그리고 딸이 왔어요.", interrupted=False)
+    assert dialogue.said == ["그리고 딸이 왔어요."]
     text = "이건 적지 마세요. 그리고 회사에서 잘렸어요."
     assert Dialogue().turn(text, interrupted=False).off_record == (text,)
 
