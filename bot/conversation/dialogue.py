@@ -182,9 +182,11 @@ class Dialogue(Stages):
 
     def notes(self, text: str) -> bool:
         """Whether `text`, said while a goodbye is spoken that nothing cancels, belongs to the day; then it is taken."""
-        if not self.can_discard or not is_content(text):
+        found = intent(text)
+        told = text if is_content(text) or not found else self._left(found)
+        if not self.can_discard or not is_content(told):
             return False
-        self.told.add(text)
+        self.told.add(told)
         return True
 
     def _grant(self, found: Intent, text: str, *, interrupted: bool) -> Move | None:

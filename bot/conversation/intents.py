@@ -256,7 +256,8 @@ def _off_record_by_name(words: list[str]) -> Intent | None:
         return None
     places = [0, *(place for start, end, _ in wishes for place in (start, end)), len(words)]
     names = {about: names_in(about) for _, _, abouts in wishes for about in abouts}
-    gone: list[str] = []
+    before: list[str] = []
+    behind: list[str] = []
     left: list[str] = []
     for start, end in zip(places[::2], places[1::2], strict=True):
         sentences = _sentences(words[start:end])
@@ -265,17 +266,17 @@ def _off_record_by_name(words: list[str]) -> Intent | None:
         if start and not any(names.values()):  # 이제부터 하는 얘기는 적지 마 means what follows
             first = 0
         left += filter(_tells, sentences[:first])
-        gone += sentences[first:]
-    before = " ".join(gone)
-    about = tuple(about for about, name in names.items() if not in_common(before, name))
-    return Intent(IntentKind.OFF_RECORD, before=before, about=about, left=" ".join(left))
+        (behind if start else before).extend(sentences[first:])
+    told = " ".join(before)
+    about = tuple(about for about, name in names.items() if not in_common(told, name))
+    return Intent(IntentKind.OFF_RECORD, rest=" ".join(behind), before=told, about=about, left=" ".join(left))
 
 
 def _tells(sentence: str) -> bool:
     """Whether a sentence beside a wish is no command and no reason for it."""
     words = list(dropwhile(lambda word: _OPENERS.fullmatch(normalise(word)), sentence.split()))
     found = intent(" ".join(words))
-    return bool(words) and not is_mere_reason(sentence) and (found is None or bool(found.rest))
+    return bool(names_in(" ".join(words))) and not is_mere_reason(sentence) and (found is None or bool(found.rest))
 
 
 def _named_wishes(words: list[str]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
@@ -293,6 +294,8 @@ def _named_wishes(words: list[str]) -> Iterator[tuple[int, int, tuple[str, ...]]
 def _about(command: list[str]) -> str:
     """What names the object of a wish of one sentence; empty when these words are none, or point at something."""
     compact, text = normalise("".join(command)), " ".join(command)
+    if _WHOLE[IntentKind.FORGET_DAY].fullmatch(compact):
+        return ""
     for found in filter(None, (pattern.fullmatch(compact) for pattern in _ABOUT)):
         until = len(_original(text, 0, found.end("about")).split())
         about = _original(text, found.start("about"), found.end("about"))

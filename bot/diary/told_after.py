@@ -80,7 +80,9 @@ def _told_of(text: str, part: Part | None) -> Told:
     """What a turn has told of which the talk took `part`; what the turn holds besides is judged by its words."""
     told = Told()
     found = intent(text)
-    if part is None or (found and found.kind is IntentKind.OFF_RECORD):
+    if part is None:
+        return told
+    if found and found.kind is IntentKind.OFF_RECORD and normalise(part.text) not in normalise(found.left):
         return told
     before, behind = (told_in([words]) for words in _around(text, part.text))
     if part.corrects:  # before it is the wish to correct

@@ -570,6 +570,14 @@ def test_a_story_beside_a_wish_over_the_goodbye_is_told() -> None:
     assert dialogue.said == ["친구를 만났어요", "산책도 했어요."] and dialogue.unsettled
 
 
+def test_a_story_beside_a_wish_that_cannot_be_asked_about_is_told() -> None:
+    dialogue = talking()
+    dialogue.time_is_up()
+    text = "산책도 했어요. 영화 얘기는 빼 주세요."
+    assert dialogue.removes(text) is None and not dialogue.reopens(text) and dialogue.notes(text)
+    assert dialogue.said == ["친구를 만났어요", "산책도 했어요."]
+
+
 def test_what_goes_on_behind_a_wish_that_points_back_is_told() -> None:
     dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")
     move = dialogue.turn("이건 적지 마세요. 아 그리고 저녁에는 딸이 왔어요.", interrupted=False)
@@ -580,6 +588,13 @@ def test_what_goes_on_behind_a_wish_that_points_back_is_told() -> None:
     assert dialogue.said == ["그리고 딸이 왔어요."]
     text = "이건 적지 마세요. 그리고 회사에서 잘렸어요."
     assert Dialogue().turn(text, interrupted=False).off_record == (text,)
+
+
+def test_what_is_told_of_it_behind_the_wish_goes_with_what_was_told_before() -> None:
+    dialogue = talking("약을 먹었어요", "산책을 했어요")
+    text = "약 얘기는 빼 줘. 약 때문에 부작용이 있어요."
+    assert dialogue.turn(text, interrupted=False).off_record == (text, "약을 먹었어요")
+    assert dialogue.said == ["산책을 했어요"]
 
 
 def test_two_stories_are_taken_off_the_record_with_one_wish_or_none_is() -> None:

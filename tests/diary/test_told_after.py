@@ -53,6 +53,11 @@ def test_what_only_sounds_like_a_story_of_another_turn_is_not_taken_for_it() -> 
     assert told_after(talk, at(1, story(BUS))) == ([BUS], [])
 
 
+def test_what_is_told_beside_a_wish_counts_as_the_talk_took_it() -> None:
+    assert told_after(turns(f"{WALK}. 영화 얘기는 빼 줘."), at(0, story(f"{WALK}."))) == ([f"{WALK}."], [])
+    assert told_after(turns(f"{WALK}. 이건 적지 마."), at(0, story(f"{WALK}."))) == ([], [])
+
+
 def test_the_same_words_may_be_told_twice() -> None:
     talk = turns(BUS, APPROVAL, BUS, INSTEAD, BUS)
     parts = story(BUS), correction(BUS), correction(INSTEAD), story(BUS)
