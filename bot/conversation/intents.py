@@ -249,27 +249,27 @@ def _off_record(words: list[str]) -> Intent | None:
 def _off_record_by_name(words: list[str]) -> Intent | None:
     """The wish to keep off the record what is named, or more of them, and what is told beside them.
 
-    What names it in the same breath is meant, with all that follows it up to the wish; else what was told before.
+    Beside it is meant from the first sentence on that names it; when none does before the wish, what was told before.
     """
     wishes = list(_named_wishes(words))
     if not wishes:
         return None
-    places = [0, *(place for start, end, _ in wishes for place in (start, end)), len(words)]
     names = {about: names_in(about) for _, _, abouts in wishes for about in abouts}
-    before: list[str] = []
-    behind: list[str] = []
+    gone: list[str] = []
     left: list[str] = []
-    for start, end in zip(places[::2], places[1::2], strict=True):
-        sentences = _sentences(words[start:end])
+    about: list[str] = []
+    at = 0
+    for start, end, abouts in (*wishes, (len(words), len(words), ())):
+        sentences = _sentences(words[at:start])
         names_it = [any(in_common(sentence, name) for name in names.values()) for sentence in sentences]
         first = names_it.index(True) if any(names_it) else len(sentences)
-        if start and not any(names.values()):  # 이제부터 하는 얘기는 적지 마 means what follows
+        if at and not any(names.values()):  # 이제부터 하는 얘기는 적지 마 means what follows
             first = 0
         left += filter(_tells, sentences[:first])
-        (behind if start else before).extend(sentences[first:])
-    told = " ".join(before)
-    about = tuple(about for about, name in names.items() if not in_common(told, name))
-    return Intent(IntentKind.OFF_RECORD, rest=" ".join(behind), before=told, about=about, left=" ".join(left))
+        gone += sentences[first:]
+        about += (each for each in abouts if each not in about and not in_common(" ".join(gone), names[each]))
+        at = end
+    return Intent(IntentKind.OFF_RECORD, before=" ".join(gone), about=tuple(about), left=" ".join(left))
 
 
 def _tells(sentence: str) -> bool:
