@@ -45,6 +45,7 @@ WISHES = ("다시 말해 줘", "잠깐만", "천천히 말해 줘", "이건 적�
 WISHES += ("고칠게", "안녕히 계세요", "음", "하하하", "오늘 거 다 지워 줘", "친구 얘기는 빼 줘", "영화 얘기는 빼 줘")
 ACTIONS = st.one_of(
     st.sampled_from(["story", "story", "begins", "speaks", "speaks", "piece", "sent", "cough", "wait", "long"]),
+    st.sampled_from(["beside", "behind"]),
     st.sampled_from(["entry", "entry", "interim", "final", "gone quiet", "speech", "starts", "lost"]),
     st.sampled_from(WISHES).map(lambda wish: f"says {wish}"),
     st.sampled_from(WISHES).map(lambda wish: f"begins {wish}"),
@@ -74,6 +75,10 @@ class Story:
         match verb:
             case "story":
                 line.says(self.sentence())
+            case "beside":
+                line.says(f"{self.sentence()}. 영화 얘기는 빼 줘.")
+            case "behind":
+                line.says(f"방금 한 말은 빼 줘. 그리고 {self.sentence()}")
             case "says":
                 line.says(text)
             case "speech":
