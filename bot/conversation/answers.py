@@ -1,6 +1,6 @@
 """What a caller decides of an entry that was read, in however many words: 네 맞아요, 고맙습니다, 이제 끊을게요."""
 
-from bot.conversation.intents import IntentKind, end_with_reason, intent, is_mere_lead
+from bot.conversation.intents import IntentKind, end_with_reason, intent, is_mere_lead, may_end
 from bot.conversation.korean import is_backchannel, is_filler, is_polite
 
 _MOST_WORDS = 12
@@ -27,7 +27,7 @@ def answer(text: str) -> IntentKind | None:
 def says_goodbye(text: str) -> bool:
     """Whether a text is made of nothing but goodbyes, thanks and 네: 이만 끊을게요, 안녕히 계세요."""
     words = text.split()
-    answers = (_answers(words) or []) if len(words) <= _MOST_WORDS else []
+    answers = (_answers(words) or []) if len(words) <= _MOST_WORDS and may_end(text) else []
     decides = any(kind in _DECISIONS and not is_mere for kind, is_mere in answers)
     return not decides and any(kind in _ENDS for kind, _ in answers)
 

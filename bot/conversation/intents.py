@@ -130,6 +130,7 @@ _REASON_OF_OTHERS = re.compile(_alternatives(_OFF["reasons_of_others"]))
 _MOST_WORDS_OF_OTHERS = 7
 _ENDS = (IntentKind.FINISH, IntentKind.FAREWELL)
 _STATE = re.compile(_alternatives([_DATA["farewell"]["states"]]))
+_SIGN_OF_END = re.compile(_DATA["finish"]["signs"])
 _SURE_END = re.compile(_alternatives([_DATA["finish"]["sure"]]))
 _LEAD = re.compile(_PARTS["lead_no"])
 _LEADS = re.compile(_PARTS["lead_no"] + "{1,6}")
@@ -166,6 +167,11 @@ def ends_with(text: str) -> bool:
         if (found and found.kind in _ENDS and not may_tell(tail)) or end_with_reason(tail):
             return True
     return False
+
+
+def may_end(text: str) -> bool:
+    """Whether a text holds a word of which goodbyes are made; most hold none."""
+    return _SIGN_OF_END.search(normalise(text)) is not None
 
 
 def may_tell(text: str) -> bool:
