@@ -84,7 +84,7 @@ def follow_up(floor: Floor, noted: Snapshot, not_taken_up: list[str]) -> Move:
     move = LISTEN if noted.answered or not_taken_up else Move(ask_model=True)
     for text in not_taken_up:
         floor.settle(move)
-        move = taken_up(floor.dialogue, text, interrupted=False) or LISTEN
+        move = replace(taken_up(floor.dialogue, text, interrupted=False) or LISTEN, left="")  # it is kept as it is
     return move
 
 

@@ -38,7 +38,7 @@ from bot.conversation.events import (
 from bot.conversation.floor import State
 from bot.conversation.lines import LINES
 from bot.conversation.resuming import LEAST_MS
-from bot.conversation.snapshot import Stage
+from bot.conversation.snapshot import Snapshot, Stage
 from tests.conversation.kept import Kept
 from tests.conversation.line import DAY, Line, at_approval, at_the_entry, in_read_back, statuses, talked
 
@@ -293,6 +293,13 @@ def test_who_broke_the_read_back_off_hears_it_after_a_break(line: Line) -> None:
     in_read_back(line)
     line.begins("아니 그게")
     assert "친구를 만났다." in first_words(killed(line))
+
+
+def test_a_story_beside_a_wish_that_nobody_took_up_is_told() -> None:
+    turns = TurnBefore(0, "산책을 했어요. 영화 얘기는 빼 줘.", None), TurnBefore(1, "밥을 먹었어요", None)
+    line = Line(before=Before(turns, 2, Snapshot(turn=-1)))
+    assert line.turns.dialogue.said == ["산책을 했어요.", "밥을 먹었어요"]
+    assert [exchange.text for exchange in line.turns.history] == [turn.said for turn in turns]
 
 
 @pytest.mark.parametrize(("way", "lead"), [(killed, BROKE), (handed_over, ())])
