@@ -18,8 +18,8 @@ from bot.conversation.intents import (
     intent,
     is_impatience,
     is_mere_lead,
-    is_mere_reason,
     is_patience,
+    is_remark,
     is_topic,
     may_tell,
     puts_right,
@@ -228,7 +228,7 @@ class Dialogue(Stages):
         if named := self._named(found):
             return bool(self.told.texts or self._left(found)) and not self.told.about(named)
         of_the_reading = self.stage is Stage.APPROVAL and interrupted and found.points
-        return of_the_reading and len(self.told.texts) > 1 and not _tells(found.before)
+        return of_the_reading and len(self.told.texts) > 1 and not _tells_before(found)
 
     def _named(self, found: Intent) -> tuple[str, ...]:
         """What names the objects of a wish, also before a pointer."""
@@ -266,14 +266,13 @@ class Dialogue(Stages):
         """Take back what is to be off the record: what is named, what stands before the wish, else what was told last.
 
         What follows the wish goes, too, but for what is `left`. A wish that comes first may mean either, as may one
-        with a reason before it (부끄러우니까 이건 적지 마), so neither is kept.
+        with a remark before it (쪽팔려 이건 적지 마), so neither is kept.
         """
         own = () if left else (text,)
         if named := self._named(found):
             return (*own, *self.told.take_back_about(named))
         gone = own if _tells(found.before) or _tells(found.rest) else ()
-        tells_before = _tells(found.before) and not is_mere_reason(found.before)
-        if not tells_before and (last := self.told.take_back()):
+        if not _tells_before(found) and (last := self.told.take_back()):
             gone = (*gone, last)
         return gone
 
@@ -365,6 +364,11 @@ def _corrects(text: str, wish: IntentKind | None) -> bool:
 def _asks_back(text: str) -> bool:
     """Whether `text` approves of nothing, but has not understood: 네?"""
     return text.rstrip().endswith("?") and is_mere_lead(text)
+
+
+def _tells_before(found: Intent) -> bool:
+    """Whether what stands before a wish is what it means."""
+    return _tells(found.before) and not is_remark(found.before)
 
 
 def _tells(text: str) -> bool:

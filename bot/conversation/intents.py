@@ -128,6 +128,7 @@ _REASON = re.compile(_alternatives(_OFF["reasons"]))
 _MOST_WORDS_OF_REASON = 4
 _REASON_OF_OTHERS = re.compile(_alternatives(_OFF["reasons_of_others"]))
 _MOST_WORDS_OF_OTHERS = 7
+_REMARK = re.compile(_alternatives(_OFF["remarks"]))
 _ENDS = (IntentKind.FINISH, IntentKind.FAREWELL)
 _STATE = re.compile(_alternatives([_DATA["farewell"]["states"]]))
 _SIGN_OF_END = re.compile(_DATA["finish"]["signs"])
@@ -219,6 +220,15 @@ def is_mere_reason(text: str) -> bool:
         _OPENERS.fullmatch(compact) is not None
         or (words <= _MOST_WORDS_OF_REASON and _REASON.search(compact) is not None)
         or (words <= _MOST_WORDS_OF_OTHERS and _REASON_OF_OTHERS.search(compact) is not None)
+    )
+
+
+def is_remark(text: str) -> bool:
+    """Whether what stands before a wish that points (이건 적지 마) only speaks of it: 쪽팔려, 이 얘기 아무도 몰라요."""
+    return all(
+        is_mere_reason(sentence)
+        or (len(sentence.split()) <= _MOST_WORDS_OF_OTHERS and _REMARK.search(normalise(sentence)))
+        for sentence in _sentences(text.split())
     )
 
 

@@ -386,6 +386,15 @@ def test_a_small_word_before_the_wish_is_not_what_it_means(lead: str) -> None:
     assert dialogue.said == ["친구를 만났어요"]
 
 
+@pytest.mark.parametrize("remark", ["쪽팔려", "이 얘기 아무도 몰라요", "나중에 딸이 볼 수도 있잖아요"])
+def test_a_remark_before_the_wish_is_not_all_that_it_means(remark: str) -> None:
+    text = f"{remark} 이건 적지 마세요"
+    dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")
+    assert dialogue.turn(text, interrupted=False).off_record == (text, "회사에서 잘렸어요")
+    dialogue = at_approval("친구를 만났어요", "회사에서 잘렸어요")
+    assert dialogue.turn(text, interrupted=True).say == LINES.off_record_which and len(dialogue.said) == 2
+
+
 @pytest.mark.parametrize("text", ["이건 저장하지 마세요", "이거 지워 주세요"])
 def test_a_wish_to_delete_that_points_means_the_last_thing_told(text: str) -> None:
     dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")

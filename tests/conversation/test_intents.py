@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.conversation.intents import Intent, IntentKind, ends_with, intent, is_mere_reason
+from bot.conversation.intents import Intent, IntentKind, ends_with, intent, is_mere_reason, is_remark
 from bot.conversation.korean import normalise
 
 COMMANDS = {
@@ -682,6 +682,34 @@ def test_a_talk_may_be_ended_behind_a_story(text: str, ends: bool) -> None:
 )
 def test_a_reason_for_a_wish_is_not_what_it_means(text: str, mere: bool) -> None:
     assert is_mere_reason(text) is mere
+
+
+@pytest.mark.parametrize(
+    ("text", "remark"),
+    [
+        *[
+            (text, True)
+            for text in ("쪽팔려", "아이 참", "이 얘기 아무도 몰라요", "제 딸이 이거 읽거든요", "내가 실수했네")
+        ],
+        *[
+            (text, True)
+            for text in ("나중에 딸이 볼 수도 있잖아요", "말하고 나니 부끄럽네", "좀 심했나 봐요", "그냥 해 본 소리야")
+        ],
+        *[
+            (text, True)
+            for text in (
+                "아직 식구들한테도 말 안 했어요",
+                "이건 우리끼리 얘기예요",
+                "농담이야",
+                "쪽팔려요. 농담이에요.",
+            )
+        ],
+        *[(text, False) for text in ("오늘 넘어져서 창피했어요", "남편한테 비밀로 돈을 빌렸어요", "책을 읽었어요")],
+        *[(text, False) for text in ("엄마랑 얘기하다 울었어요", "사장이 나가래요 쪽팔려", "시어머니가 너무 싫어요")],
+    ],
+)
+def test_a_remark_before_a_wish_only_speaks_of_what_it_means(text: str, remark: bool) -> None:
+    assert is_remark(text) is remark
 
 
 @pytest.mark.parametrize("text", STORIES)
