@@ -41,6 +41,7 @@ NOTICE = LINES.greeting_first[1]
 _PACES = (0.8, 0.7)
 _GAINS_DB = (6.0, 10.0)
 _SHORT_SPEECH_WORDS = 3
+_SAVES = tuple(table("dialogue")["saves"])
 _UNSURE = frozenset(table("dialogue")["unsure"])
 _CANCELS = frozenset(table("dialogue")["cancels"])
 _KEYS = {"1": IntentKind.APPROVE, "2": IntentKind.CORRECT, "3": IntentKind.DISCARD}
@@ -285,7 +286,8 @@ class Dialogue(Stages):
 
     def _talk(self, text: str, wish: IntentKind | None, rest: str) -> Move:
         ends = says_goodbye(text) if wish is None else wish in _ENDS and not may_tell(text)
-        if ends or (not self.said and end_with_reason(text)):
+        saves = wish is IntentKind.APPROVE and any(word in normalise(text) for word in _SAVES)
+        if ends or saves or (not self.said and end_with_reason(text)):
             return self._finish()
         self.stage = Stage.TALK
         if wish is IntentKind.DISCARD:

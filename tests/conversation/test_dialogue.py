@@ -508,6 +508,12 @@ def test_a_goodbye_in_more_than_one_part_is_no_day(text: str) -> None:
     assert Dialogue().turn(text, interrupted=False).say == LINES.goodbye_nothing
 
 
+@pytest.mark.parametrize("text", ["저장해 주세요", "네 저장할게요"])
+def test_who_wants_the_day_to_be_kept_hears_it(text: str) -> None:
+    assert talking("친구를 만났어요").turn(text, interrupted=False).write
+    assert talking("친구를 만났어요", "마음에 들어요", "좋아요").stage is Stage.TALK
+
+
 def test_a_reason_to_end_is_no_day() -> None:
     assert Dialogue().turn("바빠서 끊을게요", interrupted=False).say == LINES.goodbye_nothing
     dialogue = talking("친구를 만났어요")
