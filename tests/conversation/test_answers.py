@@ -17,6 +17,7 @@ ANSWERS = [
     ("아니요 고쳐 주세요 감사합니다", IntentKind.CORRECT),
     ("수고하셨어요 안녕히 계세요", IntentKind.FAREWELL),
     ("감사합니다 오늘은 여기까지 할게요", IntentKind.FINISH),
+    ("아유 잘 썼네", IntentKind.APPROVE),
     ("어머 너무 예쁘게 써 주셨네요", IntentKind.APPROVE),
     ("뭐 딱히 고칠 건 없네요", IntentKind.APPROVE),
     ("지금 밥 먹어야 돼서 끊을게요", IntentKind.FAREWELL),

@@ -427,7 +427,7 @@ def test_who_has_not_understood_approves_of_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["친구가 아니라 동생이에요", "밥이 아니고 국수요", "존댓말로 써 주세요", "제목은 빼 주세요"]
+    "text", ["친구가 아니라 동생이에요", "밥이 아니고 국수요", "존댓말로 써 주세요", "제목은 빼 주세요", "너무 길어요"]
 )
 def test_few_words_that_put_something_right_are_a_correction_at_once(text: str) -> None:
     dialogue = at_approval("친구랑 밥을 먹었어요")
