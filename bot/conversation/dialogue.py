@@ -41,6 +41,7 @@ NOTICE = LINES.greeting_first[1]
 _PACES = (0.8, 0.7)
 _GAINS_DB = (6.0, 10.0)
 _SHORT_SPEECH_WORDS = 3
+_MOST_WISHES = 8
 _SAVES = tuple(table("dialogue")["saves"])
 _UNSURE = frozenset(table("dialogue")["unsure"])
 _CANCELS = frozenset(table("dialogue")["cancels"])
@@ -374,11 +375,15 @@ def _tells_before(found: Intent) -> bool:
 
 
 def _tells(text: str) -> bool:
-    """Whether `text` tells something, maybe with the wish not to keep it."""
-    found = intent(text)
-    if found and found.kind is IntentKind.OFF_RECORD:
-        return _tells(found.before) or _tells(found.rest)
-    return is_content(text)
+    """Whether `text` tells something, maybe with the wish not to keep it; one of very many wishes surely does."""
+    for _ in range(_MOST_WISHES):
+        found = intent(text)
+        if not found or found.kind is not IntentKind.OFF_RECORD:
+            return is_content(text)
+        if _tells(found.before):
+            return True
+        text = found.rest
+    return True
 
 
 def _wish(text: str) -> IntentKind | None:

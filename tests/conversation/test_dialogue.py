@@ -687,6 +687,13 @@ def test_what_stands_between_two_wishes_is_off_the_record() -> None:
     assert Dialogue().turn(text, interrupted=False).off_record == (text,)
 
 
+@pytest.mark.parametrize("wish", ["적지 마 ", "이건 적지 마 ", "그건 빼 줘 ", "회사 얘기는 빼 줘 "])
+def test_a_wish_a_thousand_times_over_is_one(wish: str) -> None:
+    dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")
+    assert "회사에서 잘렸어요" in dialogue.turn(wish * 1_000, interrupted=False).off_record
+    assert dialogue.said == ["친구를 만났어요"]
+
+
 # ── the whole day ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
