@@ -138,6 +138,9 @@ _FILLERS = frozenset(normalise(word) for word in _WORDS["fillers"])
 _BACKCHANNELS = frozenset(normalise(word) for word in _WORDS["backchannels"])
 _POLITE = frozenset(_WORDS["polite"])
 _AROUND_POLITE = frozenset(_WORDS["around_polite"]) | _BACKCHANNELS | _FILLERS
+_THANKS = frozenset(_WORDS["thanks"])
+_THANKED_FOR = frozenset(_WORDS["thanked_for"])
+_GOOD_WISHES = frozenset(normalise(wish) for wish in _WORDS["good_wishes"])
 _ALWAYS = frozenset(_WORDS["always_fillers"])
 _LEADING = frozenset(_WORDS["leading_fillers"])
 _POINTED = words("korean", "after_pointing")
@@ -165,7 +168,9 @@ def is_backchannel(text: str) -> bool:
 def is_polite(text: str) -> bool:
     """Whether it is only thanks, a good night or an 알겠습니다. An empty text is not."""
     said = {normalise(word) for word in text.split()} - {""}
-    return said <= _POLITE | _AROUND_POLITE and bool(said & _POLITE)
+    around = _AROUND_POLITE | _THANKED_FOR if said & _THANKS else _AROUND_POLITE
+    wish = "".join(bare for word in text.split() if (bare := normalise(word)) not in _BACKCHANNELS | _FILLERS)
+    return (said <= _POLITE | around and bool(said & _POLITE)) or wish in _GOOD_WISHES
 
 
 def strip_fillers(text: str) -> str:

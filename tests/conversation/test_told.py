@@ -27,7 +27,16 @@ def test_what_is_no_part_of_a_day(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["친구를 만났어요", "버스를 천천히 몰더라고요", "고칠게 친구가 아니라 동생이야", "3번"]
+    "text",
+    [
+        "많이 자요",
+        "꿈 꿔요",
+        "써 봐요",
+        "친구를 만났어요",
+        "버스를 천천히 몰더라고요",
+        "고칠게 친구가 아니라 동생이야",
+        "3번",
+    ],
 )
 def test_what_is_part_of_a_day(text: str) -> None:
     assert is_content(text)
