@@ -171,7 +171,7 @@ class Dialogue(Stages):
 
     def reopens(self, text: str) -> bool:
         """Whether `text`, said while the goodbye is spoken, is real talk; if so, the talk goes on."""
-        if not self.reopenable:
+        if not self.reopenable or _agrees(text):
             return False
         found = intent(text)
         wish = found.kind if found else None
@@ -186,7 +186,7 @@ class Dialogue(Stages):
         """Whether `text`, said while a goodbye is spoken that nothing cancels, belongs to the day; then it is taken."""
         found = intent(text)
         told = text if is_content(text) or not found else self._left(found)
-        if not self.can_discard or not is_content(told):
+        if not self.can_discard or not is_content(told) or _agrees(text):
             return False
         self.told.add(told)
         return True
@@ -362,6 +362,11 @@ def _decision(text: str, wish: IntentKind | None, rest: str) -> IntentKind | Non
 def _corrects(text: str, wish: IntentKind | None) -> bool:
     """Whether `text` says that the entry is to be corrected, in more than 아니."""
     return wish is IntentKind.CORRECT and not is_mere_lead(text)
+
+
+def _agrees(text: str) -> bool:
+    """Whether `text`, said over a goodbye, is nothing but approval or another goodbye."""
+    return answer(text) in (IntentKind.APPROVE, *_ENDS)
 
 
 def _asks_back(text: str) -> bool:
