@@ -229,7 +229,9 @@ class Dialogue(Stages):
         """Whether a wish means something that was told, and not surely which: that is not guessed."""
         if named := self._named(found):
             return bool(self.told.texts or self._left(found)) and not self.told.about(named)
-        of_the_reading = self.stage is Stage.APPROVAL and interrupted and found.points
+        says_what = found.last or found.kind is not IntentKind.OFF_RECORD
+        unclear = interrupted if found.points else not says_what
+        of_the_reading = self.stage is Stage.APPROVAL and unclear
         return of_the_reading and len(self.told.texts) > 1 and not _tells_before(found)
 
     def _named(self, found: Intent) -> tuple[str, ...]:

@@ -47,6 +47,8 @@ class Intent:
     """What stood before it."""
     points: bool = False
     """It points at something (이건), which need not be what was said last."""
+    last: bool = False
+    """It says that it means what was said last: 방금 한 말."""
     about: tuple[str, ...] = ()
     """What names its objects: 병원 of 병원 얘기는 빼 줘."""
     left: str = ""
@@ -92,7 +94,7 @@ _ORDER = (
     IntentKind.GREETING,
 )
 _WHOLE = {
-    kind: _command(data.get("lead", "lead"), [*data["says"], *data.get("alone", [])])
+    kind: _command(data.get("lead", "lead"), [*data["says"], *data.get("alone", []), *data.get("bare", [])])
     for kind in _ORDER
     for data in (_DATA[kind.value],)
 }
@@ -110,6 +112,9 @@ _REQUEST = re.compile(_alternatives([_CORRECT["requests"]]))
 _OFF: dict[str, Any] = _DATA["off_record"]
 _SIGN = re.compile(_alternatives(_OFF["signs"]))
 _POINTED = _command(_OFF["lead"], [*_OFF["says"], *_OFF["beside"]])
+_ALONE = _command(_OFF["lead"], [*_OFF["says"], *_OFF["alone"]])
+_BARE = _command(_OFF["lead"], [*_OFF["alone"], *_OFF["bare"]])
+_BEHIND_REASON = _command(_OFF["lead"], _OFF["behind_reason"])
 _QUOTED_BY = re.compile(_alternatives(_OFF["not_before"]) + "$")
 _QUOTED_AS = re.compile(_alternatives(_OFF["not_after"]))
 _QUOTED_AFTER_STOP = re.compile(_alternatives(_OFF["not_after_stop"]))
@@ -118,11 +123,13 @@ _AND = re.compile(_alternatives([_OFF["and"]]))
 _PAST_CLAUSE = re.compile(_alternatives([_OFF["past_clause"]]) + "$")
 _GOES_ON = re.compile(_alternatives(_OFF["goes_on"]))
 _TOLD = re.compile(_alternatives([_OFF["told"]]))
+_MERE_NAME = re.compile(_alternatives([_OFF["mere_name"]]))
 _TOPIC = re.compile(_alternatives([_OFF["topic"]]))
 _SAID_LAST = re.compile(_alternatives(_OFF["said_last"]))
 _EARLIER = _command("lead_no", [_OFF["earlier"]])
 _POINTERS = frozenset(_OFF["pointers"])
 _POINTS = re.compile(f"{_PARTS['lead_no']}{_FEW}(?:{_PARTS['this']}|{_PARTS['that_story']})")
+_LAST = re.compile(f"{_PARTS['lead_no']}{_FEW}{_PARTS['last']}")
 _OPENERS = _command("lead_no", _OFF["openers"])
 _REASON = re.compile(_alternatives(_OFF["reasons"]))
 _MOST_WORDS_OF_REASON = 4
@@ -149,7 +156,7 @@ def intent(text: str) -> Intent | None:
     if len(compact) <= MOST_LETTERS:
         for kind in _ORDER:
             if _WHOLE[kind].fullmatch(compact):
-                return Intent(kind, points=bool(_POINTS.match(compact)))
+                return _pointing(Intent(kind), compact)
     words = text.split()
     if _SIGN.search(compact) and (found := _off_record_by_name(words) or _off_record(words)):
         return found
@@ -257,9 +264,14 @@ def _off_record(words: list[str]) -> Intent | None:
             found = Intent(IntentKind.OFF_RECORD, rest=behind, left=left)
             if _EARLIER.fullmatch(normalise("".join(before))):
                 return replace(found, about=(" ".join(before),))
-            points = _POINTS.match(normalise("".join(words[start:end]))) is not None
-            return replace(found, before=" ".join(before), points=points)
+            return _pointing(replace(found, before=" ".join(before)), normalise("".join(words[start:end])))
     return None
+
+
+def _pointing(found: Intent, command: str) -> Intent:
+    """The intent with what the command itself means, without a name for it."""
+    points = _POINTS.match(command) is not None
+    return replace(found, points=points, last=not points and _LAST.match(command) is not None)
 
 
 def _off_record_by_name(words: list[str]) -> Intent | None:
@@ -276,7 +288,7 @@ def _off_record_by_name(words: list[str]) -> Intent | None:
     about: list[str] = []
     at = 0
     for start, end, abouts in (*wishes, (len(words), len(words), ())):
-        sentences = _sentences(words[at:start])
+        sentences = [sentence for sentence in _sentences(words[at:start]) if not _MERE_NAME.search(normalise(sentence))]
         names_it = [any(in_common(sentence, name) for name in names.values()) for sentence in sentences]
         first = names_it.index(True) if any(names_it) else len(sentences)
         if at and not any(names.values()):  # 이제부터 하는 얘기는 적지 마 means what follows
@@ -345,12 +357,19 @@ def _ends_of_command(words: list[str], start: int) -> Iterator[int]:
 
 
 def _asks(words: list[str], start: int, end: int) -> bool:
-    """Whether these words are a wish; one that points at nothing has to be a sentence of its own."""
-    begins = start == 0 or _stops(words[start - 1])
-    alone = begins and (end == len(words) or words[end - 1].endswith(_STOPS))
-    patterns = (_WHOLE[IntentKind.OFF_RECORD], _POINTED) if alone else (_POINTED,)
+    """Whether these words are a wish; one that points at nothing has to be a sentence of its own, or give a reason."""
     compact = normalise("".join(words[start:end]))
-    return any(pattern.fullmatch(compact) for pattern in patterns)
+    if _POINTED.fullmatch(compact):
+        return True
+    if end < len(words) and not words[end - 1].endswith(_STOPS):
+        return False
+    if (start == 0 or _stops(words[start - 1])) and _ALONE.fullmatch(compact):
+        return True
+    is_bare = _BARE.fullmatch(compact) is not None
+    if start == 0 or not (is_bare or _BEHIND_REASON.fullmatch(compact)):
+        return is_bare
+    reason = _sentences(words[:start])[-1]
+    return is_remark(reason) and (is_bare or _OPENERS.fullmatch(normalise(reason)) is None)
 
 
 def _quoted(before: list[str], command: list[str], rest: list[str]) -> bool:

@@ -331,6 +331,33 @@ def test_a_wish_that_comes_first_may_mean_what_went_before_and_what_comes_after(
     assert dialogue.said == [] and not dialogue.unsettled
 
 
+# Before any wish not to keep something, these mean what was told last.
+MEAN_THE_LAST = ("이건", "이것만은", "이 얘기만", "이 부분은", "방금 한 말은", "좀 전에 한 말", "생각해 보니 그건")
+GIVE_A_REASON = ("창피해서", "남편이 볼까 봐", "우리끼리 얘긴데", "비밀이니까")
+WISHES = (
+    *("적지 마세요", "쓰지 말아 줘", "넣지 마세요", "빼 주세요", "지워 줘", "기록하지 마", "남기지 마세요"),
+    *("저장하지 마세요", "안 적었으면 좋겠어요", "없던 걸로 해 줘", "못 들은 걸로 해 주세요", "잊어 주세요"),
+)
+
+
+@pytest.mark.parametrize("wish", WISHES)
+@pytest.mark.parametrize("means", [*MEAN_THE_LAST, *GIVE_A_REASON])
+def test_however_it_is_said_what_was_told_last_is_not_kept(means: str, wish: str) -> None:
+    dialogue = talking("친구를 만났어요", "회사에서 잘렸어요")
+    move = dialogue.turn(f"{means} {wish}", interrupted=False)
+    assert move.say == LINES.off_record and "회사에서 잘렸어요" in move.off_record
+    assert dialogue.said == ["친구를 만났어요"]
+
+
+@pytest.mark.parametrize("wish", ["적지 마세요", "빼 주세요", "넣지 마세요"])
+def test_a_wish_that_means_nothing_surely_is_asked_after_when_the_entry_was_read(wish: str) -> None:
+    dialogue = at_approval("친구를 만났어요", "회사에서 잘렸어요")
+    assert dialogue.turn(wish, interrupted=False).say == LINES.off_record_which
+    assert dialogue.turn("회사 얘기요 회사 얘기는 빼 주세요", interrupted=False).write
+    assert dialogue.said == ["친구를 만났어요"]
+    assert talking("친구를 만났어요", "회사에서 잘렸어요").turn(wish, interrupted=False).say == LINES.off_record
+
+
 @pytest.mark.parametrize("stage", [writing, at_approval, correcting])
 @pytest.mark.parametrize("text", ["방금 한 말은 빼 줘", "저는 약을 먹어요. 이건 적지 마세요."])
 def test_an_entry_is_written_anew_without_what_is_off_the_record(stage: Stager, text: str) -> None:
