@@ -8,7 +8,7 @@ else was said is given in the caller's own spelling.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import dropwhile, pairwise, takewhile
@@ -288,7 +288,7 @@ def _off_record_by_name(words: list[str]) -> Intent | None:
     about: list[str] = []
     at = 0
     for start, end, abouts in (*wishes, (len(words), len(words), ())):
-        sentences = [sentence for sentence in _sentences(words[at:start]) if not _MERE_NAME.search(normalise(sentence))]
+        sentences = [each for each in _sentences(words[at:start]) if not _merely_names(each, names.values())]
         names_it = [any(in_common(sentence, name) for name in names.values()) for sentence in sentences]
         first = names_it.index(True) if any(names_it) else len(sentences)
         if at and not any(names.values()):  # 이제부터 하는 얘기는 적지 마 means what follows
@@ -298,6 +298,11 @@ def _off_record_by_name(words: list[str]) -> Intent | None:
         about += (each for each in abouts if each not in about and not in_common(" ".join(gone), names[each]))
         at = end
     return Intent(IntentKind.OFF_RECORD, before=" ".join(gone), about=tuple(about), left=" ".join(left))
+
+
+def _merely_names(sentence: str, names: Iterable[list[str]]) -> bool:
+    """Whether a sentence before a wish only says what the wish names, as an answer does: 병원 얘기요."""
+    return _MERE_NAME.search(normalise(sentence)) is not None and any(in_common(sentence, name) for name in names)
 
 
 def _tells(sentence: str) -> bool:

@@ -353,7 +353,8 @@ def test_however_it_is_said_what_was_told_last_is_not_kept(means: str, wish: str
 def test_a_wish_that_means_nothing_surely_is_asked_after_when_the_entry_was_read(wish: str) -> None:
     dialogue = at_approval("친구를 만났어요", "회사에서 잘렸어요")
     assert dialogue.turn(wish, interrupted=False).say == LINES.off_record_which
-    assert dialogue.turn("회사 얘기요 회사 얘기는 빼 주세요", interrupted=False).write
+    move = dialogue.turn("오늘 남편 생일이에요 회사 얘기요 회사 얘기는 빼 주세요", interrupted=False)
+    assert move.write and "회사에서 잘렸어요" in move.off_record and move.left == "오늘 남편 생일이에요"
     assert dialogue.said == ["친구를 만났어요"]
     assert talking("친구를 만났어요", "회사에서 잘렸어요").turn(wish, interrupted=False).say == LINES.off_record
 
